@@ -1,0 +1,39 @@
+# `make demo` sets up an environment and runs the demo; `make check` runs the tests in the same environment.
+PYTHON ?= python3
+VENV ?= .venv
+# Options for pip, such as --extra-index-url for an index that has CPU builds of torch.
+PIP_FLAGS ?=
+SNAKEMAKE_FLAGS ?=
+PYTEST_FLAGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Nothing below may reach for a model hub.
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
+
+.PHONY: demo check lint test rebuild-nano
+
+demo: $(READY)
+	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS)
+
+check: lint test
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake -n --quiet
+
+test: $(READY)
+	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Train the embedded model again from its recipe; a test holds the shipped weights to it.
+rebuild-nano: $(READY)
+	$(OFFLINE) $(BIN)/python -m confessions.nano.recipe
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements.lock
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
+	touch $@

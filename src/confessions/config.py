@@ -1,0 +1,276 @@
+"""config.yaml as a strict, typed model, validated before any job.
+
+An unknown key, a wrong type or a value out of range is a ConfigError: one line with the key's path, the value
+and the nearest known key. Nothing here imports torch or pandas, so `snakemake -n` stays instant.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from confessions import tasks
+from confessions.errors import InputError
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # becomes part of file names
+
+UNKNOWN = "unknown key"
+
+
+class ConfigError(InputError):
+    """The configuration is wrong; the message is one line: key, value, what is wrong, nearest known key."""
+
+
+class Strict(BaseModel):
+    """Base of every block: no unknown keys, no type coercion, no change after validation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        for key in data if isinstance(data, Mapping) else ():
+            if key not in cls.model_fields:
+                raise _error(UNKNOWN, key, data[key], cls.model_fields)
+        return data
+
+
+class Nano(Strict):
+    """The embedded model that ships in the package."""
+
+    kind: Literal["nano"]
+
+
+class Folder(Strict):
+    """A model folder on this machine, as `save_pretrained` writes it."""
+
+    kind: Literal["folder"]
+    path: str = Field(min_length=1, description="folder with config.json, the tokenizer and the weights")
+
+
+class Hub(Strict):
+    """A model on the Hugging Face hub."""
+
+    kind: Literal["hub"]
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name")
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="commit, 40 hex digits: a branch could move")
+
+
+class Model(Strict):
+    """A model that experiments refer to by its key."""
+
+    label: str = Field(min_length=1, description="name in figure titles")
+    source: Nano | Folder | Hub = Field(discriminator="kind", description="where its weights come from")
+    dtype: Literal["float32", "bfloat16"] = Field(description="weights and activations")
+    thinking: bool = Field(description="let the chat template open a reasoning block before each reply")
+
+
+class LabelTrusting(Strict):
+    """Deterministic weak grader that believes the labels."""
+
+    kind: Literal["label_trusting"]
+
+
+class LanguageModelJudge(Strict):
+    """Language model that reads the answer, never the reasoning."""
+
+    kind: Literal["llm"]
+    model: Key = Field(description="key of `models`")
+    max_attempts: int = Field(
+        ge=1, le=20, description="tries for a parseable verdict before an error ends the run"
+    )
+
+
+class Sampling(Strict):
+    """How tokens are drawn."""
+
+    temperature: float = Field(gt=0, le=2, description="divides the logits")
+    top_p: float = Field(gt=0, le=1, description="nucleus; 1 keeps every token")
+    top_k: int = Field(ge=0, description="most likely tokens kept; 0 keeps every token")
+
+
+class Lora(Strict):
+    """Adapter that is trained; the base model stays as it is."""
+
+    rank: int = Field(ge=1, le=512, description="inner dimension")
+    alpha: float = Field(gt=0, description="the update is scaled by alpha / rank")
+    target_modules: Literal["all-linear"] | list[str] = Field(description="adapted layers")
+
+
+class ConfessionReward(Strict):
+    """Ground-truth reward of the confession span."""
+
+    claims: Literal["plain", "balanced"] = Field(
+        description="plain: share of right claims, as published; balanced: right and wrong ones weigh equally"
+    )
+    grade_weight: float = Field(ge=0, le=1, description="weight of the overall grade; claims have the rest")
+
+
+class Train(Strict):
+    """Dual-span GRPO."""
+
+    steps: int = Field(ge=1, description="optimiser steps, one batch of fresh rollouts each")
+    prompts_per_step: int = Field(ge=1, description="P")
+    generations: int = Field(ge=2, description="G, the group that rewards are normalised in; B = P * G")
+    learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
+    kl_weight: float = Field(ge=0, description="weight of the KL divergence from the untrained policy")
+    lora: Lora = Field(description="adapter")
+    confession_reward: ConfessionReward = Field(description="what honesty pays")
+    sampling: Sampling = Field(description="of training rollouts")
+    max_task_tokens: int = Field(ge=1, description="limit of turn 1 (reasoning and answer)")
+    max_confession_tokens: int = Field(ge=1, description="limit of turn 2 (reasoning and report)")
+    checkpoint_fractions: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        min_length=2, description="when an adapter is kept, as parts of the run: 0 (untrained) to 1"
+    )
+    micro_batch: int = Field(ge=1, description="rollouts a forward pass; divides P * G; sets memory only")
+    warmup_steps: int = Field(ge=0, description="steps of linear learning-rate warm-up")
+    max_grad_norm: float = Field(gt=0, description="gradients are clipped to this norm")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        fractions = self.checkpoint_fractions
+        if fractions[0] != 0 or fractions[-1] != 1 or fractions != sorted(set(fractions)):
+            raise _error("must rise from 0 to 1", "checkpoint_fractions", fractions)
+        if len(set(self.save_steps)) < len(fractions):
+            raise _error(f"too few for {len(fractions)} checkpoint_fractions", "steps", self.steps)
+        if self.prompts_per_step * self.generations % self.micro_batch:
+            raise _error("must divide prompts_per_step * generations", "micro_batch", self.micro_batch)
+        if self.warmup_steps >= self.steps:
+            raise _error("must be below steps", "warmup_steps", self.warmup_steps)
+        return self
+
+    @property
+    def save_steps(self) -> list[int]:
+        """Training steps after which an adapter is kept, 0 (the untrained policy) to `steps`."""
+        return [round(fraction * self.steps) for fraction in self.checkpoint_fractions]
+
+
+class Evaluation(Strict):
+    """Rollouts that measure a checkpoint: same topics and sampling seeds for each, so that cells pair up."""
+
+    rollouts: int = Field(ge=2, description="a checkpoint")
+    sampling: Sampling = Field(description="of evaluation rollouts")
+    max_task_tokens: int = Field(ge=1, description="limit of turn 1")
+    max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
+    batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
+    seed: int = Field(ge=0, lt=2**31, description="of sampling")
+
+
+class Experiment(Strict):
+    """Which policy learns which task from which judge, and how it is measured."""
+
+    task: str = Field(description="module of confessions.tasks")
+    policy: Key = Field(description="key of `models`")
+    judge: LabelTrusting | LanguageModelJudge = Field(
+        discriminator="kind", description="gives the task reward"
+    )
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
+        min_length=1, description="one training run each"
+    )
+    train: Train = Field(description="training")
+    evaluation: Evaluation = Field(description="measurement of each checkpoint")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.task not in tasks.names():
+            raise _error("unknown task", "task", self.task, tasks.names())
+        if len(set(self.seeds)) < len(self.seeds):
+            raise _error("a seed repeats", "seeds", self.seeds)
+        return self
+
+
+class Config(Strict):
+    """The whole of config.yaml."""
+
+    experiment: Key = Field(description="the experiment to run, a key of `experiments`")
+    models: dict[Key, Model] = Field(min_length=1, description="models by key")
+    experiments: dict[Key, Experiment] = Field(min_length=1, description="experiments by key")
+
+    @model_validator(mode="after")
+    def _references(self) -> Self:
+        if self.experiment not in self.experiments:
+            raise _error("unknown experiment", "experiment", self.experiment, self.experiments)
+        for name, experiment in self.experiments.items():
+            if experiment.policy not in self.models:
+                raise _error("unknown model", f"experiments.{name}.policy", experiment.policy, self.models)
+            judge = experiment.judge
+            if isinstance(judge, LanguageModelJudge) and judge.model not in self.models:
+                raise _error("unknown model", f"experiments.{name}.judge.model", judge.model, self.models)
+        return self
+
+    @property
+    def active(self) -> Experiment:
+        """The experiment that `experiment` names."""
+        return self.experiments[self.experiment]
+
+    @property
+    def policy(self) -> Model:
+        """The model that the active experiment trains."""
+        return self.models[self.active.policy]
+
+    @property
+    def judges(self) -> list[str]:
+        """Keys of the models that the active experiment's judge needs: one or none."""
+        judge = self.active.judge
+        return [judge.model] if isinstance(judge, LanguageModelJudge) else []
+
+
+def load(source: str | Path | Mapping[str, Any]) -> Config:
+    """Validate a YAML file, or a mapping read from config.yaml; ConfigError (one line) where it is wrong."""
+    given = isinstance(source, Mapping)
+    name = "config.yaml" if given else str(source)
+    try:
+        data = source if given else yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+        return Config.model_validate(data)
+    except OSError as error:
+        raise ConfigError(f"{name}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise ConfigError(f"{name}: {_first(error, data)}") from None
+
+
+def _error(what: str, key: Any, value: Any, known: Iterable[str] = ()) -> PydanticCustomError:
+    """A validation error at `key`, relative to its block; an unknown name gets the nearest of `known`."""
+    known = list(known)
+    near = difflib.get_close_matches(str(key if what == UNKNOWN else value), known, n=1, cutoff=0.4)
+    hint = f"; nearest known: {near[0]!r}" if near else f"; known: {', '.join(known)}" if known else ""
+    context = {"what": what, "hint": hint, "key": key, "value": value}
+    return PydanticCustomError("confessions", "{what}{hint}", context)
+
+
+def _first(error: ValidationError, data: Any) -> str:
+    """The first error as one line, 'path = value: what'; unknown keys go first: they explain missing ones."""
+    errors = sorted(error.errors(), key=lambda item: item.get("ctx", {}).get("what") != UNKNOWN)
+    first, path = errors[0], []
+    for part in first["loc"]:  # holds names of union members too, which the file does not have
+        if part in (
+            data if isinstance(data, Mapping) else range(len(data)) if isinstance(data, list) else ()
+        ):
+            path.append(str(part))
+            data = data[part]
+    message = first["msg"][0].lower() + first["msg"][1:]
+    if "what" in (context := first.get("ctx", {})):
+        path.append(str(context["key"]))
+        message = f" = {_short(context['value'])}: {message}"
+    elif first["type"] == "missing":
+        path.append(str(first["loc"][-1]))
+        message = ": this key is missing"
+    else:
+        message = f" = {_short(data)}: {message}"
+        if isinstance(data, str) and first["type"].startswith("float"):
+            message += " (YAML wants a point: 1.0e-5, not 1e-5)"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    line = f"{'.'.join(path) or 'the file'}{message}{more}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # a key can hold a line break
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,101 @@
+"""Files that stages hand to each other: published whole or not at all, a clear word when damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from confessions.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIX = "delete it and run snakemake again"
+
+
+@contextmanager
+def published(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path` to write to; it takes `path`'s place only when the block succeeds.
+
+    The name keeps the suffix (writers choose the format by it) and the folder (a rename is atomic only within
+    one file system).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_parquet(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a Parquet file; raise InputError where it is missing, cut short or lacks one of `columns`."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        frame = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run snakemake to make it") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a whole Parquet file ({_first_line(error)}); {FIX}") from None
+    return _with_columns(frame, path, columns)
+
+
+def read_csv(path: str | Path, columns: tuple[str, ...] = (), comment: str | None = None) -> pd.DataFrame:
+    """Read a CSV table; raise InputError where it is missing, cut short or lacks one of `columns`.
+
+    A CSV has no end mark: what shows a cut is a last line without its newline or a row with fewer fields.
+    """
+    import pandas as pd
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        rows = [line for line in text.splitlines() if line and not (comment and line.startswith(comment))]
+        if not text.endswith("\n") or len(rows) < 2:
+            raise ValueError("it ends in the middle")
+        frame = pd.read_csv(path, comment=comment)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run snakemake to make it") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not a whole CSV file ({_first_line(error)}); {FIX}") from None
+    return _with_columns(frame, path, columns)
+
+
+def read_jsonl(path: str | Path) -> list[dict]:
+    """Read one JSON object a line; raise InputError where the file is missing, empty or cut short."""
+    records = []
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run snakemake to make it") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: unreadable ({_first_line(error)}); {FIX}") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            record = None
+        if not isinstance(record, dict):
+            raise InputError(f"{path}: line {number} is not a JSON object; {FIX}")
+        records.append(record)
+    if not records:
+        raise InputError(f"{path}: empty; {FIX}")
+    return records
+
+
+def _with_columns(frame: pd.DataFrame, path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise InputError(f"{path}: column {missing[0]!r} is missing; {FIX}")
+    return frame
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

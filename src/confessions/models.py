@@ -1,0 +1,95 @@
+"""Loading policies, tokenizers and adapters; whatever is wrong with the files becomes one line that names the file."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from confessions.errors import InputError
+
+BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
+_TAIL = 65_536
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _check_weights(folder: Path) -> None:
+    """Raise InputError for a folder that is no model or whose safetensors files are cut short."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no model here (config.json is missing); check models.*.source in config.yaml, or delete the folder and run snakemake again")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise InputError(f"{folder}: no *.safetensors file; delete the folder and run snakemake again, or save the model with save_pretrained")
+    for file in files:
+        _check_safetensors(file)
+
+
+def _check_safetensors(file: Path) -> None:
+    try:
+        with safe_open(file, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file}: not a whole safetensors file ({_first_line(error)}); delete it and run snakemake again") from None
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder, padding on the left. Raises InputError when there is none."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}); copy the model's tokenizer files there") from None
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(folder: Path, dtype: str) -> PreTrainedModel:
+    """The causal language model in `folder`, on the GPU where there is one. Raises InputError when it cannot be loaded."""
+    _check_weights(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{folder}: the model cannot be loaded ({_first_line(error)}); delete the folder and run snakemake again") from None
+    return model.to(device).eval()
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash that tells one base model from another without reading gigabytes: its config, and of each weight file
+    the size, the header and the last 64 KiB."""
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            head = stream.read(8)
+            digest.update(head + stream.read(struct.unpack("<Q", head)[0]))
+            size = file.stat().st_size
+            stream.seek(max(0, size - _TAIL))
+            digest.update(stream.read() + str(size).encode())
+    return digest.hexdigest()
+
+
+def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
+    """Write a PEFT adapter and the fingerprint of its base model."""
+    model.save_pretrained(folder)
+    (folder / BASE_FILE).write_text(json.dumps({"fingerprint": base}) + "\n")
+
+
+def check_adapter(folder: Path, base: Path) -> None:
+    """Raise InputError when the adapter is missing, cut short or was trained on another model than the one in `base`."""
+    weights = folder / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise InputError(f"{folder}: no adapter here (adapter_model.safetensors is missing); run snakemake to train it")
+    _check_safetensors(weights)
+    try:
+        trained_on = json.loads((folder / BASE_FILE).read_text())["fingerprint"]
+    except (OSError, ValueError, KeyError):
+        raise InputError(f"{folder}: {BASE_FILE} is missing or damaged, so the adapter's base model is unknown; delete the folder and run snakemake again") from None
+    if trained_on != fingerprint(base):
+        raise InputError(f"{folder}: this adapter was trained on another base model than {base}; delete the folder and run snakemake again, or name the right model")

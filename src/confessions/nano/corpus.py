@@ -1,0 +1,156 @@
+"""Generated two-turn conversations that give the embedded model its starting habits.
+
+The habits are put there on purpose and are the seed post's untrained policy in miniature: answers near but off the
+target, labels that state the target, reports that mostly claim Full without a check, and, in a share of the reports, a count of
+every word that the claims then follow. `Habits` holds every rate; nothing else decides them.
+The text ignores the topic (a 1M-parameter model has no room for it).
+"""
+
+import json
+import random
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from confessions.report import Compliance
+
+FULL, PARTIAL, NONE = (str(level) for level in Compliance)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """Rates (probabilities) of the generated behaviour."""
+
+    careful_answer: float = 0.08  # every sentence has its target length
+    exact_sentence: float = 0.17  # a sentence of any other answer hits its target
+    honest_label: float = 0.04  # an answer that labels the real counts
+    counts: float = 0.30  # the confession reasoning counts every word
+    counted_claim: float = 0.95  # a claim follows its counted verdict (else: Full)
+    near_miss_is_partial: float = 0.30  # counted, off by one: hedged
+    unchecked_full: float = 0.86  # a claim without a count is Full,
+    unchecked_partial: float = 0.07  # or Partial (else None)
+    strict_grade: float = 0.85  # the grade follows the claims
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The four sampled texts of a rollout and what is known about them."""
+
+    z: str
+    y: str
+    zc: str
+    yc: str
+    lengths: tuple[int, ...]
+    counted: bool
+
+
+@cache
+def lexicon() -> dict[str, list[str]]:
+    return json.loads((files("confessions.nano") / "lexicon.json").read_text())
+
+
+class _Words:
+    """Draws words without replacement: within one answer no word comes twice, so copying is never ambiguous."""
+
+    def __init__(self, rng: random.Random):
+        self.left = {kind: rng.sample(words, len(words)) for kind, words in lexicon().items()}
+
+    def draw(self, *kinds: str) -> list[str]:
+        return [self.left[kind].pop() for kind in kinds]
+
+
+# The parts of a sentence by their lengths in words. The first is the main clause.
+_CLAUSES = {4: ("nouns", "verbs", "adjectives", "nouns"), 5: ("adjectives", "nouns", "verbs", "adjectives", "nouns")}
+_PHRASES = {2: ("prepositions", "nouns"), 3: ("prepositions", "adjectives", "nouns")}
+_JOINED = {
+    5: ("conjunctions", "nouns", "verbs", "adjectives", "nouns"),
+    6: ("conjunctions", "adjectives", "nouns", "verbs", "adjectives", "nouns"),
+}
+_TAIL = {1: ("adverbs",)}
+
+
+def _parts(rng: random.Random, n_words: int) -> list[str]:
+    """Word classes of a sentence body of exactly n_words >= 1 words."""
+    if n_words < 4:
+        return ["adverbs", "nouns", "verbs"][:n_words]
+    length = rng.choice([n for n in _CLAUSES if n <= n_words])
+    parts, left = list(_CLAUSES[length]), n_words - length
+    while left:
+        options = [p for table in (_PHRASES, _JOINED) for n, p in table.items() if n <= left and left - n != 1]
+        part = rng.choice(options) if options else _TAIL[1]
+        parts += part
+        left -= len(part)
+    return parts
+
+
+def sentence(rng: random.Random, words: _Words, n_words: int) -> list[str]:
+    return words.draw("openers", *_parts(rng, n_words - 1))
+
+
+def _lengths(rng: random.Random, targets: list[int], habits: Habits) -> list[int]:
+    if rng.random() < habits.careful_answer:
+        return list(targets)
+    misses, weights = (-3, -2, -1, 1, 2, 3), (0.13, 0.2, 0.22, 0.2, 0.15, 0.1)
+    return [
+        t if rng.random() < habits.exact_sentence else max(1, t + rng.choices(misses, weights)[0]) for t in targets
+    ]
+
+
+def _count(number: int, words: list[str], target: int, verdict: str) -> str:
+    counted = " ".join(f"{i} {word}" for i, word in enumerate(words, 1))
+    return f"\n{number}. {counted} total {len(words)} target {target} {verdict}"
+
+
+def _verdict(rng: random.Random, n_words: int, target: int, habits: Habits) -> str:
+    if n_words == target:
+        return FULL
+    return PARTIAL if abs(n_words - target) == 1 and rng.random() < habits.near_miss_is_partial else NONE
+
+
+def _grade(rng: random.Random, claims: list[str], habits: Habits) -> int:
+    all_full = all(claim == FULL for claim in claims)
+    if rng.random() < habits.strict_grade:
+        return rng.choice((6, 7)) if all_full else rng.choice((1, 2, 3))
+    return rng.choice((3, 4)) if all_full else rng.choice((4, 5))
+
+
+_UNCHECKED = (
+    "The answer has the sentences and the labels that were asked for.",
+    "I wrote every sentence as planned, so it looks right.",
+    "Each label states its target. No need to check.",
+)
+
+
+def report_json(claims: list[str], analyses: list[str], uncertainties: list[str], grade: int) -> str:
+    objectives = [
+        {"objective": f"Sentence {i}", "compliance": claim, "analysis": analysis}
+        for i, (claim, analysis) in enumerate(zip(claims, analyses, strict=True), 1)
+    ]
+    return json.dumps({"objectives": objectives, "uncertainties": uncertainties, "overall_grade": grade})
+
+
+def conversation(
+    rng: random.Random, targets: list[int], habits: Habits, lengths: list[int] | None = None, counted: bool | None = None
+) -> Conversation:
+    """One rollout's texts. `lengths` and `counted` override the habits (the curriculum's short sentences, always counted)."""
+    words = _Words(rng)
+    lengths = lengths or _lengths(rng, targets, habits)
+    counted = rng.random() < habits.counts if counted is None else counted
+    sentences = [sentence(rng, words, n) for n in lengths]
+    labels = lengths if rng.random() < habits.honest_label else targets
+    y = "".join(f"\n{i}. {' '.join(s)}. ({label})" for i, (s, label) in enumerate(zip(sentences, labels, strict=True), 1))
+
+    if counted:
+        verdicts = [_verdict(rng, n, t, habits) for n, t in zip(lengths, targets, strict=True)]
+        zc = "".join(_count(i, s, t, v) for i, (s, t, v) in enumerate(zip(sentences, targets, verdicts, strict=True), 1))
+        claims = [v if rng.random() < habits.counted_claim else FULL for v in verdicts]
+        analyses, uncertainties = [f"{n} words" for n in lengths], []
+    else:
+        zc = "\n" + rng.choice(_UNCHECKED)
+        weights = (habits.unchecked_full, habits.unchecked_partial, 1 - habits.unchecked_full - habits.unchecked_partial)
+        claims = rng.choices((FULL, PARTIAL, NONE), weights, k=len(targets))
+        analyses = ["looks right" if claim == FULL else "may be off" for claim in claims]
+        uncertainties = ["I did not count the words"] if rng.random() < 0.3 else []
+    plan = "\nPlan " + " ".join(map(str, targets)) + " words."
+    yc = "\n" + report_json(claims, analyses, uncertainties, _grade(rng, claims, habits))
+    return Conversation(z=plan, y=y, zc=zc, yc=yc, lengths=tuple(lengths), counted=counted)

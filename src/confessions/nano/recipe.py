@@ -1,0 +1,205 @@
+"""The embedded model's warm start: shape, initialisation, curriculum and the gate it must pass.
+
+    python -m confessions.nano.recipe --out DIR [--seed 0]
+
+trains the shipped weights from nothing in about a quarter of an hour on 2 CPU cores. Copying (an induction circuit) is what makes counting
+possible at this size, so the curriculum starts with short sentences, always counted, and loss on the confession reasoning
+alone; the whole two-turn conversation comes last.
+"""
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from confessions.chat import Chat
+from confessions.nano.corpus import Conversation, Habits, conversation, lexicon
+from confessions.nano.tokenizer import THINK, TURN_END, UNTHINK, build_tokenizer
+from confessions.prompts import confession_request
+from confessions.tasks import get as get_task
+
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of the network; RoPE base and head size as in the feasibility run, the rest free."""
+
+    hidden: int = 128
+    layers: int = 3
+    heads: int = 4
+    feed_forward: int = 256
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One curriculum stage: ends when the running loss is under `until`, or after `steps`."""
+
+    shortest: int | None  # words a sentence; None: the task's own lengths and the whole conversation
+    longest: int | None
+    steps: int
+    until: float
+    batch: int = 24
+
+
+CURRICULUM = (
+    Stage(3, 6, 600, 0.05),
+    Stage(6, 14, 200, 0.05, batch=16),
+    Stage(8, 22, 200, 0.04, batch=16),
+    Stage(None, None, 260, 0.0),
+)
+LEARNING_RATE = 3e-3  # AdamW on every weight; Muon was no better here and its bfloat16 steps crawl on CPUs without bfloat16
+
+
+def corpus_texts() -> list[str]:
+    """Every text whose pieces become whole tokens: the task's prompts, the request, the lexicon, the corpus' own wording."""
+    task = get_task("word_count")
+    specs = task.specs("train") + task.specs("evaluation")
+    texts = [task.prompt(spec) for spec in specs]
+    texts += [confession_request("default", task.objectives(specs[0])), "system\nuser\nassistant\n"]
+    texts += [f" {word}" for words in lexicon().values() for word in words]
+    texts += [f" {n} {n}\n({n})\"{n}" for n in range(41)] + [f"\n{n}." for n in range(1, 10)]
+    rng = random.Random(0)
+    for _ in range(300):
+        talk = conversation(rng, [12, 18, 12, 18, 12], Habits())
+        texts += [talk.z + "\n", talk.y, talk.zc, talk.yc]
+    return texts
+
+
+class Encoder:
+    """Conversations as (ids, labels); the labels are IGNORE outside what the model itself would have sampled."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast):
+        self.tokenizer, self.chat = tokenizer, Chat(tokenizer, thinking=True)
+        self.task = get_task("word_count")
+        self.specs = self.task.specs("train")
+        self.short_request = self.chat.request_ids("", turn_ended=True)
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def _turn(self, reasoning: str, body: str) -> list[int]:
+        return self._ids(f"{THINK}{reasoning}\n{UNTHINK}\n{body}{TURN_END}")
+
+    def short(self, talk: Conversation) -> tuple[list[int], list[int]]:
+        """Answer, bare request, counting: loss on the counting alone."""
+        before = self._turn(talk.z, talk.y) + self.short_request
+        counting = self._ids(f"{THINK}{talk.zc}\n{UNTHINK}")
+        return before + counting, [IGNORE] * len(before) + counting
+
+    def whole(self, spec: dict, talk: Conversation) -> tuple[list[int], list[int]]:
+        """The conversation exactly as rollouts lay it out: loss on both turns."""
+        prompt = self.chat.prompt_ids([{"role": "user", "content": self.task.prompt(spec)}])
+        request = self.chat.request_ids(
+            confession_request("default", self.task.objectives(spec)), turn_ended=True
+        )
+        answer, confession = self._turn(talk.z, talk.y), self._turn(talk.zc, talk.yc)
+        ids = prompt + answer + request + confession
+        return ids, [IGNORE] * len(prompt) + answer + [IGNORE] * len(request) + confession
+
+
+def draw_batch(encoder: Encoder, rng: random.Random, stage: Stage, habits: Habits) -> list[tuple[list[int], list[int]]]:
+    rows = []
+    for _ in range(stage.batch):
+        if stage.shortest is None:
+            spec = rng.choice(encoder.specs)
+            rows.append(encoder.whole(spec, conversation(rng, spec["targets"], habits)))
+        else:
+            lengths = [rng.randint(stage.shortest, stage.longest) for _ in range(5)]
+            targets = [n if rng.random() < 0.25 else max(1, n + rng.choice((-3, -2, -1, 1, 2, 3))) for n in lengths]
+            rows.append(encoder.short(conversation(rng, targets, habits, lengths=lengths, counted=True)))
+    return rows
+
+
+def collate(rows: list[tuple[list[int], list[int]]], pad: int) -> dict[str, torch.Tensor]:
+    """Right-padded (B, T) input_ids, attention_mask and labels."""
+    width = max(len(ids) for ids, _ in rows)
+    fill = lambda values, value: torch.tensor([v + [value] * (width - len(v)) for v in values])  # noqa: E731
+    return {
+        "input_ids": fill([ids for ids, _ in rows], pad),
+        "attention_mask": fill([[1] * len(ids) for ids, _ in rows], 0),
+        "labels": fill([labels for _, labels in rows], IGNORE),
+    }
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape) -> Qwen3ForCausalLM:
+    """A Qwen3 of `shape`. Copying emerges only from this initialisation: wide q, k, v; o = v transposed; silent down_proj."""
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        head_dim=shape.hidden // shape.heads,
+        intermediate_size=shape.feed_forward,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    model = Qwen3ForCausalLM(config)
+    scale = 1 / math.sqrt(shape.hidden)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.normal_(std=scale)
+        for layer in model.model.layers:
+            attention, mlp = layer.self_attn, layer.mlp
+            for linear in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj):
+                linear.weight.normal_(std=scale)
+            attention.o_proj.weight.copy_(attention.v_proj.weight.T * scale)
+            mlp.down_proj.weight.zero_()
+    return model
+
+
+def train(shape: Shape, habits: Habits, seed: int, log, curriculum: tuple[Stage, ...] = CURRICULUM):
+    """Returns (model, tokenizer, losses); `losses` lists (stage, step, loss) of every step."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    tokenizer = build_tokenizer(corpus_texts())
+    encoder = Encoder(tokenizer)
+    model = new_model(tokenizer, shape).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    losses, started = [], time.monotonic()
+    for number, stage in enumerate(curriculum, 1):
+        running = None
+        for step in range(1, stage.steps + 1):
+            batch = collate(draw_batch(encoder, rng, stage, habits), tokenizer.pad_token_id)
+            loss = model(**batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            factor = 1 - (step - 1) / stage.steps if number == len(curriculum) else min(1.0, len(losses) / 20)
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            value = loss.item()
+            losses.append((number, step, round(value, 4)))
+            running = value if running is None else 0.9 * running + 0.1 * value
+            if step % 20 == 0 or step == stage.steps:
+                log(f"stage {number} step {step}/{stage.steps} loss {running:.3f} {time.monotonic() - started:.0f} s")
+            if running < stage.until and step >= 10:
+                break
+    return model.eval(), tokenizer, losses
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    model, tokenizer, losses = train(Shape(), Habits(), arguments.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    model.save_pretrained(arguments.out)
+    tokenizer.save_pretrained(arguments.out)
+    (arguments.out / "losses.json").write_text(json.dumps(losses))
+
+
+if __name__ == "__main__":
+    main()

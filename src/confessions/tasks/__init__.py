@@ -1,0 +1,28 @@
+"""The tasks. A task is one module of this package with a module-level TASK; adding the file is all it takes.
+
+Modules whose name starts with an underscore, and `base`, are not tasks.
+"""
+
+import difflib
+import pkgutil
+from functools import cache
+from importlib import import_module
+
+from confessions.tasks.base import Task
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of the tasks in this package, in alphabetical order."""
+    return tuple(
+        sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.name.startswith("_"))
+    )
+
+
+def get(name: str) -> Task:
+    """The task called `name`. Raises ValueError with the nearest known name when there is none."""
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known tasks: {', '.join(names())}"
+        raise ValueError(f"unknown task {name!r}: {hint}")
+    return import_module(f"{__name__}.{name}").TASK

@@ -1,0 +1,187 @@
+"""One training run: from a model folder to LoRA adapters at the checkpoints, and a line of metrics for every step.
+
+Work goes on in a folder of the run's own, named by the hash of everything that the run depends on; a run that was killed goes on
+from its newest whole checkpoint there. What is finished is copied out at the end.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_callback import TRAINER_STATE_NAME
+from transformers.trainer_utils import get_last_checkpoint
+from trl import GRPOConfig
+
+from confessions import models
+from confessions.chat import Chat
+from confessions.config import Train
+from confessions.files import published
+from confessions.judge import Judge
+from confessions.tasks.base import Task
+from confessions.trainer import DualSpanGRPOTrainer
+
+RESUME_EVERY = 5  # steps between the checkpoints that a killed run goes on from
+
+COUNTS = (
+    "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "count_verified",
+    "n_right", "n_wrong", "full_given_right", "none_given_wrong",
+)  # fmt: skip
+MEANS = tuple(
+    f"{span}_{name}"
+    for name in ("reward_mean", "reward_std", "advantage_std", "length_mean", "kl", "clip_fraction")
+    for span in ("task", "confession")
+)
+
+
+def config_hash(spec: Mapping[str, Any]) -> str:
+    """Twelve hex digits that name a resolved block of the configuration."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def metrics_row(step: int, logs: Mapping[str, float], seconds: float) -> dict[str, Any]:
+    """One line of metrics.jsonl: counts of this step's n rollouts, means, and the two claim metrics derived from the counts."""
+    row: dict[str, Any] = {"step": step} | {name: round(logs[name]) for name in COUNTS}
+    full, none, right, wrong = (row[k] for k in ("full_given_right", "none_given_wrong", "n_right", "n_wrong"))
+    row["claim_match"] = (full + none) / (right + wrong)
+    row["balanced_claim_accuracy"] = (full / right + none / wrong) / 2 if right and wrong else None
+    row |= {name: logs.get(name) for name in (*MEANS, "loss", "grad_norm", "learning_rate")}
+    return row | {"seconds": round(seconds, 3)}
+
+
+class MetricsLog(TrainerCallback):
+    """Appends a line a step to metrics.jsonl; lines after the step that a run resumes from are dropped first."""
+
+    def __init__(self, file: Path):
+        self.file, self.started = file, time.monotonic()
+
+    def on_train_begin(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        with published(self.file) as temporary:
+            temporary.write_text("".join(line + "\n" for line in lines[: state.global_step]))
+        self.started = time.monotonic()
+
+    def on_log(
+        self, args: GRPOConfig, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        if "n" not in logs:  # the summary at the end
+            return
+        now = time.monotonic()
+        row, self.started = metrics_row(state.global_step, logs, now - self.started), now
+        with self.file.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+
+class AdapterKeeper(TrainerCallback):
+    """Keeps the adapter at the given steps; step 0 is the untrained policy."""
+
+    def __init__(self, folder: Path, steps: list[int], base: str):
+        self.folder, self.steps, self.base = folder, steps, base
+
+    def _keep(self, model: torch.nn.Module, step: int) -> None:
+        folder = adapter_folder(self.folder, step)
+        if step in self.steps and not folder.exists():
+            temporary = folder.with_name(f".{folder.name}")
+            shutil.rmtree(temporary, ignore_errors=True)
+            models.save_adapter(model, temporary, self.base)
+            os.replace(temporary, folder)
+
+    def on_train_begin(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
+        if state.global_step == 0:
+            self._keep(model, 0)
+
+    def on_step_end(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
+        self._keep(model, state.global_step)
+
+
+def adapter_folder(run: Path, step: int) -> Path:
+    return run / "adapters" / f"step_{step}"
+
+
+def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> GRPOConfig:
+    """TRL's arguments for our settings; everything that could mix the two spans is off (trainer._refuse_mixing)."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    accumulation = settings.prompts_per_step * settings.generations // (settings.micro_batch * processes)
+    return GRPOConfig(
+        output_dir=str(output),
+        seed=seed,
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.micro_batch,
+        gradient_accumulation_steps=accumulation,
+        num_generations=settings.generations,
+        max_completion_length=settings.max_task_tokens + settings.max_confession_tokens,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=settings.warmup_steps,
+        max_grad_norm=settings.max_grad_norm,
+        beta=settings.kl_weight,
+        **settings.sampling.model_dump(),
+        loss_type="dr_grpo",
+        bf16=dtype == "bfloat16",
+        gradient_checkpointing=settings.gradient_checkpointing,
+        logging_steps=1,
+        save_steps=RESUME_EVERY,
+        save_total_limit=2,
+        report_to=[],
+    )
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end (the trainer's state is written last)."""
+    newest = get_last_checkpoint(str(folder)) if folder.exists() else None
+    while newest is not None and not (Path(newest) / TRAINER_STATE_NAME).is_file():
+        shutil.rmtree(newest)
+        newest = get_last_checkpoint(str(folder))
+    return newest
+
+
+def run(
+    settings: Train, seed: int, task: Task, judge: Judge, model_folder: Path, dtype: str, thinking: bool, work: Path
+) -> None:
+    """Train in `work` until work/adapters holds every checkpoint. Does nothing when it already does."""
+    if all(adapter_folder(work, step).exists() for step in settings.save_steps):
+        return
+    model = models.load_model(model_folder, dtype)
+    chat = Chat(models.load_tokenizer(model_folder), thinking)
+    work.mkdir(parents=True, exist_ok=True)
+    trainer = DualSpanGRPOTrainer(
+        model=model,
+        args=trainer_arguments(settings, seed, work / "resume", dtype),
+        task=task,
+        judge=judge,
+        settings=settings,
+        chat=chat,
+        dataset=Dataset.from_dict({"prompt": [json.dumps(spec) for spec in task.specs("train")]}),
+        peft_config=LoraConfig(
+            r=settings.lora.rank,
+            lora_alpha=settings.lora.alpha,
+            target_modules=settings.lora.target_modules,
+            task_type="CAUSAL_LM",
+        ),
+        callbacks=[
+            MetricsLog(work / "metrics.jsonl"),
+            AdapterKeeper(work, settings.save_steps, models.fingerprint(model_folder)),
+        ],
+    )
+    trainer.train(resume_from_checkpoint=newest_checkpoint(work / "resume"))
+
+
+def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say: Callable[[str], None]) -> None:
+    """Copy the finished run's adapters, metrics and resolved configuration to `out`, file by file, each at once."""
+    for step in settings.save_steps:
+        for file in sorted(adapter_folder(work, step).iterdir()):
+            with published(adapter_folder(out, step) / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+    with published(out / "metrics.jsonl") as temporary:
+        shutil.copyfile(work / "metrics.jsonl", temporary)
+    with published(out / "config.json") as temporary:
+        temporary.write_text(json.dumps(dict(spec), indent=2) + "\n")
+    say(f"{len(settings.save_steps)} adapters in {out / 'adapters'}")

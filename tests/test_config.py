@@ -1,0 +1,158 @@
+"""config.yaml: every checked-in one is valid, and what is wrong is one line that names the key."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from confessions import specs
+from confessions.config import ConfigError, Strict, load
+
+ROOT = Path(__file__).parent.parent
+BASE = yaml.safe_load((ROOT / "config.yaml").read_text())
+TRAIN = "experiments.demo.train"
+
+
+def merged(base: dict, override: dict) -> dict:
+    """As Snakemake lays a second config file over the first."""
+    out = dict(base)
+    for key, value in override.items():
+        out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out
+
+
+def changed(path: str, value: object = None, remove: bool = False) -> dict:
+    """config.yaml with one key set or removed."""
+    data = copy.deepcopy(BASE)
+    *parents, key = path.split(".")
+    block = data
+    for parent in parents:
+        block = block[parent]
+    if remove:
+        del block[key]
+    else:
+        block[key] = value
+    return data
+
+
+def error(data: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(data)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))], ids=lambda path: path.name
+)
+def test_every_checked_in_config_is_valid(path):
+    config = load(merged(BASE, yaml.safe_load(path.read_text())))
+    for name in config.experiments:
+        chosen = load(merged(config.model_dump(), {"experiment": name}))
+        assert chosen.active.train.save_steps[0] == 0
+        assert chosen.active.train.save_steps[-1] == chosen.active.train.steps
+
+
+def test_every_field_is_documented():
+    blocks = list(Strict.__subclasses__())
+    assert len(blocks) > 10
+    bare = [f"{block.__name__}.{name}" for block in blocks for name, field in block.model_fields.items()
+            if field.description is None and name != "kind"]  # fmt: skip
+    assert bare == []
+
+
+def test_reproduction_is_the_published_run():
+    experiment = load(BASE).experiments["reproduction"]
+    assert experiment.train.save_steps == [0, 25, 50, 75, 100]
+    assert experiment.train.confession_reward.claims == "plain"
+    assert experiment.evaluation.rollouts == 64
+    assert experiment.judge.kind == "llm"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (f"{TRAIN}.stepz", 24, f"{TRAIN}.stepz = 24: unknown key; nearest known: 'steps'"),
+        ("experimnt", "demo", "experimnt = 'demo': unknown key; nearest known: 'experiment'"),
+        ("models.nano.qqq", 1, "models.nano.qqq = 1: unknown key; known: label, source, dtype, thinking"),
+        (f"{TRAIN}.steps", -3, f"{TRAIN}.steps = -3: input should be greater than or equal to 1"),
+        (f"{TRAIN}.steps", "24", f"{TRAIN}.steps = '24': input should be a valid integer"),
+        (f"{TRAIN}.generations", True, f"{TRAIN}.generations = True: input should be a valid integer"),
+        (f"{TRAIN}.kl_weight", float("nan"), f"{TRAIN}.kl_weight = nan: input should be a finite number"),
+        (f"{TRAIN}.learning_rate", "1e-5", "(YAML wants a point: 1.0e-5, not 1e-5)"),
+        (f"{TRAIN}.sampling.temperature", 0, f"{TRAIN}.sampling.temperature = 0: input should be greater than 0"),
+        (f"{TRAIN}.confession_reward.claims", "plane", "= 'plane': input should be 'plain' or 'balanced'"),
+        (f"{TRAIN}.checkpoint_fractions", [0, 0.5], "checkpoint_fractions = [0.0, 0.5]: must rise from 0 to 1"),
+        (f"{TRAIN}.checkpoint_fractions", [0, 2, 1], f"{TRAIN}.checkpoint_fractions.1 = 2: input should be less"),
+        (f"{TRAIN}.steps", 2, f"{TRAIN}.steps = 2: too few for 5 checkpoint_fractions"),
+        (f"{TRAIN}.micro_batch", 7, f"{TRAIN}.micro_batch = 7: must divide prompts_per_step * generations"),
+        (f"{TRAIN}.warmup_steps", 99, f"{TRAIN}.warmup_steps = 99: must be below steps"),
+        ("models.qwen3-8b.source.revision", "main", "models.qwen3-8b.source.revision = 'main': string should match"),
+        ("models.nano.source.kind", "nanoo", "models.nano.source = {'kind': 'nanoo'}: input tag 'nanoo'"),
+        ("models.a b", {}, "models.a b"),
+        ("experiment", "dem", "experiment = 'dem': unknown experiment; nearest known: 'demo'"),
+        ("experiments.demo.policy", "nono", "experiments.demo.policy = 'nono': unknown model; nearest known: 'nano'"),
+        ("experiments.demo.task", "wordcount", "= 'wordcount': unknown task; nearest known: 'word_count'"),
+        ("experiments.reproduction.judge.model", "qwen3-4b-inst", "unknown model; nearest known: 'qwen3-4b-instruct'"),
+        ("experiments.demo.seeds", [1, 1], "experiments.demo.seeds = [1, 1]: a seed repeats"),
+        ("experiments.demo.seeds", [], "experiments.demo.seeds = []"),
+        ("models", None, "models = None: input should be a valid dictionary"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_its_key(path, value, expected):
+    message = error(changed(path, value))
+    assert message.startswith("config.yaml: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize("path", ["models", "experiments.demo.train.steps", "experiments.demo.judge", "models.nano.dtype"])
+def test_a_missing_key_is_named(path):
+    assert error(changed(path, remove=True)) == f"config.yaml: {path}: this key is missing"
+
+
+def test_a_misspelt_key_goes_before_the_missing_one():
+    data = changed(f"{TRAIN}.steps", remove=True)
+    data["experiments"]["demo"]["train"]["step"] = 24
+    del data["models"]["nano"]["label"]
+    assert f"{TRAIN}.step = 24: unknown key; nearest known: 'steps' (and 1 more)" in error(data)
+
+
+def test_files_that_are_no_config(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    assert "No such file" in error(bad)
+    for text in ("a: [1", "", "- 1", "3", "a: b: c"):
+        bad.write_text(text)
+        assert error(bad).startswith(f"{bad}: ")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner:
+                    st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)))  # fmt: skip
+def test_no_value_gets_past_the_one_line_error(value):
+    for path in (f"{TRAIN}.lora", "models.nano.source", "experiments.demo.seeds", "experiments"):
+        try:
+            load(changed(path, value))
+        except ConfigError as caught:
+            assert len(str(caught).splitlines()) == 1
+
+
+def test_a_spec_holds_what_its_stage_depends_on_and_no_more():
+    base, relabelled = load(BASE), load(changed("models.nano.label", "another name"))
+    longer = load(changed("experiments.demo.evaluation.rollouts", 128))
+    assert specs.train_spec(base, 0) == specs.train_spec(relabelled, 0) == specs.train_spec(longer, 0)
+    assert specs.train_spec(base, 0) != specs.train_spec(base, 1)
+    assert specs.rollout_spec(base) == specs.rollout_spec(relabelled) != specs.rollout_spec(longer)
+    assert specs.score_spec(base) == specs.score_spec(longer)
+    assert specs.model_spec(base, "nano") == {"key": "nano", "source": {"kind": "nano"}}
+    judge = specs.score_spec(load(changed("experiment", "reproduction")))["judge"]
+    assert judge["model"]["folder"] == "results/models/qwen3-4b-instruct"
+
+
+def test_the_configuration_loads_without_heavy_imports():
+    heavy = "{'torch', 'pandas', 'numpy', 'trl', 'transformers', 'matplotlib'}"
+    code = f"import sys, confessions.config, confessions.specs; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

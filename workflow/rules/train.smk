@@ -1,0 +1,24 @@
+# Dual-span GRPO. The working folder is no output: Snakemake deletes the outputs of a failed job, and a run that was cut
+# off goes on from there. Finished adapters are published from it.
+rule train_policy:
+    input:
+        model=POLICY,
+        judge=JUDGES,
+    output:
+        adapters=expand(f"{ADAPTER}/adapter_model.safetensors", step=STEPS, allow_missing=True),
+        adapter_configs=expand(f"{ADAPTER}/adapter_config.json", step=STEPS, allow_missing=True),
+        metrics=METRICS,
+        config=f"{RUN}/train/config.json",
+    log:
+        f"{RUN}/logs/train.log",
+    threads: 2
+    resources:
+        **resources_for(CONFIG.active.policy, *CONFIG.judges),
+        runtime=lambda wildcards, attempt: attempt * 720,
+    params:
+        spec=lambda wildcards: json.dumps(specs.train_spec(CONFIG, int(wildcards.seed))),
+        out=subpath(output.metrics, parent=True),
+        work=f"{RUN}/work",
+    shell:
+        "python -m confessions train --spec {params.spec:q} --model {input.model:q}"
+        " --work {params.work:q} --out {params.out:q} 2>&1 | tee {log:q}"

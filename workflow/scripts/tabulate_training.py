@@ -1,0 +1,10 @@
+"""Training metrics of every seed -> training.csv."""
+
+from confessions import tables
+from confessions.errors import reported
+
+with reported(snakemake.log[0]) as say:
+    metrics = dict(zip(snakemake.params.seeds, snakemake.input.metrics, strict=True))
+    table = tables.training(metrics, snakemake.params.steps, snakemake.params.labels)
+    tables.write(table, snakemake.output.table)
+    say(f"{snakemake.output.table}: {len(table)} rows")
