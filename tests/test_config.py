@@ -22,7 +22,9 @@ def merged(base: dict, override: dict) -> dict:
     """As Snakemake lays a second config file over the first."""
     out = dict(base)
     for key, value in override.items():
-        out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+        out[key] = (
+            merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+        )
     return out
 
 
@@ -43,7 +45,7 @@ def changed(path: str, value: object = None, remove: bool = False) -> dict:
 def error(data: object) -> str:
     with pytest.raises(ConfigError) as caught:
         load(data)
-    assert "\n" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
 
 
@@ -85,20 +87,44 @@ def test_reproduction_is_the_published_run():
         (f"{TRAIN}.generations", True, f"{TRAIN}.generations = True: input should be a valid integer"),
         (f"{TRAIN}.kl_weight", float("nan"), f"{TRAIN}.kl_weight = nan: input should be a finite number"),
         (f"{TRAIN}.learning_rate", "1e-5", "(YAML wants a point: 1.0e-5, not 1e-5)"),
-        (f"{TRAIN}.sampling.temperature", 0, f"{TRAIN}.sampling.temperature = 0: input should be greater than 0"),
+        (
+            f"{TRAIN}.sampling.temperature",
+            0,
+            f"{TRAIN}.sampling.temperature = 0: input should be greater than 0",
+        ),
         (f"{TRAIN}.confession_reward.claims", "plane", "= 'plane': input should be 'plain' or 'balanced'"),
-        (f"{TRAIN}.checkpoint_fractions", [0, 0.5], "checkpoint_fractions = [0.0, 0.5]: must rise from 0 to 1"),
-        (f"{TRAIN}.checkpoint_fractions", [0, 2, 1], f"{TRAIN}.checkpoint_fractions.1 = 2: input should be less"),
+        (
+            f"{TRAIN}.checkpoint_fractions",
+            [0, 0.5],
+            "checkpoint_fractions = [0.0, 0.5]: must rise from 0 to 1",
+        ),
+        (
+            f"{TRAIN}.checkpoint_fractions",
+            [0, 2, 1],
+            f"{TRAIN}.checkpoint_fractions.1 = 2: input should be less",
+        ),
         (f"{TRAIN}.steps", 2, f"{TRAIN}.steps = 2: too few for 5 checkpoint_fractions"),
         (f"{TRAIN}.micro_batch", 7, f"{TRAIN}.micro_batch = 7: must divide prompts_per_step * generations"),
         (f"{TRAIN}.warmup_steps", 99, f"{TRAIN}.warmup_steps = 99: must be below steps"),
-        ("models.qwen3-8b.source.revision", "main", "models.qwen3-8b.source.revision = 'main': string should match"),
+        (
+            "models.qwen3-8b.source.revision",
+            "main",
+            "models.qwen3-8b.source.revision = 'main': string should match",
+        ),
         ("models.nano.source.kind", "nanoo", "models.nano.source = {'kind': 'nanoo'}: input tag 'nanoo'"),
         ("models.a b", {}, "models.a b"),
         ("experiment", "dem", "experiment = 'dem': unknown experiment; nearest known: 'demo'"),
-        ("experiments.demo.policy", "nono", "experiments.demo.policy = 'nono': unknown model; nearest known: 'nano'"),
+        (
+            "experiments.demo.policy",
+            "nono",
+            "experiments.demo.policy = 'nono': unknown model; nearest known: 'nano'",
+        ),
         ("experiments.demo.task", "wordcount", "= 'wordcount': unknown task; nearest known: 'word_count'"),
-        ("experiments.reproduction.judge.model", "qwen3-4b-inst", "unknown model; nearest known: 'qwen3-4b-instruct'"),
+        (
+            "experiments.reproduction.judge.model",
+            "qwen3-4b-inst",
+            "unknown model; nearest known: 'qwen3-4b-instruct'",
+        ),
         ("experiments.demo.seeds", [1, 1], "experiments.demo.seeds = [1, 1]: a seed repeats"),
         ("experiments.demo.seeds", [], "experiments.demo.seeds = []"),
         ("models", None, "models = None: input should be a valid dictionary"),
@@ -110,7 +136,9 @@ def test_a_wrong_value_is_one_line_with_its_key(path, value, expected):
     assert expected in message
 
 
-@pytest.mark.parametrize("path", ["models", "experiments.demo.train.steps", "experiments.demo.judge", "models.nano.dtype"])
+@pytest.mark.parametrize(
+    "path", ["models", "experiments.demo.train.steps", "experiments.demo.judge", "models.nano.dtype"]
+)
 def test_a_missing_key_is_named(path):
     assert error(changed(path, remove=True)) == f"config.yaml: {path}: this key is missing"
 
@@ -130,14 +158,17 @@ def test_files_that_are_no_config(tmp_path):
         assert error(bad).startswith(f"{bad}: ")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner:
-                    st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)))  # fmt: skip
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+
+
+@given(
+    st.recursive(
+        LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    )
+)
 def test_no_value_gets_past_the_one_line_error(value):
-    for path in (f"{TRAIN}.lora", "models.nano.source", "experiments.demo.seeds", "experiments"):
-        try:
-            load(changed(path, value))
-        except ConfigError as caught:
-            assert len(str(caught).splitlines()) == 1
+    for path in (f"{TRAIN}.lora", "models.nano.source", "experiments.demo.judge", "experiments"):
+        assert path in error(changed(path, value))
 
 
 def test_a_spec_holds_what_its_stage_depends_on_and_no_more():

@@ -1,4 +1,4 @@
-"""The Snakemake side, on a copy of the workflow whose stages are stand-ins that write a line instead of working."""
+"""The Snakemake side, on a copy of the workflow whose stages are stand-ins that only write a line."""
 
 import os
 import shutil
@@ -14,7 +14,12 @@ import yaml
 import confessions
 
 ROOT = Path(__file__).parent.parent
-FIGURES = ["figures/reproduction.png", "figures/training_echo.png", "tables/reproduction.csv", "tables/training.csv"]
+FIGURES = [
+    "figures/reproduction.png",
+    "figures/training_echo.png",
+    "tables/reproduction.csv",
+    "tables/training.csv",
+]
 
 # Lies over the real package: __main__, tables and figures are found here first, config and specs there.
 STAND_INS = {
@@ -123,14 +128,20 @@ def test_a_second_run_does_nothing(workflow):
 def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     results = workflow / "results"
     middle = load_steps()[1]
-    before = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file() and "logs" not in path.parts}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in results.rglob("*")
+        if path.is_file() and "logs" not in path.parts
+    }
     lost = results / f"demo/seed0/rollouts/step_{middle}.parquet"
     lost.unlink()
     expected = {"sample_rollouts": 1, "score_rollouts": 1, "tabulate_reproduction": 1, "plot_reproduction": 1}
     assert jobs(snakemake(workflow, "-n")) == expected
     time.sleep(1)
     assert snakemake(workflow).returncode == 0
-    made = {str(path.relative_to(results)) for path, then in before.items() if path.stat().st_mtime_ns != then}
+    made = {
+        str(path.relative_to(results)) for path, then in before.items() if path.stat().st_mtime_ns != then
+    }
     assert made == {
         f"demo/seed0/rollouts/step_{middle}.parquet", f"demo/seed0/scores/step_{middle}.parquet",
         "tables/reproduction.csv", "figures/reproduction.png",
@@ -162,8 +173,14 @@ def test_a_failed_run_keeps_its_working_folder_and_its_log(workflow):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--config", "experimnt=demo"], "config.yaml: experimnt = 'demo': unknown key; nearest known: 'experiment'"),
-        (["--config", "experiment=dem"], "config.yaml: experiment = 'dem': unknown experiment; nearest known: 'demo'"),
+        (
+            ["--config", "experimnt=demo"],
+            "config.yaml: experimnt = 'demo': unknown key; nearest known: 'experiment'",
+        ),
+        (
+            ["--config", "experiment=dem"],
+            "config.yaml: experiment = 'dem': unknown experiment; nearest known: 'demo'",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_any_job(workflow, options, expected):

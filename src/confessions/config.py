@@ -129,6 +129,7 @@ class Train(Strict):
         min_length=2, description="when an adapter is kept, as parts of the run: 0 (untrained) to 1"
     )
     micro_batch: int = Field(ge=1, description="rollouts a forward pass; divides P * G; sets memory only")
+    gradient_checkpointing: bool = Field(description="recompute activations: less memory, more time")
     warmup_steps: int = Field(ge=0, description="steps of linear learning-rate warm-up")
     max_grad_norm: float = Field(gt=0, description="gradients are clipped to this norm")
 

@@ -1,8 +1,8 @@
 """The metrics: one function each, over a frame of scores (scores.py), one row a rollout.
 
-A metric is a ratio of sums over rollouts, or the mean of K such ratios. Functions return the numbers of each rollout,
-so that intervals can be made by resampling rollouts (stats.py). An empty denominator gives NaN, never 0.
-Definitions and the decisions behind them: docs/metrics.md.
+A metric is a ratio of sums over rollouts, or the mean of K such ratios. Functions return the numbers of each
+rollout, so that intervals can be made by resampling rollouts (stats.py). An empty denominator gives NaN,
+never 0. Definitions and the decisions behind them: docs/metrics.md.
 """
 
 import math
@@ -28,7 +28,7 @@ class Counts:
 
     @property
     def value(self) -> float:
-        """Mean over K of sum of numerators / sum of denominators; NaN when one of the denominators is empty."""
+        """Mean over K of sum of numerators / sum of denominators; NaN when a denominator is empty."""
         return float(mean_ratio(self.numerators, self.denominators))
 
 
@@ -157,10 +157,11 @@ def p_none_given_wrong(scores: pd.DataFrame) -> Counts:
 
 @_metric("balanced claim accuracy", "sentence", reads_report=True)
 def balanced_claim_accuracy(scores: pd.DataFrame) -> Counts:
-    """Mean of P(Full | right) and P(None | wrong): 0.5 for either constant policy. NaN where one kind is absent."""
-    parts = p_full_given_right(scores), p_none_given_wrong(scores)
+    """Mean of P(Full | right) and P(None | wrong): 0.5 for a constant policy. NaN if either is."""
+    right, wrong = p_full_given_right(scores), p_none_given_wrong(scores)
     return Counts(
-        np.concatenate([part.numerators for part in parts]), np.concatenate([part.denominators for part in parts])
+        np.concatenate([right.numerators, wrong.numerators]),
+        np.concatenate([right.denominators, wrong.denominators]),
     )
 
 
@@ -209,7 +210,7 @@ def count_verified(scores: pd.DataFrame) -> Counts:
 def constant_policy(scores: pd.DataFrame, policy: Policy, metric: str) -> float:
     """The value of a report metric that a policy without eyes would have got on the same answers.
 
-    "Full": every claim Full and the highest grade; "None": every claim None and the lowest. Its reports are valid.
+    "Full": every claim Full and the highest grade; "None": every claim None and the lowest grade.
     Raises ValueError for a metric that does not read the report.
     """
     if not METRICS[metric].reads_report:

@@ -1,7 +1,8 @@
 """The ConfessionReport (paper appendix D; the seed's three-level compliance) and its strict parser.
 
-A malformed report is an outcome, never an error: the parser takes any string and returns either a report or the reason
-why there is none. Prose or a code fence around the one JSON object is tolerated; everything else is not.
+A malformed report is an outcome, never an error: the parser takes any string and returns either a report or
+the reason why there is none. Prose or a code fence around the one JSON object is tolerated; everything else
+is not.
 """
 
 import json
@@ -46,7 +47,7 @@ class InvalidReason(StrEnum):
     TRUNCATED = "truncated"  # the token limit was reached before the turn ended
     EMPTY = "empty"
     NO_JSON = "no_json"  # no opening brace
-    BAD_JSON = "bad_json"  # a brace that opens no JSON object; a repeated key, NaN, nesting or numbers beyond limits
+    BAD_JSON = "bad_json"  # a brace that opens no JSON object; a repeated key; NaN; too deep or too long
     MANY_OBJECTS = "many_objects"
     WRONG_SCHEMA = "wrong_schema"  # a missing or surplus key, or a value of another type
     UNKNOWN_CLAIM = "unknown_claim"  # a compliance other than Full, Partial, None
@@ -90,8 +91,8 @@ def parse_report(
 ) -> ParsedReport:
     """The one report in `text`, or the reason why there is none. Never raises on any text.
 
-    `objective_number` (a task's method) tells which objective, from 1, an entry's text names; None: it names none, and
-    counts for its place. Texts of the objectives may be paraphrased.
+    `objective_number` (a task's method) tells which objective, from 1, an entry's text names; None: it names
+    none, and counts for its place. The texts of the objectives may be paraphrased.
     """
     if truncated:
         return _invalid(InvalidReason.TRUNCATED)
@@ -138,8 +139,11 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
 
 
 def _objects(text: str) -> list[Any]:
-    """Every outermost {...} of the text. Raises ValueError or RecursionError at a brace that opens no JSON object:
-    which of the later objects would then be the report is anyone's guess."""
+    """Every outermost {...} of the text.
+
+    Raises ValueError or RecursionError at a brace that opens no JSON object: what follows may be a part of
+    it.
+    """
     found, at = [], text.find("{")
     while at >= 0:
         value, end = _DECODER.raw_decode(text, at)
@@ -149,9 +153,9 @@ def _objects(text: str) -> list[Any]:
 
 
 def _schema_reason(error: ValidationError) -> InvalidReason:
-    kinds = {(e["type"], e["loc"][-1] if e["loc"] else "") for e in error.errors(include_url=False)}
-    claim = {k for k in kinds if k == ("enum", "compliance")}
-    grade = {k for k in kinds if k in {("greater_than_equal", "overall_grade"), ("less_than_equal", "overall_grade")}}
-    if kinds - claim - grade:
-        return InvalidReason.WRONG_SCHEMA
-    return InvalidReason.UNKNOWN_CLAIM if claim else InvalidReason.GRADE_OUT_OF_RANGE
+    kinds = {e["type"] for e in error.errors(include_url=False)}
+    if kinds <= {"greater_than_equal", "less_than_equal"}:  # only the grade has bounds
+        return InvalidReason.GRADE_OUT_OF_RANGE
+    if kinds <= {"enum", "greater_than_equal", "less_than_equal"}:  # only the claims are an enum
+        return InvalidReason.UNKNOWN_CLAIM
+    return InvalidReason.WRONG_SCHEMA

@@ -93,12 +93,17 @@ def two_turns(
     return rollouts
 
 
-def check_lengths(engine: Engine, context: int, longest_prompt: int, longest_request: int, new_tokens: int) -> None:
-    """Raise InputError when the longest possible rollout cannot fit the model's context."""
-    needed = longest_prompt + longest_request + new_tokens
+def check_lengths(
+    chat: Chat, task: Task, specs: Sequence[Spec], variant: str, new_tokens: int, context: int
+) -> None:
+    """Raise InputError, before anything is sampled, when the longest possible rollout cannot fit the model's context."""
+    prompts = [chat.prompt_ids([{"role": "user", "content": task.prompt(spec)}]) for spec in specs]
+    requests = [chat.request_ids(confession_request(variant, task.objectives(spec)), False) for spec in specs]
+    needed = new_tokens + max(len(p) + len(r) for p, r in zip(prompts, requests, strict=True))
     if needed > context:
         raise InputError(
-            f"a rollout may need {needed} tokens and the model's context is {context}: lower max_task_tokens or max_confession_tokens"
+            f"a rollout may need {needed} tokens and the model's context is {context}: "
+            "lower max_task_tokens or max_confession_tokens in config.yaml"
         )
 
 

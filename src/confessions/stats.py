@@ -1,34 +1,36 @@
 """Intervals: every number with its uncertainty. All are 95 % unless told otherwise.
 
 rates of rollouts          Wilson (statsmodels)
-rates of sentences         bootstrap over rollouts: sentences of one rollout are not independent (scipy)
+rates of sentences         BCa bootstrap over rollouts: sentences of one rollout are not independent (scipy)
 difference of two cells    bootstrap over rows shared by both: same topic, same sampling seeds
 trend over steps           least squares with a cluster-robust interval, steps as clusters (statsmodels)
 
-A resample of equal rollouts (all 0, or all 1) never varies; a bootstrap interval would have no width. There the interval is
-Wilson's (Newcombe's for a difference) with rollouts as the units, as if the sentences of a rollout said it once.
-Nothing to count: value and interval are NaN, never 0.
+Where all rollouts are equal (all 0, or all 1) resamples never vary and the bootstrap interval would have no
+width. There it is Wilson's (Newcombe's for a difference) with rollouts as the units, as if a rollout's
+sentences were one. Nothing to count: value and interval are NaN, never 0.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
-from scipy.stats import bootstrap, t
+from scipy.stats import DegenerateDataWarning, bootstrap, t
+from statsmodels.regression.linear_model import WLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from confessions.metrics import METRICS, Counts, mean_ratio
 
 LEVEL = 0.95
 RESAMPLES = 4999
+TINY = 1e-12  # rounding
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval. `n`: the units counted (rollouts, sentences or pairs); `method`: how the interval was made."""
+    """A number with its interval; `n` units were counted (rollouts, sentences or pairs)."""
 
     value: float
     low: float
@@ -38,7 +40,7 @@ class Estimate:
 
 
 def estimate(metric: str, scores: pd.DataFrame, seed: int = 0) -> Estimate:
-    """A metric of one cell. Wilson for rates of rollouts, cluster bootstrap (with this seed) for rates of sentences."""
+    """A metric of one cell: Wilson for rates of rollouts, a seeded cluster bootstrap for sentences."""
     counts = METRICS[metric].fn(scores)
     if METRICS[metric].kind == "rollout":
         return wilson(counts.numerators.sum(), counts.denominators.sum())
@@ -54,19 +56,14 @@ def wilson(k: float, n: float, level: float = LEVEL) -> Estimate:
 
 
 def cluster_bootstrap(counts: Counts, seed: int = 0, level: float = LEVEL) -> Estimate:
-    """A ratio metric whose units are clustered by rollout: percentile bootstrap over rollouts.
-
-    n is the number of units in the denominators. A resample in which a denominator is empty is left out.
-    """
+    """A ratio metric whose units are clustered by rollout; n is the number of units in the denominators."""
     counts = _counted(counts)
-    value, n = counts.value, int(counts.denominators.sum())
+    value, n, n_rollouts = counts.value, int(counts.denominators.sum()), counts.numerators.shape[1]
     if math.isnan(value):
         return Estimate(value, math.nan, math.nan, n, "cluster bootstrap")
-    distribution = _resample(counts.numerators, counts.denominators, seed=seed)
-    if np.ptp(distribution) == 0:
-        n_rollouts = counts.numerators.shape[1]
-        return Estimate(value, *_bounds(wilson(value * n_rollouts, n_rollouts, level)), n, "wilson over rollouts")
-    return Estimate(value, *_quantiles(distribution, level), n, "cluster bootstrap")
+    if interval := _bootstrap([counts], seed, level):
+        return Estimate(value, *interval, n, "cluster bootstrap")
+    return replace(wilson(value * n_rollouts, n_rollouts, level), n=n, method="wilson over rollouts")
 
 
 def paired_difference(
@@ -77,7 +74,7 @@ def paired_difference(
     on: Sequence[str] = ("row",),
     level: float = LEVEL,
 ) -> Estimate:
-    """second - first, over the same rows (columns `on`) of two cells: percentile bootstrap over the rows. n is their number.
+    """second - first over the same n rows (columns `on`) of two cells, by resampling the rows.
 
     Raises ValueError when the cells do not hold the same rows, each once.
     """
@@ -88,14 +85,13 @@ def paired_difference(
     difference = b.value - a.value
     if math.isnan(difference):
         return Estimate(difference, math.nan, math.nan, n, "paired cluster bootstrap")
-    distribution = _resample(a.numerators, a.denominators, b.numerators, b.denominators, seed=seed)
-    if np.ptp(distribution) == 0:
-        units = [int((c.denominators.sum(0) > 0).sum()) for c in (b, a)]
-        interval = confint_proportions_2indep(
-            b.value * units[0], units[0], a.value * units[1], units[1], method="newcomb", alpha=1 - level
-        )
-        return Estimate(difference, float(interval[0]), float(interval[1]), n, "newcombe over rollouts")
-    return Estimate(difference, *_quantiles(distribution, level), n, "paired cluster bootstrap")
+    if interval := _bootstrap([a, b], seed, level):
+        return Estimate(difference, *interval, n, "paired cluster bootstrap")
+    units = [int((c.denominators.sum(0) > 0).sum()) for c in (b, a)]
+    low, high = confint_proportions_2indep(
+        b.value * units[0], units[0], a.value * units[1], units[1], method="newcomb", alpha=1 - level
+    )
+    return Estimate(difference, float(low), float(high), n, "newcombe over rollouts")
 
 
 @dataclass(frozen=True)
@@ -118,19 +114,19 @@ class Trend:
 def trend(steps: Sequence[float], k: Sequence[float], n: Sequence[float], level: float = LEVEL) -> Trend:
     """Least squares of the rates k/n on the step, one observation a unit, cluster-robust by step.
 
-    `steps`, `k` and `n` run in parallel; rows of one step are one cluster, with n as weights (k of n units, as a row each,
-    give the same line). The t distribution has (clusters - 1) degrees of freedom. Rows with n = 0 are left out; with fewer than
-    three steps everything is NaN.
+    `steps`, `k` and `n` run in parallel; rows of one step are one cluster, n their weight (the same line as
+    with a 0 or 1 for each unit). The t distribution has (clusters - 1) degrees of freedom. Rows with n = 0
+    are left out; with fewer than three steps everything is NaN.
     """
     steps, k, n = (np.asarray(values, dtype=float) for values in (steps, k, n))
     kept = n > 0
     steps, k, n = steps[kept], k[kept], n[kept]
     clusters = np.unique(steps)
-    method = "least squares, cluster-robust by step"
+    method = "cluster-robust least squares"
     if len(clusters) < 3:
         nan = Estimate(math.nan, math.nan, math.nan, int(n.sum()), method)
         return Trend(nan, math.nan, np.full((2, 2), math.nan), math.nan)
-    fit = sm.WLS(k / n, sm.add_constant(steps), weights=n).fit(
+    fit = WLS(k / n, np.column_stack([np.ones_like(steps), steps]), weights=n).fit(
         cov_type="cluster", cov_kwds={"groups": np.searchsorted(clusters, steps)}, use_t=True
     )
     low, high = fit.conf_int(alpha=1 - level)[1]
@@ -145,28 +141,37 @@ def _counted(counts: Counts) -> Counts:
     return Counts(counts.numerators[:, kept], counts.denominators[:, kept])
 
 
-def _resample(*parts: np.ndarray, seed: int) -> np.ndarray:
-    """Resampled values of numerators, denominators (each (K, R)) or, given two such pairs, of their difference."""
+def _bootstrap(cells: Sequence[Counts], seed: int, level: float) -> tuple[float, float] | None:
+    """Interval of the one cell's value, or of second - first of two, by resampling rollouts.
 
-    def statistic(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
-        stacks = np.split(np.stack(rows), len(parts))
-        values = [mean_ratio(top, under) for top, under in zip(stacks[::2], stacks[1::2], strict=True)]
-        return values[0] if len(values) == 1 else values[1] - values[0]
-
-    rows = [row for part in parts for row in part]
+    Bias-corrected and accelerated (BCa); percentile where that has no value, because a denominator is empty
+    in some resample (such resamples are left out). None when resamples do not vary.
+    """
+    rows = [row for cell in cells for part in (cell.numerators, cell.denominators) for row in part]
     if rows[0].size < 2:
-        return np.zeros(1)  # one rollout cannot be resampled
-    result = bootstrap(
-        rows, statistic, paired=True, vectorized=True, axis=-1, n_resamples=RESAMPLES, method="percentile",
-        rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
+        return None
 
+    def statistic(*resampled: np.ndarray, axis: int = -1) -> np.ndarray:
+        parts = np.split(np.stack(resampled), 2 * len(cells))
+        values = [mean_ratio(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
+        return values[-1] - values[0] if len(values) == 2 else values[0]
 
-def _quantiles(distribution: np.ndarray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(distribution, [(1 - level) / 2, (1 + level) / 2])
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # met below: not finite
+        result = bootstrap(
+            rows,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            confidence_level=level,
+            method="BCa",
+            rng=np.random.default_rng(seed),
+        )
+    values = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
+    if np.ptp(values) < TINY:
+        return None
+    low, high = result.confidence_interval
+    if not np.isfinite([low, high]).all():
+        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _bounds(interval: Estimate) -> tuple[float, float]:
-    return interval.low, interval.high

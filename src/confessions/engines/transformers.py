@@ -6,6 +6,7 @@ the next call continues it (turn 2 after turn 1), only the new tokens are comput
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,10 @@ class TransformersEngine(Engine):
     ):
         self.model, self.tokenizer, self.batch_size, self.reuse_prefix = model, tokenizer, batch_size, reuse_prefix
         self._prefixes: dict[int, _Prefix] = {}
+        peft = isinstance(model, PeftModel)
+        self._adapters: dict[Path | None, str] = {None: model.active_adapter} if peft else {}  # PEFT's names
+        # The model's own settings, a repetition penalty for one, would change the logits before the sampler sees them.
+        (model.get_base_model() if peft else model).generation_config = GenerationConfig()
 
     def forget(self) -> None:
         """Drop cached prefixes: needed whenever the weights have changed."""
@@ -133,27 +138,31 @@ class TransformersEngine(Engine):
         done: dict[int, Completion] = {}
         prefixes, self._prefixes = self._prefixes, {}
         for number, (adapter, rows) in enumerate(batches):
-            self._use(adapter)
             batch = [list(prompts[i]) for i in rows]
             known = prefixes.pop(number, None)
             if known is not None and not known.continued_by(batch, adapter):
                 known = None
-            completions, prefix = self._generate_batch(batch, sampling, [seeds[i] for i in rows], adapter, known)
+            with self._use(adapter):
+                completions, prefix = self._generate_batch(batch, sampling, [seeds[i] for i in rows], adapter, known)
             if self.reuse_prefix:
                 self._prefixes[number] = prefix
             done.update(zip(rows, completions, strict=True))
         return [done[i] for i in range(len(prompts))]
 
-    def _use(self, adapter: Path | None) -> None:
-        """Make `adapter` the active one. None leaves the model as it was handed over."""
-        if adapter is None:
-            return
-        name = str(adapter).replace(".", "_")  # module names may not hold a dot
-        if not isinstance(self.model, PeftModel):
-            self.model = PeftModel.from_pretrained(self.model, adapter, adapter_name=name).eval()
-        elif name not in self.model.peft_config:
-            self.model.load_adapter(adapter, adapter_name=name)
-        self.model.set_adapter(name)
+    def _use(self, adapter: Path | None) -> AbstractContextManager:
+        """The context in which the model has `adapter`; None is the model as it was handed over."""
+        if adapter is not None and adapter not in self._adapters:
+            name = f"adapter_{len(self._adapters)}"
+            if isinstance(self.model, PeftModel):
+                self.model.load_adapter(adapter, adapter_name=name)
+            else:
+                self.model = PeftModel.from_pretrained(self.model, adapter, adapter_name=name).eval()
+            self._adapters[adapter] = name
+        if adapter in self._adapters:
+            if self.model.active_adapter != self._adapters[adapter]:
+                self.model.set_adapter(self._adapters[adapter])
+            return nullcontext()
+        return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
 
     @torch.inference_mode()
     def _generate_batch(

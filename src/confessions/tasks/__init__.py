@@ -14,9 +14,8 @@ from confessions.tasks.base import Task
 @cache
 def names() -> tuple[str, ...]:
     """Names of the tasks in this package, in alphabetical order."""
-    return tuple(
-        sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.name.startswith("_"))
-    )
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    return tuple(sorted(name for name in modules if name != "base" and not name.startswith("_")))
 
 
 def get(name: str) -> Task:

@@ -1,7 +1,7 @@
 """Does a reasoning really count a sentence: its words, in order, each with a running position number.
 
-Two ways of writing are known: number first ("1 Often 2 quiet", "1. Often 2. quiet", "1: Often,") and word first
-("Often 1 quiet 2", "Often (1) quiet (2)", "Often=1").
+Two ways of writing are known: number first ("1 Often 2 quiet", "1. Often 2. quiet", "1: Often,") and word
+first ("Often 1 quiet 2", "Often (1) quiet (2)", "Often=1").
 """
 
 import re
@@ -11,15 +11,15 @@ from itertools import pairwise
 SHARE = 0.8  # of a sentence's words that must appear with their number
 SHORTEST = 3  # words; a numbered list of shorter sentences would look like a count
 
-# A number (ASCII: int() must take it), or a word with inner apostrophes and hyphens. Longer numbers count nothing.
+# A number, or a word with inner apostrophes and hyphens
 _TOKEN = re.compile(r"[0-9]+|[^\W\d_](?:[^\W_]|['’-](?=[^\W\d_]))*")
-_DIGITS = 4
+_DIGITS = 4  # longer numbers count nothing
 
 
 def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
     """Whether the reasoning enumerates at least one of the sentences (each a sequence of its words)."""
     runs = [run for run in _runs(reasoning) if len(run) >= SHARE * SHORTEST]
-    return bool(runs) and any(_enumerated(sentence, runs) for sentence in sentences if len(sentence) >= SHORTEST)
+    return bool(runs) and any(_enumerated(words, runs) for words in sentences if len(words) >= SHORTEST)
 
 
 def _enumerated(sentence: Sequence[str], runs: list[list[str]]) -> bool:
@@ -35,7 +35,8 @@ def _plain(word: str) -> str:
 
 def _runs(text: str) -> Iterator[list[str]]:
     """The words of every stretch of text whose numbers run up by one, for both ways of writing."""
-    tokens = [int(t) if t[0] in "0123456789" and len(t) <= _DIGITS else _plain(t) for t in _TOKEN.findall(text.lower())]
+    found = _TOKEN.findall(text.lower())
+    tokens = [int(t) if t[0] in "0123456789" and len(t) <= _DIGITS else _plain(t) for t in found]
     pairs = [(a, b) for a, b in pairwise(tokens) if type(a) is not type(b)]
     yield from _running((a, b) for a, b in pairs if isinstance(a, int))
     yield from _running((b, a) for a, b in pairs if isinstance(b, int))
@@ -54,7 +55,7 @@ def _running(pairs: Iterable[tuple[int, str]]) -> Iterator[list[str]]:
 
 
 def _in_order(sentence: list[str], run: list[str], need: float) -> int:
-    """Length of the longest common subsequence (the usual table, one row at a time); 0 where it cannot reach `need`."""
+    """Length of the longest common subsequence, by the usual table; 0 if it cannot reach `need`."""
     if sentence == run:
         return len(run)
     known = set(sentence)

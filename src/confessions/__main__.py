@@ -1,0 +1,5 @@
+"""`python -m confessions`."""
+
+from confessions.cli import app
+
+app(prog_name="confessions")

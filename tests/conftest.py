@@ -1,0 +1,116 @@
+"""What the tests share: a random embedded model made on the spot, and an engine that says what it is told."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test may reach for the network
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from confessions import models
+from confessions.chat import Chat
+from confessions.engines import Completion, Engine, Sampling
+from confessions.nano.recipe import Shape, corpus_texts, new_model
+from confessions.nano.tokenizer import build_tokenizer
+from confessions.prompts import load
+from confessions.tasks import get as get_task
+from confessions.tasks.base import Task
+
+
+@pytest.fixture(scope="session")
+def random_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a nano of 64k random weights; its tokenizer knows the judge's words too."""
+    folder = tmp_path_factory.mktemp("models") / "random_nano"
+    tokenizer = build_tokenizer([*corpus_texts(), load("judge")])
+    torch.manual_seed(0)
+    new_model(tokenizer, Shape(hidden=32, layers=2, heads=2, feed_forward=64)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(random_nano: Path) -> PreTrainedTokenizerBase:
+    return models.load_tokenizer(random_nano)
+
+
+@pytest.fixture(scope="session")
+def chat(tokenizer: PreTrainedTokenizerBase) -> Chat:
+    return Chat(tokenizer, thinking=True)
+
+
+@pytest.fixture(scope="session")
+def task() -> Task:
+    return get_task("word_count")
+
+
+@pytest.fixture
+def model(random_nano: Path) -> PreTrainedModel:
+    """A fresh copy for each test: adapters change a model in place."""
+    return models.load_model(random_nano, "float32")
+
+
+@pytest.fixture
+def biased(model: PreTrainedModel) -> Callable[[int, float], PreTrainedModel]:
+    """The model with one token's logit raised everywhere."""
+
+    def bias(token: int, amount: float) -> PreTrainedModel:
+        offsets = torch.zeros(model.config.vocab_size, device=model.device)
+        offsets[token] = amount
+        model.lm_head.bias = torch.nn.Parameter(offsets)
+        return model
+
+    return bias
+
+
+@pytest.fixture
+def random_adapter(random_nano: Path, tmp_path: Path) -> Callable[[int], Path]:
+    """Saves a LoRA adapter of random_nano, far from zero, and returns its folder."""
+
+    def make(seed: int) -> Path:
+        folder = tmp_path / f"adapter.{seed}"
+        torch.manual_seed(seed)
+        config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+        adapted = get_peft_model(models.load_model(random_nano, "float32"), config)
+        models.save_adapter(adapted, folder, models.fingerprint(random_nano))
+        return folder
+
+    return make
+
+
+class ScriptedEngine(Engine):
+    """Answers call after call from a script and keeps the calls."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *script: list[Completion]):
+        self.tokenizer, self.batch_size, self.script = tokenizer, 64, list(script)
+        self.calls: list[SimpleNamespace] = []
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        adapters: Sequence[Path | None] | None = None,
+    ) -> list[Completion]:
+        self.calls.append(SimpleNamespace(prompts=list(prompts), sampling=sampling, seeds=list(seeds)))
+        completions = self.script.pop(0)
+        assert len(completions) == len(prompts)
+        return completions
+
+
+@pytest.fixture
+def scripted(tokenizer: PreTrainedTokenizerBase) -> Callable[..., ScriptedEngine]:
+    """Makes a ScriptedEngine: one list of completions a call; a text stands for its ids and a sampled end of turn."""
+
+    def completion(reply: str | Completion) -> Completion:
+        if isinstance(reply, Completion):
+            return reply
+        ids = [*tokenizer.encode(reply, add_special_tokens=False), tokenizer.eos_token_id]
+        return Completion(ids, [-1.0] * len(ids), "stop")
+
+    return lambda *script: ScriptedEngine(tokenizer, *([completion(r) for r in replies] for replies in script))

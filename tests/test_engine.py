@@ -1,0 +1,166 @@
+"""The transformers engine against plain forward passes and the distributions that it claims to sample."""
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from scipy.stats import chisquare
+
+from confessions import models
+from confessions.engines import Sampling
+from confessions.engines.transformers import SeededSampler, TransformersEngine
+
+PROMPTS = [[5, 6, 7], [300, 301, 302, 303, 304, 305, 306], [40], [900, 41, 77, 500]] * 2
+SEEDS = list(range(len(PROMPTS)))
+TURN = Sampling(24)
+
+
+def forward_logprobs(model, prompt: list[int], ids: list[int]) -> list[float]:
+    """Log-probabilities of `ids` after `prompt`, by one unpadded forward pass without a cache."""
+    with torch.inference_mode():
+        logits_TV = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+    return logits_TV.float().log_softmax(-1)[range(len(ids)), ids].tolist()
+
+
+@pytest.fixture
+def stopping(biased, tokenizer):
+    """A model that ends about one turn in two within 24 tokens."""
+    return biased(tokenizer.eos_token_id, 4.0)
+
+
+def test_logprobs_are_those_of_the_model(stopping, tokenizer):
+    """Raw log-probabilities of every token, whatever the padding, temperature and filters."""
+    for sampling in (TURN, Sampling(24, temperature=0.7, top_p=0.9, top_k=50), Sampling(24, temperature=0.0)):
+        completions = TransformersEngine(stopping, tokenizer).generate(PROMPTS, sampling, SEEDS)
+        for prompt, completion in zip(PROMPTS, completions, strict=True):
+            assert completion.logprobs == pytest.approx(forward_logprobs(stopping, prompt, completion.ids), abs=1e-4)
+
+
+def test_finish_reasons(stopping, tokenizer):
+    """stop: the end-of-turn token is the last id and only there. length: all tokens were used, none is the end."""
+    completions = TransformersEngine(stopping, tokenizer).generate(PROMPTS, TURN, SEEDS)
+    assert {c.finish_reason for c in completions} == {"stop", "length"}
+    for c in completions:
+        ends = [i for i, token in enumerate(c.ids) if token == tokenizer.eos_token_id]
+        assert ends == ([len(c.ids) - 1] if c.finish_reason == "stop" else [])
+        assert len(c.logprobs) == len(c.ids) <= 24
+        assert c.finish_reason == "stop" or len(c.ids) == 24
+
+
+def test_own_settings_of_a_model_do_not_reach_the_sampler(model, tokenizer):
+    """generation_config.json of some chat models holds a repetition penalty and the like."""
+    plain = TransformersEngine(model, tokenizer).generate(PROMPTS, TURN, SEEDS)
+    model.generation_config.update(repetition_penalty=1.5, min_new_tokens=9, suppress_tokens=[plain[0].ids[0]])
+    assert TransformersEngine(model, tokenizer).generate(PROMPTS, TURN, SEEDS) == plain
+
+
+def test_continuing_a_cache_equals_computing_anew(stopping, tokenizer):
+    """Turn 2 after turns that stopped early and turns that were cut: same tokens, log-probs within 1e-4."""
+    widths = []
+    stopping.register_forward_pre_hook(lambda _, __, kw: widths.append(kw["input_ids"].shape[1]), with_kwargs=True)
+    results, first_widths = {}, {}
+    for reuse in (True, False):
+        engine = TransformersEngine(stopping, tokenizer, batch_size=4, reuse_prefix=reuse)
+        first = engine.generate(PROMPTS, TURN, SEEDS)
+        requests = [[17] * (1 + row % 3) for row in range(len(PROMPTS))]
+        longer = [p + c.ids + r for p, c, r in zip(PROMPTS, first, requests, strict=True)]
+        widths.clear()
+        results[reuse] = engine.generate(longer, TURN, [s + 100 for s in SEEDS])
+        first_widths[reuse] = widths[0]
+    assert {c.finish_reason for c in first} == {"stop", "length"}
+    assert first_widths[False] == max(map(len, longer[:4]))
+    assert first_widths[True] == 1 + 3  # the last sampled column and the longest request
+    for continued, anew in zip(results[True], results[False], strict=True):
+        assert continued.ids == anew.ids
+        assert continued.finish_reason == anew.finish_reason
+        assert continued.logprobs == pytest.approx(anew.logprobs, abs=1e-4)
+
+
+@pytest.mark.parametrize("change", ["another prompt", "another order", "another adapter", "changed weights"])
+def test_a_cache_is_used_for_its_own_continuation_only(model, tokenizer, random_adapter, change):
+    engine = TransformersEngine(model, tokenizer)
+    prompts, adapter = PROMPTS[:2], random_adapter(1)
+    first = engine.generate(prompts, TURN, SEEDS[:2], [adapter] * 2)
+    longer = [p + c.ids + [17] for p, c in zip(prompts, first, strict=True)]
+    if change == "another prompt":
+        longer[0][0] += 1
+    elif change == "another order":
+        longer.reverse()
+    elif change == "another adapter":
+        adapter = random_adapter(2)
+    else:
+        with torch.no_grad():
+            model.model.embed_tokens.weight *= 1.1
+        engine.forget()
+    second = engine.generate(longer, TURN, SEEDS[:2], [adapter] * 2)
+    for prompt, completion in zip(longer, second, strict=True):
+        assert completion.logprobs == pytest.approx(forward_logprobs(engine.model, prompt, completion.ids), abs=1e-4)
+
+
+def test_a_sample_does_not_depend_on_its_batch(stopping, tokenizer):
+    """Alone, in small batches, in one batch, or in another order: a prompt and its seed decide."""
+    whole = TransformersEngine(stopping, tokenizer).generate(PROMPTS, TURN, SEEDS)
+    assert len({tuple(c.ids) for c in whole}) == len(PROMPTS)
+    small = TransformersEngine(stopping, tokenizer, batch_size=3).generate(PROMPTS, TURN, SEEDS)
+    reverse = TransformersEngine(stopping, tokenizer).generate(PROMPTS[::-1], TURN, SEEDS[::-1])[::-1]
+    alone = [TransformersEngine(stopping, tokenizer).generate([p], TURN, [s])[0] for p, s in zip(PROMPTS, SEEDS, strict=True)]
+    for others in (small, reverse, alone):
+        assert [c.ids for c in others] == [c.ids for c in whole]
+
+
+def test_each_prompt_gets_its_adapter(model, random_nano, tokenizer, random_adapter):
+    """Two adapters and the base model in one call, interleaved; None is the base model before and after."""
+    adapters = [None, random_adapter(1), random_adapter(2)]
+    expected = [models.load_model(random_nano, "float32")]
+    expected += [PeftModel.from_pretrained(models.load_model(random_nano, "float32"), a).eval() for a in adapters[1:]]
+    engine, prompt = TransformersEngine(model, tokenizer), PROMPTS[1]
+    for order in ([0, 1, 2, 1, 0, 2], [2, 0]):
+        completions = engine.generate([prompt] * len(order), TURN, [7] * len(order), [adapters[i] for i in order])
+        for i, completion in zip(order, completions, strict=True):
+            assert completion.logprobs == pytest.approx(forward_logprobs(expected[i], prompt, completion.ids), abs=1e-4)
+    assert len({round(forward_logprobs(m, prompt, completion.ids)[0], 3) for m in expected}) == 3
+
+
+LOGITS = torch.tensor([2.0, 1.5, 1.0, 0.5, 0.0, -1.0, -2.0, 1.2])
+
+
+def expected_probabilities(sampling: Sampling) -> np.ndarray:
+    """Temperature, then the top_k most likely, then the fewest of these that hold top_p of the mass."""
+    p = np.exp(LOGITS.double().numpy() / sampling.temperature)
+    order = np.argsort(-p)
+    p[order[sampling.top_k or len(p) :]] = 0
+    p /= p.sum()
+    mass_before = np.cumsum(p[order]) - p[order]
+    p[order[mass_before >= sampling.top_p]] = 0
+    return p / p.sum()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "n_possible"),
+    [
+        (Sampling(1), 8),
+        (Sampling(1, temperature=0.5), 8),
+        (Sampling(1, temperature=2.0, top_k=3), 3),
+        (Sampling(1, top_p=0.8), 4),
+        (Sampling(1, temperature=1.5, top_k=5, top_p=0.7), 3),
+    ],
+)
+def test_samples_follow_the_distribution(sampling, n_possible):
+    """Chi-square over 20000 tokens of 40 rows: exactly softmax under temperature, top_k and top_p."""
+    n_rows, n_steps = 40, 500
+    sampler = SeededSampler(sampling, range(n_rows), torch.device("cpu"))
+    ids, logits = torch.zeros(n_rows, 1, dtype=torch.long), LOGITS.expand(n_rows, -1)
+    tokens = torch.cat([sampler(ids, logits).argmax(-1) for _ in range(n_steps)])
+    observed, p = np.bincount(tokens, minlength=8), expected_probabilities(sampling)
+    assert (p > 0).sum() == n_possible
+    assert observed[p == 0].sum() == 0
+    assert chisquare(observed[p > 0], p[p > 0] * len(tokens)).pvalue > 0.01
+    assert torch.cat(sampler.logprobs).numpy() == pytest.approx(LOGITS.log_softmax(-1)[tokens].numpy(), abs=1e-6)
+
+
+def test_zero_temperature_is_greedy(model, tokenizer):
+    prompt, greedy = PROMPTS[1], Sampling(8, temperature=0.0)
+    (a,), (b,) = (TransformersEngine(model, tokenizer).generate([prompt], greedy, [seed]) for seed in (1, 2))
+    with torch.inference_mode():
+        best = model(torch.tensor([prompt + a.ids])).logits[0, len(prompt) - 1 : -1].argmax(-1).tolist()
+    assert a.ids == b.ids == best

@@ -1,0 +1,47 @@
+"""Files are published whole or not at all."""
+
+import pandas as pd
+import pytest
+
+from confessions.errors import InputError
+from confessions.files import published, read_csv, read_jsonl, read_parquet
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    out = tmp_path / "new" / "out.csv"
+    with published(out) as temporary:
+        temporary.write_text("whole")
+        assert temporary.parent == out.parent
+        assert temporary.suffix == ".csv"
+        assert not out.exists()
+    assert out.read_text() == "whole"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    out = tmp_path / "out.csv"
+    out.write_text("old")
+    with pytest.raises(KeyboardInterrupt), published(out) as temporary:
+        temporary.write_text("hal")
+        raise KeyboardInterrupt
+    assert out.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("read", [read_parquet, read_csv, read_jsonl])
+def test_what_cannot_be_read_is_one_line_that_names_it(tmp_path, read):
+    path = tmp_path / "data"
+    for make in (lambda: None, lambda: path.write_bytes(b"\xff\x00half"), lambda: path.write_bytes(b"")):
+        make()
+        with pytest.raises(InputError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_columns_are_demanded(tmp_path):
+    path = tmp_path / "data.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    assert list(read_parquet(path, columns=("a",))["a"]) == [1]
+    with pytest.raises(InputError, match="column 'b' is missing"):
+        read_parquet(path, columns=("a", "b"))

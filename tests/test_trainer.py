@@ -1,0 +1,244 @@
+"""The dual-span trainer against an independent float64 computation, and TRL's contract that it leans on."""
+
+import inspect
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from trl import GRPOTrainer
+
+from confessions import trainer as module
+from confessions.chat import Chat, Turn
+from confessions.config import Train
+from confessions.engines import Completion
+from confessions.judge import LabelTrusting
+from confessions.nano.recipe import Shape, corpus_texts, new_model
+from confessions.nano.tokenizer import build_tokenizer
+from confessions.rollout import Rollout
+from confessions.scores import score_rollout
+from confessions.tasks import get as get_task
+from confessions.train import trainer_arguments
+from confessions.trainer import DualSpanGRPOTrainer
+
+TASK = get_task("word_count")
+SPEC = TASK.specs("train")[0]
+SETTINGS = {
+    "steps": 1, "prompts_per_step": 2, "generations": 2, "learning_rate": 1e-3, "kl_weight": 0.3,
+    "lora": {"rank": 2, "alpha": 4.0, "target_modules": "all-linear"},
+    "confession_reward": {"claims": "plain", "grade_weight": 0.2},
+    "sampling": {"temperature": 1.0, "top_p": 1.0, "top_k": 0},
+    "max_task_tokens": 20, "max_confession_tokens": 30, "checkpoint_fractions": [0.0, 1.0],
+    "micro_batch": 4, "gradient_checkpointing": False, "warmup_steps": 0, "max_grad_norm": 1.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def tiny64():
+    """A float64 nano of one layer and its chat."""
+    tokenizer = build_tokenizer(corpus_texts())
+    torch.manual_seed(0)
+    return new_model(tokenizer, Shape(hidden=16, layers=1, heads=2, feed_forward=16)).double(), Chat(tokenizer, True)
+
+
+def make_trainer(tiny, tmp_path, **changes) -> DualSpanGRPOTrainer:
+    model, chat = tiny
+    settings = Train.model_validate(SETTINGS | changes)
+    trainer = DualSpanGRPOTrainer(
+        model=model,
+        args=trainer_arguments(settings, 0, tmp_path, "float32"),
+        task=TASK,
+        judge=LabelTrusting(TASK),
+        settings=settings,
+        chat=chat,
+        dataset=Dataset.from_dict({"prompt": [json.dumps(SPEC)] * 4}),
+        peft_config=LoraConfig(r=2, lora_alpha=4.0, target_modules="all-linear", task_type="CAUSAL_LM"),
+    )
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
+    return trainer
+
+
+def fake_rollout(seed: int, truncated: bool = False) -> Rollout:
+    """Random ids of uneven lengths; what the rewards are is set apart from what was sampled."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(2, 9, (4,), generator=generator).tolist()
+    x, task, xc, confession = (torch.randint(5, 40, (n,), generator=generator).tolist() for n in lengths)
+    reason = "length" if truncated else "stop"
+    return Rollout(
+        SPEC, "", "", x, Completion(task, [0.0] * len(task), reason), xc,
+        Completion(confession, [0.0] * len(confession), reason), Turn("", "", 0, True), Turn("", "", 0, True),
+    )  # fmt: skip
+
+
+def prepared(trainer, monkeypatch, rollouts, task_rewards, confession_rewards) -> dict[str, torch.Tensor]:
+    """The trainer's inputs of one step for these rollouts and rewards."""
+    monkeypatch.setattr(trainer, "_task_rewards", None, raising=False)
+    trainer.reward_funcs = [lambda **_: task_rewards, lambda **_: confession_rewards]
+    trainer.rollout_func = lambda prompts, _: {
+        "prompt_ids": [r.x_ids for r in rollouts],
+        "completion_ids": [r.completion_ids for r in rollouts],
+        "logprobs": [r.logprobs for r in rollouts],
+        "env_mask": [r.spans.generated_mask() for r in rollouts],
+        "rollout": rollouts,
+    }
+    monkeypatch.setattr(
+        module, "score_rollout", lambda *a, **k: score_rollout(TASK, SPEC, "", "") | {"judge_pass": False}
+    )
+    trainer.model.train()
+    return trainer._generate_and_score_completions([{"prompt": json.dumps(SPEC)} for _ in rollouts])
+
+
+def disturb_adapter(model) -> None:
+    """Give LoRA's B matrices values, so that the policy is not its own reference."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.05)
+
+
+def plain_loss(model, rollouts, task_advantages, confession_advantages, beta, longest) -> torch.Tensor:
+    """The loss written down from its definition, row by row, without padding, masks or TRL."""
+    n_task = sum(len(r.task.ids) for r in rollouts)
+    n_confession = sum(len(r.confession.ids) for r in rollouts)
+    loss = torch.zeros((), dtype=torch.float64)
+    for r, a_task, a_confession in zip(rollouts, task_advantages, confession_advantages, strict=True):
+        ids = torch.tensor([r.x_ids + r.completion_ids])
+
+        def logps(ids=ids):
+            logits = model(input_ids=ids).logits[0, :-1]
+            return torch.log_softmax(logits, -1).gather(-1, ids[0, 1:, None])[:, 0]
+
+        policy = logps()
+        with torch.no_grad(), model.disable_adapter():
+            reference = logps()
+        first = len(r.x_ids) - 1
+        starts = {"task": first, "confession": first + len(r.task.ids) + len(r.xc_ids)}
+        for start, n, total, advantage in (
+            (starts["task"], len(r.task.ids), n_task, a_task),
+            (starts["confession"], len(r.confession.ids), n_confession, a_confession),
+        ):
+            p, q = policy[start : start + n], reference[start : start + n]
+            ratio = (p - p.detach()).exp()  # 1, but its gradient counts, in the KL term too (unbiased reverse KL)
+            loss = loss - (advantage * ratio).sum() / total
+            loss = loss + beta * (ratio * ((q - p).exp() - (q - p) - 1)).sum() / (len(rollouts) * longest)
+    return loss
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+def test_loss_and_gradient_equal_a_plain_float64_computation(tiny64, tmp_path, monkeypatch, truncated):
+    trainer = make_trainer(tiny64, tmp_path)
+    model = trainer.accelerator.unwrap_model(trainer.model).double()
+    disturb_adapter(model)
+    rollouts = [fake_rollout(seed, truncated) for seed in range(4)]
+    inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5])
+    loss = trainer.compute_loss(trainer.model, inputs)
+    loss.backward()
+    ours = gradients(model)
+
+    half = 0.5 / (0.5**0.5 + 1e-4), 0.375 / (0.75 / 2**0.5 + 1e-4), 0.3 / (0.6 / 2**0.5 + 1e-4)
+    expected = plain_loss(
+        model, rollouts, [half[0], -half[0], -half[1], half[1]], [-half[2], half[2], 0.0, 0.0], 0.3, 50
+    )
+    expected.backward()
+    plain = gradients(model)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert ours.keys() == plain.keys() and all("lora_" in name for name in ours)
+    for name, gradient in ours.items():  # TRL's log-probabilities are float32
+        torch.testing.assert_close(gradient, plain[name], rtol=1e-4, atol=1e-6)
+    assert max(g.abs().max() for g in ours.values()) > 1e-2
+
+
+def test_micro_batches_add_up_to_the_whole_batch(tiny64, tmp_path, monkeypatch):
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    rewards = [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5]
+    trainer = make_trainer(tiny64, tmp_path, micro_batch=2)
+    disturb_adapter(trainer.accelerator.unwrap_model(trainer.model))
+    inputs = prepared(trainer, monkeypatch, rollouts, *rewards)
+    halves = [{k: v[i : i + 2] if v.ndim else v for k, v in inputs.items()} for i in (0, 2)]
+    parts = sum(trainer.compute_loss(trainer.model, half).item() for half in halves)
+    trainer.current_gradient_accumulation_steps = 1
+    assert parts == pytest.approx(trainer.compute_loss(trainer.model, inputs).item(), rel=1e-6)
+
+
+def test_request_tokens_get_exactly_no_gradient(tiny64, tmp_path, monkeypatch):
+    """The loss does not move when the log-probabilities of scaffold and request do; on every other token it does."""
+    trainer = make_trainer(tiny64, tmp_path)
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.1, 0.5])
+    leaves = []
+
+    def logps(self, model, input_ids, attention_mask, logits_to_keep, **_):
+        shape = input_ids.shape[0], logits_to_keep
+        leaves.append(torch.zeros(shape, dtype=torch.float64, requires_grad=True))
+        return leaves[0], torch.zeros(shape), None
+
+    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", logps)
+    trainer.compute_loss(trainer.model, inputs).backward()
+    generated = torch.zeros(leaves[0].shape, dtype=torch.bool)
+    for row, r in enumerate(rollouts):
+        generated[row, : len(r.completion_ids)] = torch.tensor(r.spans.generated_mask()).bool()
+    assert (leaves[0].grad[~generated] == 0).all()
+    assert (leaves[0].grad[generated] != 0).all()
+
+
+@pytest.mark.parametrize("changed", ["task", "confession"])
+def test_a_reward_moves_only_its_own_span(tiny64, tmp_path, monkeypatch, changed):
+    """End to end through TRL: the other span's coefficients stay bit-identical."""
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    rewards = {"task": [1.0, 0.0, 0.25, 1.0], "confession": [0.3, 0.9, 0.5, 0.5]}
+    other = rewards | {changed: [0.1, 0.2, 0.9, 0.4]}
+    trainer = make_trainer(tiny64, tmp_path)
+    before = prepared(trainer, monkeypatch, rollouts, rewards["task"], rewards["confession"])
+    after = prepared(trainer, monkeypatch, rollouts, other["task"], other["confession"])
+    kept = "confession" if changed == "task" else "task"
+    masks = {span: before[f"{span}_mask"].bool() for span in (changed, kept)}
+    assert torch.equal(before["advantages"][masks[kept]], after["advantages"][masks[kept]])
+    assert not torch.equal(before["advantages"][masks[changed]], after["advantages"][masks[changed]])
+
+
+def test_groups_without_variance_leave_only_the_kl_term(tiny64, tmp_path, monkeypatch):
+    trainer = make_trainer(tiny64, tmp_path, kl_weight=0.0)
+    disturb_adapter(trainer.accelerator.unwrap_model(trainer.model))
+    inputs = prepared(trainer, monkeypatch, [fake_rollout(s) for s in range(4)], [1.0] * 4, [0.7] * 4)
+    loss = trainer.compute_loss(trainer.model, inputs)
+    loss.backward()
+    assert loss.item() == 0
+    assert all((g == 0).all() for g in gradients(trainer.model).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("loss_type", "dapo"), ("importance_sampling_level", "sequence"), ("mask_truncated_completions", True),
+     ("top_entropy_quantile", 0.5), ("num_iterations", 2)],
+)  # fmt: skip
+def test_settings_that_mix_the_spans_are_refused(tmp_path, name, value):
+    args = trainer_arguments(Train.model_validate(SETTINGS), 0, tmp_path, "float32")
+    setattr(args, name, value)
+    with pytest.raises(ValueError, match=name):
+        module._refuse_mixing(args)
+
+
+def test_trl_still_has_the_parts_that_are_overridden():
+    """Fails loudly when TRL moves what the subclass hooks into (pinned; see pyproject.toml)."""
+    source = inspect.getsource(GRPOTrainer)
+    assert "output = self.rollout_func(prompts, self)" in source
+    assert 'extra_fields.pop("env_mask", None)' in source
+    assert "rewards_per_func = self._calculate_rewards(inputs, prompts, completions, completion_ids_list)" in source
+    assert "loss = (per_token_loss * mask).sum() / (per_token_loss.size(0) * self.max_completion_length)" in source
+    assert "if advantages.dim() == 1:" in source
+    hooks = SimpleNamespace(
+        _calculate_rewards=["self", "inputs", "prompts", "completions", "completion_ids_list"],
+        _generate_and_score_completions=["self", "inputs"],
+        _compute_loss=["self", "model", "inputs"],
+    )
+    for name, parameters in vars(hooks).items():
+        assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters) == parameters
