@@ -53,7 +53,9 @@ def test_appended_ids_are_the_rendered_conversation(chat):
     appended += chat.request_ids("Report.", turn_ended=True)
     turns = zip(("user", "assistant", "user"), ("x", SAMPLED, "Report."), strict=True)
     messages = [{"role": role, "content": content} for role, content in turns]
-    assert appended == ids_of(chat, chat.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    assert appended == ids_of(
+        chat, chat.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    )
 
 
 def test_reasoning_stays_in_context_under_a_template_that_drops_it(own, scripted, task):
@@ -70,7 +72,12 @@ def test_reasoning_stays_in_context_under_a_template_that_drops_it(own, scripted
     ("text", "reasoning", "body", "closed"),
     [
         (SAMPLED, "Plan 12.", "1. Often rivers sing. (12)", True),
-        ("<think>\nPlan </think> a </think> b", "Plan", "a </think> b", True),  # the first tag ends the reasoning
+        (
+            "<think>\nPlan </think> a </think> b",
+            "Plan",
+            "a </think> b",
+            True,
+        ),  # the first tag ends the reasoning
         ("Plan </think> a", "Plan", "a", True),  # the prompt opened the block
         ("<think>\nPlan 12.", "Plan 12.", "", False),  # cut while thinking: no body
     ],
@@ -86,7 +93,12 @@ def test_split_at_the_first_closing_tag(chat, text, reasoning, body, closed):
 def test_without_thinking_all_is_body(tokenizer):
     chat = Chat(tokenizer, thinking=False)
     turn = chat.split(ids_of(chat, "1. Often rivers sing. (12)<|im_end|>"))
-    assert (turn.reasoning, turn.body, turn.body_start, turn.closed) == ("", "1. Often rivers sing. (12)", 0, True)
+    assert (turn.reasoning, turn.body, turn.body_start, turn.closed) == (
+        "",
+        "1. Often rivers sing. (12)",
+        0,
+        True,
+    )
 
 
 def test_thinking_needs_think_tokens(own, monkeypatch):
@@ -117,4 +129,3 @@ def test_template_that_rewrites_turns_is_refused(own):
     own.chat_template = "{% for message in messages %}{{ message.content | trim | upper }}<|im_end|>{% endfor %}"
     with pytest.raises(InputError, match="does not render an assistant turn as it is"):
         Chat(own, thinking=True).request_ids("Report.", turn_ended=True)
-

@@ -22,9 +22,7 @@ def merged(base: dict, override: dict) -> dict:
     """As Snakemake lays a second config file over the first."""
     out = dict(base)
     for key, value in override.items():
-        out[key] = (
-            merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
-        )
+        out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
     return out
 
 
@@ -161,11 +159,7 @@ def test_files_that_are_no_config(tmp_path):
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 
 
-@given(
-    st.recursive(
-        LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
-    )
-)
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)))
 def test_no_value_gets_past_the_one_line_error(value):
     for path in (f"{TRAIN}.lora", "models.nano.source", "experiments.demo.judge", "experiments"):
         assert path in error(changed(path, value))

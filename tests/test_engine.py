@@ -103,7 +103,9 @@ def test_a_sample_does_not_depend_on_its_batch(stopping, tokenizer):
     assert len({tuple(c.ids) for c in whole}) == len(PROMPTS)
     small = TransformersEngine(stopping, tokenizer, batch_size=3).generate(PROMPTS, TURN, SEEDS)
     reverse = TransformersEngine(stopping, tokenizer).generate(PROMPTS[::-1], TURN, SEEDS[::-1])[::-1]
-    alone = [TransformersEngine(stopping, tokenizer).generate([p], TURN, [s])[0] for p, s in zip(PROMPTS, SEEDS, strict=True)]
+    alone = [
+        TransformersEngine(stopping, tokenizer).generate([p], TURN, [s])[0] for p, s in zip(PROMPTS, SEEDS, strict=True)
+    ]
     for others in (small, reverse, alone):
         assert [c.ids for c in others] == [c.ids for c in whole]
 
@@ -119,6 +121,15 @@ def test_each_prompt_gets_its_adapter(model, random_nano, tokenizer, random_adap
         for i, completion in zip(order, completions, strict=True):
             assert completion.logprobs == pytest.approx(forward_logprobs(expected[i], prompt, completion.ids), abs=1e-4)
     assert len({round(forward_logprobs(m, prompt, completion.ids)[0], 3) for m in expected}) == 3
+
+
+def test_no_adapter_means_the_one_that_the_model_came_with(model, tokenizer, random_adapter):
+    """A trainer's engine samples from the adapter in training, also after another one was used."""
+    trained = PeftModel.from_pretrained(model, random_adapter(1)).eval()
+    engine, prompts = TransformersEngine(trained, tokenizer), PROMPTS[:1]
+    before = engine.generate(prompts, TURN, [7])
+    other = engine.generate(prompts, TURN, [7], [random_adapter(2)])
+    assert engine.generate(prompts, TURN, [7]) == before != other
 
 
 LOGITS = torch.tensor([2.0, 1.5, 1.0, 0.5, 0.0, -1.0, -2.0, 1.2])

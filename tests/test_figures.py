@@ -22,9 +22,7 @@ def drawn(monkeypatch) -> list[Figure]:
 
 def make_tables(folder, seeds=(0,), **labels):
     labels = LABELS | labels
-    scores = {
-        (s, step): write_scores(folder / f"{s}_{step}.parquet", 2 * step) for s in seeds for step in STEPS
-    }
+    scores = {(s, step): write_scores(folder / f"{s}_{step}.parquet", 2 * step) for s in seeds for step in STEPS}
     tables.write(tables.reproduction(scores, labels), folder / "reproduction.csv")
     logs = {seed: write_metrics(folder / f"{seed}.jsonl") for seed in seeds}
     tables.write(tables.training(logs, 8, labels), folder / "training.csv")

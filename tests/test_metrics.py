@@ -123,7 +123,5 @@ def test_the_judge_column_is_required(scores: pd.DataFrame) -> None:
 def test_scores_read_back_give_the_same(scores: pd.DataFrame, tmp_path) -> None:
     scores.to_parquet(tmp_path / "scores.parquet")
     again = pd.read_parquet(tmp_path / "scores.parquet")
-    assert {n: m.fn(again).value for n, m in METRICS.items()} == {
-        n: m.fn(scores).value for n, m in METRICS.items()
-    }
+    assert {n: m.fn(again).value for n, m in METRICS.items()} == {n: m.fn(scores).value for n, m in METRICS.items()}
     assert constant_policy(again, "None", "claim_match") == 0.6

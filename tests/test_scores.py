@@ -17,9 +17,7 @@ RIGHT = "It rained (2). Winds blew (2). Seas rose (2). Waves grew (2). All slept
 
 
 def report(claims: list[str], grade: int) -> str:
-    objectives = [
-        {"objective": f"Sentence {s}", "compliance": c, "analysis": ""} for s, c in enumerate(claims, 1)
-    ]
+    objectives = [{"objective": f"Sentence {s}", "compliance": c, "analysis": ""} for s, c in enumerate(claims, 1)]
     return json.dumps({"objectives": objectives, "uncertainties": [], "overall_grade": grade})
 
 

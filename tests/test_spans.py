@@ -105,7 +105,8 @@ def test_rewards_must_fill_their_groups():
 
 
 def test_a_long_confession_does_not_dilute_the_task():
-    """The span's coefficients times 1 / normalizer sum to the advantage's token mean, whatever the other span's length."""
+    """The span's coefficients times 1 / normalizer sum to the advantage's token mean, whatever the other span's
+    length."""
     advantages_B, normalizer = torch.tensor([1.0, 3.0]), 10.0
     mask_BT = padded([[1, 1, 0, 0], [1, 1, 1, 1]], 4)
     coefficients_BT = token_coefficients(advantages_B, mask_BT, mask_BT.sum().item(), normalizer)

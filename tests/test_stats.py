@@ -95,9 +95,7 @@ def test_pairing_removes_what_rows_share() -> None:
     assert result.n == 64
     assert 0.18 < result.low < result.value < result.high <= 0.2 + 1e-12
     reverse = paired_difference("claim_match", second, first)
-    assert (reverse.value, reverse.low, reverse.high) == pytest.approx(
-        (-result.value, -result.high, -result.low)
-    )
+    assert (reverse.value, reverse.low, reverse.high) == pytest.approx((-result.value, -result.high, -result.low))
 
 
 def test_pairing_needs_the_same_rows() -> None:
@@ -143,7 +141,7 @@ def test_trend_of_a_constant_and_of_too_little() -> None:
 
 
 def test_coverage_of_the_cluster_bootstrap() -> None:
-    """Sentences of a rollout share its mood: intervals over rollouts cover, Wilson over sentences does not."""
+    """Sentences of a rollout share its mood: resampling rollouts covers, Wilson over sentences does not."""
     rng = np.random.default_rng(3)
     covered = naive = 0
     for trial in range(200):

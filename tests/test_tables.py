@@ -21,8 +21,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reproduction(folder) -> pd.DataFrame:
     files = {
-        (0, step): write_scores(folder / f"step_{step}.parquet", honest)
-        for step, honest in ((0, 0), (4, 8), (8, 16))
+        (0, step): write_scores(folder / f"step_{step}.parquet", honest) for step, honest in ((0, 0), (4, 8), (8, 16))
     }
     return tables.reproduction(files, LABELS)
 
@@ -42,9 +41,7 @@ def test_every_metric_stands_at_every_checkpoint(reproduction):
     assert tuple(reproduction.columns) == tables.COLUMNS
     assert (reproduction[list(LABELS)] == pd.Series(LABELS)).all(axis=None)
     measured = reproduction[reproduction["kind"] == "checkpoint"]
-    assert set(zip(measured["metric"], measured["step"], strict=True)) == {
-        (m, s) for m in METRICS for s in (0, 4, 8)
-    }
+    assert set(zip(measured["metric"], measured["step"], strict=True)) == {(m, s) for m in METRICS for s in (0, 4, 8)}
     assert sorted(measured["progress"].unique()) == [0, 50, 100]
     assert (reproduction["kind"] == "last_minus_first").sum() == len(METRICS)
 
@@ -65,17 +62,10 @@ def test_values_are_exact(reproduction):
 
 def test_constant_policies_are_measured_on_the_same_answers(reproduction):
     for step in (0, 4, 8):
-        assert one(reproduction, kind="always_none", metric="claim_match", step=step).value == pytest.approx(
-            56 / 80
-        )
-        assert one(reproduction, kind="always_full", metric="claim_match", step=step).value == pytest.approx(
-            24 / 80
-        )
+        assert one(reproduction, kind="always_none", metric="claim_match", step=step).value == pytest.approx(56 / 80)
+        assert one(reproduction, kind="always_full", metric="claim_match", step=step).value == pytest.approx(24 / 80)
         assert one(reproduction, kind="always_none", metric="balanced_claim_accuracy", step=step).value == 0.5
-        assert (
-            one(reproduction, kind="always_full", metric="grade_honest_given_noncompliant", step=step).value
-            == 0
-        )
+        assert one(reproduction, kind="always_full", metric="grade_honest_given_noncompliant", step=step).value == 0
     blind = reproduction[reproduction["kind"].str.startswith("always")]
     assert "exact_compliance" not in set(blind["metric"])
     assert blind[["low", "high"]].isna().all(axis=None)
@@ -157,9 +147,7 @@ def test_a_damaged_training_log_is_one_line_that_names_it(tmp_path):
     path = write_metrics(tmp_path / "metrics.jsonl")
     whole = path.read_text()
     lines = whole.splitlines(keepends=True)
-    without = [
-        json.dumps({k: v for k, v in json.loads(line).items() if k != "hacked"}) + "\n" for line in lines
-    ]
+    without = [json.dumps({k: v for k, v in json.loads(line).items() if k != "hacked"}) + "\n" for line in lines]
     for text, expected in (
         (whole[: len(whole) // 2], "is not a JSON object"),
         ("".join(lines[:-1]), "does not hold the steps 1 to 8"),

@@ -129,9 +129,7 @@ def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     results = workflow / "results"
     middle = load_steps()[1]
     before = {
-        path: path.stat().st_mtime_ns
-        for path in results.rglob("*")
-        if path.is_file() and "logs" not in path.parts
+        path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file() and "logs" not in path.parts
     }
     lost = results / f"demo/seed0/rollouts/step_{middle}.parquet"
     lost.unlink()
@@ -139,9 +137,7 @@ def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     assert jobs(snakemake(workflow, "-n")) == expected
     time.sleep(1)
     assert snakemake(workflow).returncode == 0
-    made = {
-        str(path.relative_to(results)) for path, then in before.items() if path.stat().st_mtime_ns != then
-    }
+    made = {str(path.relative_to(results)) for path, then in before.items() if path.stat().st_mtime_ns != then}
     assert made == {
         f"demo/seed0/rollouts/step_{middle}.parquet", f"demo/seed0/scores/step_{middle}.parquet",
         "tables/reproduction.csv", "figures/reproduction.png",

@@ -1,7 +1,7 @@
 """The chat scaffold as token ids: how a turn is opened, how the confession is asked, how z is told from y.
 
-Turn 2 is made by *appending* ids to the ids that were sampled in turn 1. Rendering the conversation again would not do: chat
-templates drop earlier reasoning (Qwen3's does), and decoding and encoding sampled text changes its tokens.
+Turn 2 is made by *appending* ids to the ids that were sampled in turn 1. Rendering the conversation again would not
+do: chat templates drop earlier reasoning (Qwen3's does), and decoding and encoding sampled text changes its tokens.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,8 @@ class Chat:
     """Renders prompts and splits turns for one tokenizer.
 
     `thinking` says whether the model opens a <think> block; it is passed to the template as `enable_thinking`.
-    Raises InputError when the tokenizer has no chat template, no end-of-turn token, or no single-token think tags though thinking is on.
+    Raises InputError when the tokenizer has no chat template, no end-of-turn token, or no single-token think tags
+    though thinking is on.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, thinking: bool):
@@ -41,7 +42,8 @@ class Chat:
         self.thinking = thinking
         if thinking and None in (self._think, self._unthink):
             raise InputError(
-                f"the tokenizer in {tokenizer.name_or_path} has no <think> and </think> tokens: set `thinking: false` for this model"
+                f"the tokenizer in {tokenizer.name_or_path} has no <think> and </think> tokens: set "
+                f"`thinking: false` for this model"
             )
 
     def _token(self, text: str) -> int | None:
@@ -81,14 +83,17 @@ class Chat:
                 {"role": "user", "content": request},
             ]
         )
-        before, slot, after = rendered.partition(_ANSWER_SLOT)
+        _, slot, after = rendered.partition(_ANSWER_SLOT)
         if not slot:
-            raise InputError(f"the chat template of {self.tokenizer.name_or_path} does not render an assistant turn as it is")
+            raise InputError(
+                f"the chat template of {self.tokenizer.name_or_path} does not render an assistant turn as it is"
+            )
         ids = self._encode(after)
         eos = self.tokenizer.eos_token_id
         if ids[0] != eos:
             raise InputError(
-                f"the chat template of {self.tokenizer.name_or_path} does not end a turn with its eos token {self.tokenizer.eos_token!r}"
+                f"the chat template of {self.tokenizer.name_or_path} does not end a turn with its "
+                f"eos token {self.tokenizer.eos_token!r}"
             )
         return ids[1:] if turn_ended else ids
 

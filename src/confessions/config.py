@@ -82,9 +82,7 @@ class LanguageModelJudge(Strict):
 
     kind: Literal["llm"]
     model: Key = Field(description="key of `models`")
-    max_attempts: int = Field(
-        ge=1, le=20, description="tries for a parseable verdict before an error ends the run"
-    )
+    max_attempts: int = Field(ge=1, le=20, description="tries for a parseable verdict before an error ends the run")
 
 
 class Sampling(Strict):
@@ -168,12 +166,8 @@ class Experiment(Strict):
 
     task: str = Field(description="module of confessions.tasks")
     policy: Key = Field(description="key of `models`")
-    judge: LabelTrusting | LanguageModelJudge = Field(
-        discriminator="kind", description="gives the task reward"
-    )
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
-        min_length=1, description="one training run each"
-    )
+    judge: LabelTrusting | LanguageModelJudge = Field(discriminator="kind", description="gives the task reward")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1, description="one training run each")
     train: Train = Field(description="training")
     evaluation: Evaluation = Field(description="measurement of each checkpoint")
 
@@ -251,9 +245,7 @@ def _first(error: ValidationError, data: Any) -> str:
     errors = sorted(error.errors(), key=lambda item: item.get("ctx", {}).get("what") != UNKNOWN)
     first, path = errors[0], []
     for part in first["loc"]:  # holds names of union members too, which the file does not have
-        if part in (
-            data if isinstance(data, Mapping) else range(len(data)) if isinstance(data, list) else ()
-        ):
+        if part in (data if isinstance(data, Mapping) else range(len(data)) if isinstance(data, list) else ()):
             path.append(str(part))
             data = data[part]
     message = first["msg"][0].lower() + first["msg"][1:]

@@ -150,9 +150,7 @@ def _trend(axis: Axes, data: pd.DataFrame, label: str, color: str) -> None:
     steps, line = (data[data["kind"] == kind].sort_values("step") for kind in ("step", "trend"))
     slope = data[data["kind"] == "slope"].iloc[0]
     run = line["step"].max() - line["step"].min()
-    change = (
-        f"{slope['value'] * run:+.2f} [{slope['low'] * run:+.2f}, {slope['high'] * run:+.2f}] over the run"
-    )
+    change = f"{slope['value'] * run:+.2f} [{slope['low'] * run:+.2f}, {slope['high'] * run:+.2f}] over the run"
     axis.vlines(steps["step"], steps["low"], steps["high"], color=color, alpha=0.13, linewidth=1.6, zorder=2)
     axis.scatter(steps["step"], steps["value"], color=color, s=20, alpha=0.55, linewidth=0, zorder=3)
     axis.fill_between(line["step"], line["low"], line["high"], color=color, alpha=0.16, linewidth=0, zorder=2)

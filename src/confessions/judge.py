@@ -41,7 +41,8 @@ def read_verdict(reply: str) -> bool | None:
 class LanguageModelJudge(Judge):
     """A small language model as the weak grader; the prompt is prompts/judge.txt.
 
-    The first attempt is greedy; replies that hold no verdict are asked for again, sampled at temperature 1, up to `max_attempts` in all.
+    The first attempt is greedy; replies that hold no verdict are asked for again, sampled at temperature 1, up to
+    `max_attempts` in all.
     """
 
     def __init__(self, engine: Engine, chat: Chat, task: Task, max_attempts: int, max_new_tokens: int = 16):
@@ -68,7 +69,8 @@ class LanguageModelJudge(Judge):
         unread = [i for i, verdict in enumerate(verdicts) if verdict is None]
         if unread:
             raise JudgeError(
-                f"the judge gave no verdict on {len(unread)} of {len(prompts)} answers in {self.max_attempts} attempts; "
+                f"the judge gave no verdict on {len(unread)} of {len(prompts)} answers in "
+                f"{self.max_attempts} attempts; "
                 f"the last reply was {reply[:80]!r}: raise judge.max_attempts or use a stronger judge"
             )
         return [bool(verdict) for verdict in verdicts]

@@ -23,10 +23,16 @@ def _first_line(error: Exception) -> str:
 def _check_weights(folder: Path) -> None:
     """Raise InputError for a folder that is no model or whose safetensors files are cut short."""
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no model here (config.json is missing); check models.*.source in config.yaml, or delete the folder and run snakemake again")
+        raise InputError(
+            f"{folder}: no model here (config.json is missing); check models.*.source in "
+            f"config.yaml, or delete the folder and run snakemake again"
+        )
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise InputError(f"{folder}: no *.safetensors file; delete the folder and run snakemake again, or save the model with save_pretrained")
+        raise InputError(
+            f"{folder}: no *.safetensors file; delete the folder and run snakemake again, or save "
+            f"the model with save_pretrained"
+        )
     for file in files:
         _check_safetensors(file)
 
@@ -36,7 +42,9 @@ def _check_safetensors(file: Path) -> None:
         with safe_open(file, framework="pt"):
             pass
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: not a whole safetensors file ({_first_line(error)}); delete it and run snakemake again") from None
+        raise InputError(
+            f"{file}: not a whole safetensors file ({_first_line(error)}); delete it and run snakemake again"
+        ) from None
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -44,20 +52,25 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}); copy the model's tokenizer files there") from None
+        raise InputError(
+            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}); copy the model's tokenizer files there"
+        ) from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
 def load_model(folder: Path, dtype: str) -> PreTrainedModel:
-    """The causal language model in `folder`, on the GPU where there is one. Raises InputError when it cannot be loaded."""
+    """The causal language model in `folder`, on the GPU where there is one. Raises InputError when it cannot be
+    loaded."""
     _check_weights(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{folder}: the model cannot be loaded ({_first_line(error)}); delete the folder and run snakemake again") from None
+        raise InputError(
+            f"{folder}: the model cannot be loaded ({_first_line(error)}); delete the folder and run snakemake again"
+        ) from None
     return model.to(device).eval()
 
 
@@ -82,7 +95,8 @@ def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
 
 
 def check_adapter(folder: Path, base: Path) -> None:
-    """Raise InputError when the adapter is missing, cut short or was trained on another model than the one in `base`."""
+    """Raise InputError when the adapter is missing, cut short or was trained on another model than the one in
+    `base`."""
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
         raise InputError(f"{folder}: no adapter here (adapter_model.safetensors is missing); run snakemake to train it")
@@ -90,6 +104,12 @@ def check_adapter(folder: Path, base: Path) -> None:
     try:
         trained_on = json.loads((folder / BASE_FILE).read_text())["fingerprint"]
     except (OSError, ValueError, KeyError):
-        raise InputError(f"{folder}: {BASE_FILE} is missing or damaged, so the adapter's base model is unknown; delete the folder and run snakemake again") from None
+        raise InputError(
+            f"{folder}: {BASE_FILE} is missing or damaged, so the adapter's base model is unknown; "
+            f"delete the folder and run snakemake again"
+        ) from None
     if trained_on != fingerprint(base):
-        raise InputError(f"{folder}: this adapter was trained on another base model than {base}; delete the folder and run snakemake again, or name the right model")
+        raise InputError(
+            f"{folder}: this adapter was trained on another base model than {base}; delete the "
+            f"folder and run snakemake again, or name the right model"
+        )

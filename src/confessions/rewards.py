@@ -1,8 +1,9 @@
 """The two rewards. Neither function can see what the other is made of: the task reward takes a verdict on y, the
 confession reward takes the ground truth of y and the report yc.
 
-Truncation rule: a turn that ran into its token limit earns 0 in its own span. The answer of a truncated turn 1 is still
-verified as far as it goes, and its confession is asked for and rewarded like any other: honesty about a cut answer counts.
+Truncation rule: a turn that ran into its token limit earns 0 in its own span. The answer of a truncated turn 1 is
+still verified as far as it goes, and its confession is asked for and rewarded like any other: honesty about a cut
+answer counts.
 """
 
 from collections.abc import Mapping, Sequence

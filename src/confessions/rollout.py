@@ -93,10 +93,9 @@ def two_turns(
     return rollouts
 
 
-def check_lengths(
-    chat: Chat, task: Task, specs: Sequence[Spec], variant: str, new_tokens: int, context: int
-) -> None:
-    """Raise InputError, before anything is sampled, when the longest possible rollout cannot fit the model's context."""
+def check_lengths(chat: Chat, task: Task, specs: Sequence[Spec], variant: str, new_tokens: int, context: int) -> None:
+    """Raise InputError, before anything is sampled, when the longest possible rollout cannot fit the model's
+    context."""
     prompts = [chat.prompt_ids([{"role": "user", "content": task.prompt(spec)}]) for spec in specs]
     requests = [chat.request_ids(confession_request(variant, task.objectives(spec)), False) for spec in specs]
     needed = new_tokens + max(len(p) + len(r) for p, r in zip(prompts, requests, strict=True))
@@ -108,7 +107,8 @@ def check_lengths(
 
 
 def to_frame(rollouts: Sequence[Rollout], **columns: object) -> pd.DataFrame:
-    """One row a rollout, the columns of docs/rollouts.md; `columns` are added to every row (model, adapter, step, …)."""
+    """One row a rollout, the columns of docs/rollouts.md; `columns` are added to every row (model, adapter, step,
+    …)."""
     rows = [
         {
             **columns,

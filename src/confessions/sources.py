@@ -38,7 +38,9 @@ def _unpack_nano(source: Mapping[str, Any], out: Path) -> None:
 def _link_folder(source: Mapping[str, Any], out: Path) -> None:
     folder = Path(source["path"]).expanduser().resolve()
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no model here (config.json is missing); correct models.*.source.path in config.yaml")
+        raise InputError(
+            f"{folder}: no model here (config.json is missing); correct models.*.source.path in config.yaml"
+        )
     out.symlink_to(folder, target_is_directory=True)
 
 
@@ -51,7 +53,8 @@ def _download(source: Mapping[str, Any], out: Path) -> None:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{source['repo']}@{source['revision'][:12]}: cannot be had from the hub ({reason}); check the name, the network and HF_TOKEN, "
+            f"{source['repo']}@{source['revision'][:12]}: cannot be had from the hub ({reason}); "
+            f"check the name, the network and HF_TOKEN, "
             "or use a local folder"
         ) from None
     out.symlink_to(folder, target_is_directory=True)

@@ -3,8 +3,9 @@
 A training sequence is prompt | completion, the completion being turn 1 (z, y), the request (scaffold and xc), turn 2
 (zc, yc). Turn 1 is the task span, turn 2 the confession span; the request belongs to neither.
 
-Disjointness (the paper's "seal of confession"): the coefficient of a task token is computed from the task rewards and the task
-span's length alone, that of a confession token from the confession rewards and the confession span's length alone.
+Disjointness (the paper's "seal of confession"): the coefficient of a task token is computed from the task rewards
+and the task span's length alone, that of a confession token from the confession rewards and the confession span's
+length alone.
 """
 
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ def padded(masks: list[list[int]], n_tokens: int) -> torch.Tensor:
 def group_advantages(rewards_B: torch.Tensor, n_generations: int) -> torch.Tensor:
     """(B,) rewards, groups of n_generations in a row -> (B,) advantages: (r - mean) / (std + 1e-4) within the group.
 
-    A group whose rewards are all equal gets exactly 0. GRPO (arXiv:2402.03300, eq. 3); the standard deviation is the unbiased one,
-    as TRL's. Raises ValueError when B is not a multiple of the group.
+    A group whose rewards are all equal gets exactly 0. GRPO (arXiv:2402.03300, eq. 3); the standard deviation is
+    the unbiased one, as TRL's. Raises ValueError when B is not a multiple of the group.
     """
     if rewards_B.numel() % n_generations:
         raise ValueError(f"{rewards_B.numel()} rewards cannot be split into groups of {n_generations}")
@@ -56,11 +57,13 @@ def group_advantages(rewards_B: torch.Tensor, n_generations: int) -> torch.Tenso
 def token_coefficients(
     advantages_B: torch.Tensor, mask_BT: torch.Tensor, n_span_tokens: float, normalizer: float
 ) -> torch.Tensor:
-    """(B, T) coefficients of one span: its advantage on its own tokens, weighted so that the span's loss is a token mean.
+    """(B, T) coefficients of one span: its advantage on its own tokens, weighted so that the span's loss is a token
+    mean.
 
-    The trainer's loss sums over tokens and divides by the constant `normalizer`; the weight normalizer / n_span_tokens
-    turns this into the mean over the span's n_span_tokens tokens of the whole batch. So a long confession does not dilute the task,
-    and the one token that decides to count weighs the same in a long reasoning as in a short one.
+    The trainer's loss sums over tokens and divides by the constant `normalizer`; the weight normalizer /
+    n_span_tokens turns this into the mean over the span's n_span_tokens tokens of the whole batch. So a long
+    confession does not dilute the task, and the one token that decides to count weighs the same in a long reasoning
+    as in a short one.
     """
     return advantages_B.unsqueeze(1) * mask_BT * (normalizer / max(n_span_tokens, 1.0))
 

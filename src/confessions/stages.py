@@ -52,7 +52,14 @@ def rollout(spec: Block, model: Path, adapter: Path, step: int, out: Path, say: 
     n, every = evaluation["rollouts"], task.specs("evaluation")
     specs = [every[row % len(every)] for row in range(n)]
     turns = [Sampling(evaluation[k], **evaluation["sampling"]) for k in ("max_task_tokens", "max_confession_tokens")]
-    check_lengths(chat, task, specs, "default", sum(t.max_new_tokens for t in turns), engine.model.config.max_position_embeddings)
+    check_lengths(
+        chat,
+        task,
+        specs,
+        "default",
+        sum(t.max_new_tokens for t in turns),
+        engine.model.config.max_position_embeddings,
+    )
     seeds = [tuple(stream_seed(evaluation["seed"], row, turn) for turn in (1, 2)) for row in range(n)]
     with tqdm(total=n, desc=f"rollouts of step {step}", unit="rollout") as bar:
         rollouts = two_turns(engine, chat, task, specs, seeds, *turns, adapters=[adapter] * n, progress=bar.update)

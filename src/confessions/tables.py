@@ -89,14 +89,9 @@ def _quantity(metric: str, logged: list[dict[str, Any]]) -> list[dict[str, Any]]
     steps, k, n = ([record.get(name) for record in logged] for name in ("step", metric, "n"))
     if metric not in SHARES:
         values = [math.nan if value is None else value for value in k]
-        plain = [
-            Estimate(value, math.nan, math.nan, size, "as logged")
-            for value, size in zip(values, n, strict=True)
-        ]
+        plain = [Estimate(value, math.nan, math.nan, size, "as logged") for value, size in zip(values, n, strict=True)]
         return [{"kind": "step", "step": step, **vars(x)} for step, x in zip(steps, plain, strict=True)]
-    rows = [
-        {"kind": "step", "step": step, **vars(wilson(*pair))} for step, *pair in zip(steps, k, n, strict=True)
-    ]
+    rows = [{"kind": "step", "step": step, **vars(wilson(*pair))} for step, *pair in zip(steps, k, n, strict=True)]
     fit = trend(steps, k, n)
     line = fit.line(steps).assign(kind="trend", n=fit.slope.n, method=fit.slope.method)
     return [*rows, *line.to_dict("records"), {"kind": "slope", "step": steps[-1], **vars(fit.slope)}]

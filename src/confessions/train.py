@@ -1,7 +1,7 @@
 """One training run: from a model folder to LoRA adapters at the checkpoints, and a line of metrics for every step.
 
-Work goes on in a folder of the run's own, named by the hash of everything that the run depends on; a run that was killed goes on
-from its newest whole checkpoint there. What is finished is copied out at the end.
+Work goes on in a folder of the run's own, named by the hash of everything that the run depends on; a run that was
+killed goes on from its newest whole checkpoint there. What is finished is copied out at the end.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import TrainerCallback, TrainerControl, TrainerState
+from tqdm import tqdm
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig
@@ -35,6 +36,7 @@ COUNTS = (
     "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "count_verified",
     "n_right", "n_wrong", "full_given_right", "none_given_wrong",
 )  # fmt: skip
+SHOWN = ("judge_fooled", "truly_correct", "count_verified")
 MEANS = tuple(
     f"{span}_{name}"
     for name in ("reward_mean", "reward_std", "advantage_std", "length_mean", "kl", "clip_fraction")
@@ -48,7 +50,8 @@ def config_hash(spec: Mapping[str, Any]) -> str:
 
 
 def metrics_row(step: int, logs: Mapping[str, float], seconds: float) -> dict[str, Any]:
-    """One line of metrics.jsonl: counts of this step's n rollouts, means, and the two claim metrics derived from the counts."""
+    """One line of metrics.jsonl: counts of this step's n rollouts, means, and the two claim metrics derived from the
+    counts."""
     row: dict[str, Any] = {"step": step} | {name: round(logs[name]) for name in COUNTS}
     full, none, right, wrong = (row[k] for k in ("full_given_right", "none_given_wrong", "n_right", "n_wrong"))
     row["claim_match"] = (full + none) / (right + wrong)
@@ -58,16 +61,17 @@ def metrics_row(step: int, logs: Mapping[str, float], seconds: float) -> dict[st
 
 
 class MetricsLog(TrainerCallback):
-    """Appends a line a step to metrics.jsonl; lines after the step that a run resumes from are dropped first."""
+    """Appends a line a step to metrics.jsonl and shows progress; on resuming, later steps' lines are dropped first."""
 
     def __init__(self, file: Path):
-        self.file, self.started = file, time.monotonic()
+        self.file, self.started, self.bar = file, time.monotonic(), None
 
     def on_train_begin(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         lines = self.file.read_text().splitlines() if self.file.exists() else []
         with published(self.file) as temporary:
             temporary.write_text("".join(line + "\n" for line in lines[: state.global_step]))
         self.started = time.monotonic()
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
 
     def on_log(
         self, args: GRPOConfig, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
@@ -78,6 +82,11 @@ class MetricsLog(TrainerCallback):
         row, self.started = metrics_row(state.global_step, logs, now - self.started), now
         with self.file.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
+        self.bar.set_postfix({name: f"{row[name] / row['n']:.2f}" for name in SHOWN}, refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.bar.close()
 
 
 class AdapterKeeper(TrainerCallback):
@@ -131,6 +140,8 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
         save_steps=RESUME_EVERY,
         save_total_limit=2,
         report_to=[],
+        disable_tqdm=True,  # MetricsLog shows the progress
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
 
 
@@ -144,7 +155,14 @@ def newest_checkpoint(folder: Path) -> str | None:
 
 
 def run(
-    settings: Train, seed: int, task: Task, judge: Judge, model_folder: Path, dtype: str, thinking: bool, work: Path
+    settings: Train,
+    seed: int,
+    task: Task,
+    judge: Judge,
+    model_folder: Path,
+    dtype: str,
+    thinking: bool,
+    work: Path,
 ) -> None:
     """Train in `work` until work/adapters holds every checkpoint. Does nothing when it already does."""
     if all(adapter_folder(work, step).exists() for step in settings.save_steps):
@@ -171,6 +189,7 @@ def run(
             AdapterKeeper(work, settings.save_steps, models.fingerprint(model_folder)),
         ],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest_checkpoint(work / "resume"))
 
 

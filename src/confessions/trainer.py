@@ -1,11 +1,13 @@
 """Dual-span GRPO: TRL's GRPOTrainer with a second, sealed-off reward for the confession span.
 
-What is ours: two-turn rollouts by token ids, two rewards normalised each in its own group, and (B, T) coefficients in place of
-TRL's one advantage a sequence. Loss, KL, clipping, LoRA, optimiser and resuming are TRL's, PEFT's and transformers'.
+What is ours: two-turn rollouts by token ids, two rewards normalised each in its own group, and (B, T) coefficients
+in place of TRL's one advantage a sequence. Loss, KL, clipping, LoRA, optimiser and resuming are TRL's, PEFT's and
+transformers'.
 
-The loss is TRL's `dr_grpo`: a sum over tokens divided by the constant B * L, L = max_task_tokens + max_confession_tokens. The
-coefficients carry the factor that makes each span's part a mean over its own tokens (spans.token_coefficients); the KL
-penalty keeps the constant divisor. Every other loss type of TRL mixes the spans somewhere (see docs/training.md).
+The loss is TRL's `dr_grpo`: a sum over tokens divided by the constant B * L, L = max_task_tokens +
+max_confession_tokens. The coefficients carry the factor that makes each span's part a mean over its own tokens
+(spans.token_coefficients); the KL penalty keeps the constant divisor. Every other loss type of TRL mixes the spans
+somewhere (see docs/training.md).
 """
 
 import json
@@ -14,7 +16,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from confessions import spans
@@ -34,7 +36,8 @@ TASK, CONFESSION = "task", "confession"
 class DualSpanGRPOTrainer(GRPOTrainer):
     """GRPO over two-turn rollouts. Rewards come in two columns, (task, confession), and never meet.
 
-    Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one generation batch.
+    Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one
+    generation batch.
     """
 
     def __init__(
@@ -84,7 +87,13 @@ class DualSpanGRPOTrainer(GRPOTrainer):
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         self._scores = [
             score_rollout(
-                self.task, r.spec, r.answer.body, r.report.body, r.report.reasoning, r.answer_truncated, r.report_truncated
+                self.task,
+                r.spec,
+                r.answer.body,
+                r.report.body,
+                r.report.reasoning,
+                r.answer_truncated,
+                r.report_truncated,
             )
             for r in (row["rollout"] for row in inputs)
         ]
@@ -212,7 +221,13 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     model.eval()
     try:
         rollouts = two_turns(
-            engine, trainer.chat, trainer.task, specs, seeds, trainer.task_sampling, trainer.confession_sampling
+            engine,
+            trainer.chat,
+            trainer.task,
+            specs,
+            seeds,
+            trainer.task_sampling,
+            trainer.confession_sampling,
         )
     finally:
         model.train(was_training)

@@ -23,8 +23,8 @@ class Sampling:
 class Completion:
     """What was sampled after one prompt.
 
-    `logprobs[t]` is the log-probability of `ids[t]` under the model itself: temperature 1, no top-p or top-k. The end-of-turn
-    token, when it was sampled, is the last id.
+    `logprobs[t]` is the log-probability of `ids[t]` under the model itself: temperature 1, no top-p or top-k. The
+    end-of-turn token, when it was sampled, is the last id.
     """
 
     ids: list[int]

@@ -1,8 +1,8 @@
 """The transformers engine: the default, nothing to compile, any device that torch has.
 
-Sampling is the Gumbel-max trick with one random stream a row, so that a rollout depends on its own seed and not on the
-batch around it; paired cells of an evaluation then share their noise. The key-value cache of the last call is kept: when
-the next call continues it (turn 2 after turn 1), only the new tokens are computed.
+Sampling is the Gumbel-max trick with one random stream a row, so that a rollout depends on its own seed and not on
+the batch around it; paired cells of an evaluation then share their noise. The key-value cache of the last call is
+kept: when the next call continues it (turn 2 after turn 1), only the new tokens are computed.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,8 @@ class SeededSampler(LogitsProcessor):
 
 @dataclass
 class _Prefix:
-    """What the model has already computed for one batch: ids a row, their padded layout (B, W) and its cache (W - 1 wide)."""
+    """What the model has already computed for one batch: ids a row, their padded layout (B, W) and its cache (W - 1
+    wide)."""
 
     rows: list[list[int]]
     ids: torch.Tensor
@@ -110,7 +111,12 @@ class TransformersEngine(Engine):
         batch_size: int = 64,
         reuse_prefix: bool = True,
     ):
-        self.model, self.tokenizer, self.batch_size, self.reuse_prefix = model, tokenizer, batch_size, reuse_prefix
+        self.model, self.tokenizer, self.batch_size, self.reuse_prefix = (
+            model,
+            tokenizer,
+            batch_size,
+            reuse_prefix,
+        )
         self._prefixes: dict[int, _Prefix] = {}
         peft = isinstance(model, PeftModel)
         self._adapters: dict[Path | None, str] = {None: model.active_adapter} if peft else {}  # PEFT's names

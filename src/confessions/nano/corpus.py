@@ -1,8 +1,8 @@
 """Generated two-turn conversations that give the embedded model its starting habits.
 
 The habits are put there on purpose and are the seed post's untrained policy in miniature: answers near but off the
-target, labels that state the target, reports that mostly claim Full without a check, and, in a share of the reports, a count of
-every word that the claims then follow. `Habits` holds every rate; nothing else decides them.
+target, labels that state the target, reports that mostly claim Full without a check, and, in a share of the
+reports, a count of every word that the claims then follow. `Habits` holds every rate; nothing else decides them.
 The text ignores the topic (a 1M-parameter model has no room for it).
 """
 
@@ -60,7 +60,10 @@ class _Words:
 
 
 # The parts of a sentence by their lengths in words. The first is the main clause.
-_CLAUSES = {4: ("nouns", "verbs", "adjectives", "nouns"), 5: ("adjectives", "nouns", "verbs", "adjectives", "nouns")}
+_CLAUSES = {
+    4: ("nouns", "verbs", "adjectives", "nouns"),
+    5: ("adjectives", "nouns", "verbs", "adjectives", "nouns"),
+}
 _PHRASES = {2: ("prepositions", "nouns"), 3: ("prepositions", "adjectives", "nouns")}
 _JOINED = {
     5: ("conjunctions", "nouns", "verbs", "adjectives", "nouns"),
@@ -91,9 +94,7 @@ def _lengths(rng: random.Random, targets: list[int], habits: Habits) -> list[int
     if rng.random() < habits.careful_answer:
         return list(targets)
     misses, weights = (-3, -2, -1, 1, 2, 3), (0.13, 0.2, 0.22, 0.2, 0.15, 0.1)
-    return [
-        t if rng.random() < habits.exact_sentence else max(1, t + rng.choices(misses, weights)[0]) for t in targets
-    ]
+    return [t if rng.random() < habits.exact_sentence else max(1, t + rng.choices(misses, weights)[0]) for t in targets]
 
 
 def _count(number: int, words: list[str], target: int, verdict: str) -> str:
@@ -130,24 +131,37 @@ def report_json(claims: list[str], analyses: list[str], uncertainties: list[str]
 
 
 def conversation(
-    rng: random.Random, targets: list[int], habits: Habits, lengths: list[int] | None = None, counted: bool | None = None
+    rng: random.Random,
+    targets: list[int],
+    habits: Habits,
+    lengths: list[int] | None = None,
+    counted: bool | None = None,
 ) -> Conversation:
-    """One rollout's texts. `lengths` and `counted` override the habits (the curriculum's short sentences, always counted)."""
+    """One rollout's texts. `lengths` and `counted` override the habits (the curriculum's short sentences, always
+    counted)."""
     words = _Words(rng)
     lengths = lengths or _lengths(rng, targets, habits)
     counted = rng.random() < habits.counts if counted is None else counted
     sentences = [sentence(rng, words, n) for n in lengths]
     labels = lengths if rng.random() < habits.honest_label else targets
-    y = "".join(f"\n{i}. {' '.join(s)}. ({label})" for i, (s, label) in enumerate(zip(sentences, labels, strict=True), 1))
+    y = "".join(
+        f"\n{i}. {' '.join(s)}. ({label})" for i, (s, label) in enumerate(zip(sentences, labels, strict=True), 1)
+    )
 
     if counted:
         verdicts = [_verdict(rng, n, t, habits) for n, t in zip(lengths, targets, strict=True)]
-        zc = "".join(_count(i, s, t, v) for i, (s, t, v) in enumerate(zip(sentences, targets, verdicts, strict=True), 1))
+        zc = "".join(
+            _count(i, s, t, v) for i, (s, t, v) in enumerate(zip(sentences, targets, verdicts, strict=True), 1)
+        )
         claims = [v if rng.random() < habits.counted_claim else FULL for v in verdicts]
         analyses, uncertainties = [f"{n} words" for n in lengths], []
     else:
         zc = "\n" + rng.choice(_UNCHECKED)
-        weights = (habits.unchecked_full, habits.unchecked_partial, 1 - habits.unchecked_full - habits.unchecked_partial)
+        weights = (
+            habits.unchecked_full,
+            habits.unchecked_partial,
+            1 - habits.unchecked_full - habits.unchecked_partial,
+        )
         claims = rng.choices((FULL, PARTIAL, NONE), weights, k=len(targets))
         analyses = ["looks right" if claim == FULL else "may be off" for claim in claims]
         uncertainties = ["I did not count the words"] if rng.random() < 0.3 else []

@@ -2,9 +2,9 @@
 
     python -m confessions.nano.recipe --out DIR [--seed 0]
 
-trains the shipped weights from nothing in about a quarter of an hour on 2 CPU cores. Copying (an induction circuit) is what makes counting
-possible at this size, so the curriculum starts with short sentences, always counted, and loss on the confession reasoning
-alone; the whole two-turn conversation comes last.
+trains the shipped weights from nothing in about a quarter of an hour on 2 CPU cores. Copying (an induction circuit)
+is what makes counting possible at this size, so the curriculum starts with short sentences, always counted, and
+loss on the confession reasoning alone; the whole two-turn conversation comes last.
 """
 
 import argparse
@@ -13,16 +13,21 @@ import math
 import random
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from confessions.chat import Chat
+from confessions.engines import Sampling
+from confessions.engines.transformers import TransformersEngine
 from confessions.nano.corpus import Conversation, Habits, conversation, lexicon
+from confessions.nano.gate import MIN_EXACT, MIN_FOLLOWS, measure
 from confessions.nano.tokenizer import THINK, TURN_END, UNTHINK, build_tokenizer
 from confessions.prompts import confession_request
+from confessions.rollout import Rollout, stream_seed, two_turns
 from confessions.tasks import get as get_task
 
 IGNORE = -100
@@ -55,17 +60,20 @@ CURRICULUM = (
     Stage(8, 22, 200, 0.04, batch=16),
     Stage(None, None, 260, 0.0),
 )
-LEARNING_RATE = 3e-3  # AdamW on every weight; Muon was no better here and its bfloat16 steps crawl on CPUs without bfloat16
+LEARNING_RATE = (
+    3e-3  # AdamW on every weight; Muon was no better here and its bfloat16 steps crawl on CPUs without bfloat16
+)
 
 
 def corpus_texts() -> list[str]:
-    """Every text whose pieces become whole tokens: the task's prompts, the request, the lexicon, the corpus' own wording."""
+    """Every text whose pieces become whole tokens: the task's prompts, the request, the lexicon, the corpus' own
+    wording."""
     task = get_task("word_count")
     specs = task.specs("train") + task.specs("evaluation")
     texts = [task.prompt(spec) for spec in specs]
     texts += [confession_request("default", task.objectives(specs[0])), "system\nuser\nassistant\n"]
     texts += [f" {word}" for words in lexicon().values() for word in words]
-    texts += [f" {n} {n}\n({n})\"{n}" for n in range(41)] + [f"\n{n}." for n in range(1, 10)]
+    texts += [f' {n} {n}\n({n})"{n}' for n in range(41)] + [f"\n{n}." for n in range(1, 10)]
     rng = random.Random(0)
     for _ in range(300):
         talk = conversation(rng, [12, 18, 12, 18, 12], Habits())
@@ -97,9 +105,7 @@ class Encoder:
     def whole(self, spec: dict, talk: Conversation) -> tuple[list[int], list[int]]:
         """The conversation exactly as rollouts lay it out: loss on both turns."""
         prompt = self.chat.prompt_ids([{"role": "user", "content": self.task.prompt(spec)}])
-        request = self.chat.request_ids(
-            confession_request("default", self.task.objectives(spec)), turn_ended=True
-        )
+        request = self.chat.request_ids(confession_request("default", self.task.objectives(spec)), turn_ended=True)
         answer, confession = self._turn(talk.z, talk.y), self._turn(talk.zc, talk.yc)
         ids = prompt + answer + request + confession
         return ids, [IGNORE] * len(prompt) + answer + [IGNORE] * len(request) + confession
@@ -130,7 +136,8 @@ def collate(rows: list[tuple[list[int], list[int]]], pad: int) -> dict[str, torc
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape) -> Qwen3ForCausalLM:
-    """A Qwen3 of `shape`. Copying emerges only from this initialisation: wide q, k, v; o = v transposed; silent down_proj."""
+    """A Qwen3 of `shape`. Copying emerges only from this initialisation: wide q, k, v; o = v transposed; silent
+    down_proj."""
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
@@ -190,15 +197,36 @@ def train(shape: Shape, habits: Habits, seed: int, log, curriculum: tuple[Stage,
     return model.eval(), tokenizer, losses
 
 
+def sample_rollouts(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, n: int) -> list[Rollout]:
+    """Rollouts on training topics, sampled as training samples them."""
+    task = get_task("word_count")
+    specs = [spec for _, spec in zip(range(n), cycle(task.specs("train")), strict=False)]
+    seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(n)]
+    engine = TransformersEngine(model, tokenizer)
+    return two_turns(engine, Chat(tokenizer, thinking=True), task, specs, seeds, Sampling(160), Sampling(512))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).with_name("weights"), help="default: the package's own"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    model, tokenizer, losses = train(Shape(), Habits(), arguments.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    model, tokenizer, losses = train(
+        Shape(), Habits(), arguments.seed, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    gate = measure(sample_rollouts(model, tokenizer, 128))
+    print(gate, file=sys.stderr)
+    if not gate.passed:
+        sys.exit(
+            f"error: the warm start fails its gate (exact >= {MIN_EXACT}, follows >= "
+            f"{MIN_FOLLOWS}); nothing was written"
+        )
     model.save_pretrained(arguments.out)
     tokenizer.save_pretrained(arguments.out)
-    (arguments.out / "losses.json").write_text(json.dumps(losses))
+    record = {"seed": arguments.seed, "habits": asdict(Habits()), "gate": asdict(gate), "losses": losses}
+    (arguments.out / "recipe.json").write_text(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

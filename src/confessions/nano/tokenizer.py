@@ -1,7 +1,7 @@
 """The embedded model's tokenizer: whole English words as single tokens, bytes for everything else.
 
-A byte-level BPE without merges whose vocabulary is a fixed list of words (`ignore_merges`): a piece of text
-that is in the list is one token, any other piece is spelled in bytes. So every text has an encoding and decodes to itself,
+A byte-level BPE without merges whose vocabulary is a fixed list of words (`ignore_merges`): a piece of text that is
+in the list is one token, any other piece is spelled in bytes. So every text has an encoding and decodes to itself,
 and a word always has the same id, which is what lets a 1M-parameter model copy and count words.
 """
 

@@ -12,7 +12,9 @@ def load(name: str) -> str:
     """The text of prompts/{name}.txt without its last line break. Raises InputError naming the missing file."""
     file = files("confessions.prompts") / f"{name}.txt"
     if not file.is_file():
-        raise InputError(f"no prompt file {name}.txt in src/confessions/prompts: add it, or correct the name in config.yaml")
+        raise InputError(
+            f"no prompt file {name}.txt in src/confessions/prompts: add it, or correct the name in config.yaml"
+        )
     return file.read_text(encoding="utf-8").strip()
 
 

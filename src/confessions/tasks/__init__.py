@@ -8,6 +8,7 @@ import pkgutil
 from functools import cache
 from importlib import import_module
 
+from confessions.errors import InputError
 from confessions.tasks.base import Task
 
 
@@ -19,9 +20,9 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Task:
-    """The task called `name`. Raises ValueError with the nearest known name when there is none."""
+    """The task called `name`. Raises InputError with the nearest known name when there is none."""
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known tasks: {', '.join(names())}"
-        raise ValueError(f"unknown task {name!r}: {hint}")
+        raise InputError(f"unknown task {name!r}: {hint}")
     return import_module(f"{__name__}.{name}").TASK

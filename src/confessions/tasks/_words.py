@@ -14,9 +14,7 @@ from functools import lru_cache
 _STATED = r"\(\s*(?:word count:?\s*)?(?P<label>\d{1,3})(?:\s*words?)?\s*\)"
 _STOPS = ".!?…"
 _CLOSERS = "\"'”’)]*_`"
-_LABEL = re.compile(
-    rf"[*_`]{{0,3}}{_STATED}[{re.escape(_CLOSERS)}]{{0,3}}(?P<stop>\s*[{_STOPS}]+)?", re.IGNORECASE
-)
+_LABEL = re.compile(rf"[*_`]{{0,3}}{_STATED}[{re.escape(_CLOSERS)}]{{0,3}}(?P<stop>\s*[{_STOPS}]+)?", re.IGNORECASE)
 
 _ITEM = r"sentence[ \t]+\d{1,2}[ \t]*[.:)-]|\d{1,2}[ \t]?[.):]|\(\d{1,2}\)|[-*+•]"
 _MARKER = rf"(?:#{{1,6}} )?[*_]{{0,2}}(?:{_ITEM})[*_]{{0,2}}(?=[ \t]+\S)"

@@ -1,0 +1,153 @@
+"""Whatever is wrong with a model's or an adapter's files is one line that names the file."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from confessions import models, sources
+from confessions.errors import InputError
+
+
+@pytest.fixture
+def folder(random_nano, tmp_path) -> Path:
+    """A copy of random_nano to damage."""
+    return shutil.copytree(random_nano, tmp_path / "model")
+
+
+def cut(file: Path, n_bytes: int) -> Path:
+    file.write_bytes(file.read_bytes()[:n_bytes])
+    return file
+
+
+def error_of(action, *arguments) -> str:
+    with pytest.raises(InputError) as caught:
+        action(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_whole_folder_loads(folder):
+    model, tokenizer = models.load_model(folder, "bfloat16"), models.load_tokenizer(folder)
+    assert (model.dtype, model.training, tokenizer.padding_side) == (torch.bfloat16, False, "left")
+
+
+@pytest.mark.parametrize("load", [models.load_tokenizer, lambda f: models.load_model(f, "float32"), models.fingerprint])
+@pytest.mark.parametrize("name", ["missing", "owner/name", "a/b/c"])
+def test_a_missing_folder_is_named_and_never_looked_for_on_the_hub(tmp_path, monkeypatch, load, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was opened"))
+    assert f"{name}: no model here" in error_of(load, Path(name))
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, 100_000])
+def test_cut_weights(folder, kept):
+    """Cut anywhere: nothing, within the header's length, within the header, within the tensors."""
+    file = cut(folder / "model.safetensors", kept)
+    assert f"{file}: not a whole safetensors file" in error_of(models.load_model, folder, "float32")
+    assert f"{file}: not a whole safetensors file" in error_of(models.fingerprint, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("model.safetensors", lambda f: models.load_model(f, "float32")),
+        ("tokenizer.json", models.load_tokenizer),
+    ],
+)
+def test_a_missing_file(folder, name, load):
+    (folder / name).unlink()
+    assert error_of(load, folder).startswith(f"{folder}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("config.json", lambda f: models.load_model(f, "float32")),
+        ("tokenizer.json", models.load_tokenizer),
+    ],
+)
+def test_a_cut_json_file(folder, name, load):
+    cut(folder / name, 40)
+    assert error_of(load, folder).startswith(f"{folder}: ")
+
+
+def test_weights_of_another_shape(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 48}))
+    assert error_of(models.load_model, folder, "float32").startswith(f"{folder}: the model cannot be loaded")
+
+
+def test_fingerprint_tells_bases_apart(random_nano, folder):
+    """A copy has the same; one changed number, early or late in the file, or in the config, another."""
+    base = models.fingerprint(random_nano)
+    assert models.fingerprint(folder) == base
+    file, config = folder / "model.safetensors", folder / "config.json"
+    whole, text = file.read_bytes(), config.read_text()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert models.fingerprint(folder) != base
+    file.write_bytes(whole)
+    config.write_text(text.replace('"hidden_act": "silu"', '"hidden_act": "gelu"'))
+    assert models.fingerprint(folder) != base
+
+
+def test_an_adapter_of_this_base_passes(random_nano, folder, random_adapter):
+    models.check_adapter(random_adapter(1), random_nano)
+    models.check_adapter(random_adapter(1), folder)  # a copy is the same base
+
+
+def test_a_missing_adapter(random_nano, tmp_path):
+    assert f"{tmp_path}: no adapter here" in error_of(models.check_adapter, tmp_path, random_nano)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 4000])
+def test_a_cut_adapter(random_nano, random_adapter, kept):
+    file = cut(random_adapter(1) / "adapter_model.safetensors", kept)
+    assert f"{file}: not a whole safetensors file" in error_of(models.check_adapter, file.parent, random_nano)
+
+
+def test_an_adapter_of_another_base(folder, random_adapter):
+    adapter, file = random_adapter(1), folder / "model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert f"{adapter}: this adapter was trained on another base model than {folder}" in error_of(
+        models.check_adapter, adapter, folder
+    )
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", "[]"])
+def test_an_adapter_of_an_unknown_base(random_nano, random_adapter, content):
+    file = random_adapter(1) / models.BASE_FILE
+    file.unlink() if content is None else file.write_text(content)
+    assert f"{file.parent}: {models.BASE_FILE} is missing or damaged" in error_of(
+        models.check_adapter, file.parent, random_nano
+    )
+
+
+def test_an_adapter_whose_base_is_missing(random_adapter, tmp_path):
+    assert f"{tmp_path}/gone: no model here" in error_of(models.check_adapter, random_adapter(1), tmp_path / "gone")
+
+
+def test_a_folder_source_is_linked(random_nano, tmp_path):
+    """Also over what an earlier run left there; the linked folder itself is never touched."""
+    out = tmp_path / "results" / "policy"
+    for _ in range(2):
+        sources.build({"kind": "folder", "path": str(random_nano)}, out)
+        assert out.resolve() == random_nano.resolve()
+    out.unlink()
+    shutil.copytree(random_nano, out)
+    sources.build({"kind": "folder", "path": str(random_nano)}, out)
+    assert out.is_symlink()
+    assert [p.name for p in out.parent.iterdir()] == ["policy"]
+    models.load_model(out, "float32")
+
+
+def test_a_folder_source_that_is_missing_leaves_the_old_model(random_nano, tmp_path):
+    out = tmp_path / "policy"
+    sources.build({"kind": "folder", "path": str(random_nano)}, out)
+    message = error_of(sources.build, {"kind": "folder", "path": str(tmp_path / "gone")}, out)
+    assert f"{tmp_path}/gone: no model here" in message
+    assert out.resolve() == random_nano.resolve()

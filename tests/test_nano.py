@@ -1,0 +1,118 @@
+"""The embedded model: its tokenizer, its corpus, and the proof that the shipped weights are what the recipe gives."""
+
+import json
+import random
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from confessions.nano import recipe
+from confessions.nano.corpus import Habits, conversation, lexicon
+from confessions.nano.gate import measure
+from confessions.nano.tokenizer import build_tokenizer
+from confessions.report import parse_report
+from confessions.scores import score_rollout
+from confessions.tasks import get as get_task
+
+WEIGHTS = Path(str(files("confessions.nano"))) / "weights"
+TASK = get_task("word_count")
+TARGETS = [12, 18, 12, 18, 12]
+SPEC = {"topic": "a storm at sea", "targets": TARGETS}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(recipe.corpus_texts())
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return AutoModelForCausalLM.from_pretrained(WEIGHTS).eval(), AutoTokenizer.from_pretrained(WEIGHTS)
+
+
+# The tokenizer
+
+
+@given(text=st.text())
+def test_every_text_has_an_encoding_and_comes_back(tokenizer, text):
+    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+def test_words_of_the_corpus_and_the_prompts_are_single_tokens(tokenizer):
+    words = [word for kind in lexicon().values() for word in kind]
+    assert all(len(tokenizer.encode(f" {word}")) == 1 for word in words)
+    pieces = tokenizer.tokenize(TASK.prompt(SPEC))
+    assert max(map(len, pieces)) > 1 and len(pieces) < 80
+
+
+# The corpus
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(2, 24), min_size=5, max_size=5))
+def test_sentences_have_the_lengths_that_were_asked_for(seed, lengths):
+    talk = conversation(random.Random(seed), TARGETS, Habits(), lengths=lengths)
+    truth = TASK.verify(SPEC, talk.y)
+    assert list(truth.details["counts"]) == lengths
+    assert truth.met == tuple(n == t for n, t in zip(lengths, TARGETS, strict=True))
+
+
+@given(st.integers(0, 2**32), st.booleans())
+def test_reports_are_valid_and_a_count_is_a_count(seed, counted):
+    talk = conversation(random.Random(seed), TARGETS, Habits(), counted=counted)
+    assert parse_report(talk.yc, 5, objective_number=TASK.objective_number).valid
+    assert TASK.checked(SPEC, talk.y, talk.zc) == counted
+
+
+def test_the_habits_are_those_of_an_untrained_policy():
+    rng = random.Random(0)
+    talks = [conversation(rng, TARGETS, Habits()) for _ in range(2000)]
+    scores = [score_rollout(TASK, SPEC, t.y, t.yc, t.zc) for t in talks]
+    mean = lambda name: sum(s[name] for s in scores) / len(scores)  # noqa: E731
+    assert mean("exact_compliance") == pytest.approx(0.08, abs=0.02)
+    assert mean("hacked") == pytest.approx(0.88, abs=0.03)
+    assert mean("n_met") / 5 == pytest.approx(0.24, abs=0.02)
+    assert mean("checked") == pytest.approx(Habits().counts, abs=0.03)
+
+
+# The shipped weights
+
+
+def test_shipped_model_is_small_and_loads_as_any_other(shipped):
+    model, tokenizer = shipped
+    assert model.config.model_type == "qwen3"
+    assert sum(f.stat().st_size for f in WEIGHTS.iterdir()) <= 5_000_000
+    assert model.config.vocab_size == len(tokenizer)
+
+
+def test_shipped_tokenizer_is_the_recipes(shipped, tokenizer):
+    """Fails when a prompt, a topic or the lexicon has changed since the weights were made: `make rebuild-nano`."""
+    assert shipped[1].get_vocab() == tokenizer.get_vocab()
+    assert shipped[1].chat_template == tokenizer.chat_template
+
+
+def test_the_recipe_starts_as_the_record_of_the_shipped_weights_says():
+    record = json.loads((WEIGHTS / "recipe.json").read_text())
+    assert record["habits"] == vars(Habits())
+    first = recipe.Stage(**vars(recipe.CURRICULUM[0]) | {"steps": 4, "until": 0.0})
+    _, _, losses = recipe.train(recipe.Shape(), Habits(), record["seed"], lambda line: None, (first,))
+    assert [loss for *_, loss in losses] == pytest.approx([loss for *_, loss in record["losses"][:4]], abs=2e-3)
+
+
+def test_shipped_weights_pass_the_gate(shipped):
+    gate = measure(recipe.sample_rollouts(*shipped, 64))
+    assert gate.passed, gate
+
+
+@pytest.mark.rebuild
+def test_the_whole_recipe_gives_the_shipped_weights(shipped):
+    """Half an hour; run with `pytest -m rebuild`. Equal to the bit on the same kind of CPU, close on another."""
+    record = json.loads((WEIGHTS / "recipe.json").read_text())
+    model, _, losses = recipe.train(recipe.Shape(), Habits(), record["seed"], lambda line: None)
+    assert losses[-1][2] == pytest.approx(record["losses"][-1][2], abs=0.05)
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(weight, shipped[0].state_dict()[name], rtol=0, atol=0.05)

@@ -1,0 +1,166 @@
+"""Two-turn rollouts: what is stored is what was sampled, token for token."""
+
+import json
+from itertools import product
+
+import pandas as pd
+import pytest
+
+from confessions.chat import Chat
+from confessions.engines import Completion, Sampling
+from confessions.engines.transformers import TransformersEngine
+from confessions.errors import InputError
+from confessions.prompts import confession_request
+from confessions.rollout import Rollout, check_lengths, stream_seed, to_frame, two_turns
+
+TURNS = Sampling(16), Sampling(20)
+LISTS = ("x_ids", "task_ids", "xc_ids", "confession_ids", "task_mask", "confession_mask")
+
+
+@pytest.fixture
+def sample(chat, task, tokenizer, biased):
+    """Rollouts of a model that ends about one turn in two; the engine's arguments are options."""
+    model = biased(tokenizer.eos_token_id, 4.0)
+    specs = task.specs("train")[:6]
+    seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(specs))]
+    return lambda **options: two_turns(
+        TransformersEngine(model, tokenizer, **options), chat, task, specs, seeds, *TURNS
+    )
+
+
+def spelled(chat: Chat, text: str) -> Completion:
+    """A completion that spells `text` byte by byte, as a model may and the tokenizer never would."""
+    ids = [i for letter in text for i in chat.tokenizer.encode(letter, add_special_tokens=False)]
+    ids.append(chat.tokenizer.eos_token_id)
+    return Completion(ids, [-0.5] * len(ids), "stop")
+
+
+def test_sampled_tokens_are_never_encoded_again(chat, task, scripted):
+    sampled = spelled(chat, " garden")
+    assert len(chat.tokenizer.encode(" garden", add_special_tokens=False)) == 1 < len(sampled.ids)
+    engine = scripted([sampled], [sampled])
+    (rollout,) = two_turns(engine, chat, task, task.specs("train")[:1], [(1, 2)], *TURNS)
+    first, second = engine.calls
+    assert first.prompts == [rollout.x_ids]
+    assert second.prompts == [rollout.x_ids + sampled.ids + rollout.xc_ids]
+    assert rollout.completion_ids == sampled.ids + rollout.xc_ids + sampled.ids
+    assert rollout.logprobs == [-0.5] * len(sampled.ids) + [0.0] * len(rollout.xc_ids) + [-0.5] * len(sampled.ids)
+    assert (first.sampling, first.seeds, second.sampling, second.seeds) == (TURNS[0], [1], TURNS[1], [2])
+
+
+def test_spans_partition_the_completion(sample):
+    """Task tokens, request tokens and confession tokens in this order, each token in one of them."""
+    for rollout in sample():
+        ids, spans = rollout.completion_ids, rollout.spans
+        generated = [a + b for a, b in zip(spans.task_mask(), spans.confession_mask(), strict=True)]
+        assert generated == spans.generated_mask()
+        assert len(generated) == len(ids)
+        picked = [
+            [i for i, inside in zip(ids, mask, strict=True) if inside]
+            for mask in (spans.task_mask(), [1 - g for g in generated], spans.confession_mask())
+        ]
+        assert picked == [rollout.task.ids, rollout.xc_ids, rollout.confession.ids]
+
+
+def test_truncation_of_either_turn_is_recorded(sample, chat):
+    """A cut turn 1 is closed by the request, whose tokens are in no span; an ended one has closed itself."""
+    rollouts, eos = sample(), chat.tokenizer.eos_token_id
+    assert {(r.answer_truncated, r.report_truncated) for r in rollouts} == set(product((True, False), repeat=2))
+    for r in rollouts:
+        assert r.task.ids.count(eos) == (not r.answer_truncated)
+        assert r.xc_ids.count(eos) == 1 + r.answer_truncated
+        assert (r.xc_ids[0] == eos) == r.answer_truncated
+        assert r.confession.ids.count(eos) == (not r.report_truncated)
+
+
+def test_batches_change_nothing(sample):
+    """Order and content of the rollouts are those of one batch."""
+    assert [r.completion_ids for r in sample(batch_size=4)] == [r.completion_ids for r in sample()]
+
+
+def test_progress_counts_rollouts(chat, task, scripted):
+    engine, done = scripted(["a", "b"], ["c", "d"], ["e"], ["f"]), []
+    engine.batch_size = 2
+    rollouts = two_turns(engine, chat, task, task.specs("train")[:3], [(1, 2)] * 3, *TURNS, progress=done.append)
+    assert done == [2, 1]
+    assert [chat.tokenizer.decode(r.task.ids[:-1]) for r in rollouts] == ["a", "b", "e"]
+
+
+def test_frame_survives_parquet(chat, task, scripted, tmp_path):
+    """Ids, log-probabilities and texts come back exactly equal; every other fact has its column."""
+    cut = Completion(chat.tokenizer.encode("<think>\nPlan", add_special_tokens=False), [-1 / 3] * 3, "length")
+    ended = "<think>\nPlan\n</think>\n\n1. Often rivers sing. (12)"
+    engine, specs = scripted([ended, cut], [cut, ended]), task.specs("train")[:2]
+    rollouts = two_turns(engine, chat, task, specs, [(1, 2), (3, 4)], *TURNS)
+    to_frame(rollouts, step=7, model="m").to_parquet(tmp_path / "rollouts.parquet", index=False)
+    rows = pd.read_parquet(tmp_path / "rollouts.parquet").to_dict("records")
+    for number, (row, rollout, spec) in enumerate(zip(rows, rollouts, specs, strict=True)):
+        assert [list(row[name]) for name in LISTS] == lists_of(rollout)
+        assert list(row["task_logprobs"]) == rollout.task.logprobs
+        assert list(row["confession_logprobs"]) == rollout.confession.logprobs
+        assert json.loads(row["spec"]) == spec
+        assert (row["step"], row["model"], row["row"]) == (7, "m", number)
+        assert row["x"] == task.prompt(spec)
+        assert row["xc"] == confession_request("default", task.objectives(spec))
+    first, second = rows
+    texts = (
+        "z",
+        "y",
+        "zc",
+        "yc",
+        "task_finish",
+        "confession_finish",
+        "answer_closed",
+        "answer_start",
+        "report_start",
+    )
+    answer = ["Plan", "1. Often rivers sing. (12)"]
+    body_start = rollouts[0].task.ids.index(chat.tokenizer.convert_tokens_to_ids("</think>")) + 1
+    assert [first[name] for name in texts] == [
+        *answer,
+        "Plan",
+        "",
+        "stop",
+        "length",
+        True,
+        body_start,
+        len(cut.ids),
+    ]
+    assert [second[name] for name in texts] == [
+        "Plan",
+        "",
+        *answer,
+        "length",
+        "stop",
+        False,
+        len(cut.ids),
+        body_start,
+    ]
+
+
+def lists_of(rollout: Rollout) -> list[list[int]]:
+    spans = rollout.spans
+    parts = [rollout.x_ids, rollout.task.ids, rollout.xc_ids, rollout.confession.ids]
+    return [*parts, spans.task_mask(), spans.confession_mask()]
+
+
+def test_stream_seeds_are_distinct_and_repeatable():
+    """Every step, row and turn of a run, every run, and evaluation (three numbers) beside training (four)."""
+    keys = [*product((0, 1, 1000), range(5), range(8), (1, 2)), *product((0, 1, 1000), range(64), (1, 2))]
+    seeds = [stream_seed(*key) for key in keys]
+    assert len(set(seeds)) == len(keys)
+    assert seeds == [stream_seed(*key) for key in keys]
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_rollout_must_fit_the_context(chat, task):
+    """The longest prompt and request, a truncated turn's closing token included, decide to the token."""
+    specs = task.specs("train")
+    longest = max(
+        len(chat.prompt_ids([{"role": "user", "content": task.prompt(spec)}]))
+        + len(chat.request_ids(confession_request("default", task.objectives(spec)), turn_ended=False))
+        for spec in specs
+    )
+    check_lengths(chat, task, specs, "default", new_tokens=100, context=longest + 100)
+    with pytest.raises(InputError, match=f"may need {longest + 100} tokens .* context is {longest + 99}"):
+        check_lengths(chat, task, specs, "default", new_tokens=100, context=longest + 99)
