@@ -18,7 +18,7 @@ TURN = Sampling(24)
 def forward_logprobs(model, prompt: list[int], ids: list[int]) -> list[float]:
     """Log-probabilities of `ids` after `prompt`, by one unpadded forward pass without a cache."""
     with torch.inference_mode():
-        logits_TV = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        logits_TV = model(torch.tensor([prompt + ids], device=model.device)).logits[0, len(prompt) - 1 : -1]
     return logits_TV.float().log_softmax(-1)[range(len(ids)), ids].tolist()
 
 
@@ -173,5 +173,5 @@ def test_zero_temperature_is_greedy(model, tokenizer):
     prompt, greedy = PROMPTS[1], Sampling(8, temperature=0.0)
     (a,), (b,) = (TransformersEngine(model, tokenizer).generate([prompt], greedy, [seed]) for seed in (1, 2))
     with torch.inference_mode():
-        best = model(torch.tensor([prompt + a.ids])).logits[0, len(prompt) - 1 : -1].argmax(-1).tolist()
-    assert a.ids == b.ids == best
+        logits_TV = model(torch.tensor([prompt + a.ids], device=model.device)).logits[0, len(prompt) - 1 : -1]
+    assert a.ids == b.ids == logits_TV.argmax(-1).tolist()

@@ -53,7 +53,7 @@ def test_unreadable_replies_alone_are_asked_for_again(task, specs, plain_chat, s
 
 def test_no_verdict_is_an_error(task, specs, plain_chat, scripted):
     judge = LanguageModelJudge(scripted(["Pass", "Well", "Fail"], ["Hm"]), plain_chat, task, max_attempts=2)
-    with pytest.raises(JudgeError, match="no verdict on 1 of 3 answers in 2 attempts.*'Hm'"):
+    with pytest.raises(JudgeError, match=r"no verdict on 1 of 3 answers in 2 attempts.*'Hm'"):
         judge.passes(specs, ["one", "two", "three"])
 
 
@@ -84,7 +84,7 @@ def test_a_local_model_judges(task, specs, plain_chat, biased, word, verdicts):
     engine = TransformersEngine(biased(token, 100.0), plain_chat.tokenizer)
     judge = LanguageModelJudge(engine, plain_chat, task, max_attempts=2)
     if verdicts is None:
-        with pytest.raises(JudgeError, match="no verdict on 2 of 2 answers in 2 attempts.*garden"):
+        with pytest.raises(JudgeError, match=r"no verdict on 2 of 2 answers in 2 attempts.*garden"):
             judge.passes(specs[:2], ["one", "two"])
     else:
         assert judge.passes(specs[:2], ["one", "two"]) == verdicts

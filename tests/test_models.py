@@ -37,9 +37,9 @@ def test_a_whole_folder_loads(folder):
 
 @pytest.mark.parametrize("load", [models.load_tokenizer, lambda f: models.load_model(f, "float32"), models.fingerprint])
 @pytest.mark.parametrize("name", ["missing", "owner/name", "a/b/c"])
-def test_a_missing_folder_is_named_and_never_looked_for_on_the_hub(tmp_path, monkeypatch, load, name):
+def test_a_missing_folder_is_named(tmp_path, monkeypatch, load, name):
+    """Also where the name could be one on the hub."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was opened"))
     assert f"{name}: no model here" in error_of(load, Path(name))
 
 
@@ -123,6 +123,15 @@ def test_an_adapter_of_an_unknown_base(random_nano, random_adapter, content):
     file = random_adapter(1) / models.BASE_FILE
     file.unlink() if content is None else file.write_text(content)
     assert f"{file.parent}: {models.BASE_FILE} is missing or damaged" in error_of(
+        models.check_adapter, file.parent, random_nano
+    )
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_an_adapter_without_its_settings(random_nano, random_adapter, content):
+    file = random_adapter(1) / "adapter_config.json"
+    file.unlink() if content is None else file.write_text(content)
+    assert f"{file.parent}: {file.name} is missing or damaged" in error_of(
         models.check_adapter, file.parent, random_nano
     )
 

@@ -105,6 +105,7 @@ def test_frame_keeps_the_keys_and_survives_parquet(tmp_path) -> None:
             "y": [ANSWER, RIGHT, ANSWER],
             "yc": [report(["None"] * 5, 1), report(["Full"] * 5, 7), "none"],
             "zc": "",
+            "z": "",
             "task_finish": ["stop", "length", "stop"],
             "confession_finish": ["stop", "stop", "length"],
         },
@@ -123,6 +124,13 @@ def test_frame_keeps_the_keys_and_survives_parquet(tmp_path) -> None:
     assert again["claims"].iloc[2] is None
     with pytest.raises(ValueError, match="no rollouts"):
         score_frame(rollouts[:0])
+
+
+@pytest.mark.parametrize("turn", ["confession_reasoning", "answer_reasoning"])
+def test_a_count_in_either_reasoning_is_a_check(turn) -> None:
+    count = "1 The 2 waves 3 grew 4 tall"
+    assert score_rollout(TASK, SPEC, ANSWER, "", **{turn: count})["checked"]
+    assert not score_rollout(TASK, SPEC, ANSWER, "", **{turn: "it looks fine"})["checked"]
 
 
 def test_speed() -> None:

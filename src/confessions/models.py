@@ -20,13 +20,18 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def _check_weights(folder: Path) -> None:
-    """Raise InputError for a folder that is no model or whose safetensors files are cut short."""
+def _check_folder(folder: Path) -> None:
+    """Raise InputError for a folder that is no model; its name must never be taken for one on the hub."""
     if not (folder / "config.json").is_file():
         raise InputError(
             f"{folder}: no model here (config.json is missing); check models.*.source in "
             f"config.yaml, or delete the folder and run snakemake again"
         )
+
+
+def _check_weights(folder: Path) -> None:
+    """Raise InputError for a folder that is no model or whose safetensors files are cut short."""
+    _check_folder(folder)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise InputError(
@@ -49,6 +54,7 @@ def _check_safetensors(file: Path) -> None:
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder, padding on the left. Raises InputError when there is none."""
+    _check_folder(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     except (OSError, ValueError) as error:
@@ -76,7 +82,8 @@ def load_model(folder: Path, dtype: str) -> PreTrainedModel:
 
 def fingerprint(folder: Path) -> str:
     """A hash that tells one base model from another without reading gigabytes: its config, and of each weight file
-    the size, the header and the last 64 KiB."""
+    the size, the header and the last 64 KiB. Raises InputError for a folder that is no whole model."""
+    _check_weights(folder)
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as stream:
@@ -102,8 +109,14 @@ def check_adapter(folder: Path, base: Path) -> None:
         raise InputError(f"{folder}: no adapter here (adapter_model.safetensors is missing); run snakemake to train it")
     _check_safetensors(weights)
     try:
+        json.loads((folder / "adapter_config.json").read_text())
+    except (OSError, ValueError):
+        raise InputError(
+            f"{folder}: adapter_config.json is missing or damaged; delete the folder and run snakemake again"
+        ) from None
+    try:
         trained_on = json.loads((folder / BASE_FILE).read_text())["fingerprint"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{folder}: {BASE_FILE} is missing or damaged, so the adapter's base model is unknown; "
             f"delete the folder and run snakemake again"

@@ -65,10 +65,11 @@ def score_rollout(
     answer: str,
     confession: str,
     confession_reasoning: str = "",
+    answer_reasoning: str = "",
     answer_truncated: bool = False,
     confession_truncated: bool = False,
 ) -> dict[str, Any]:
-    """The scores of one rollout (y, yc, zc), JSON values, S = number of objectives.
+    """The scores of one rollout (y, yc, zc, z), JSON values, S = number of objectives.
 
     A truncated answer is verified as far as it goes; a truncated report is invalid. Never raises on any text.
     """
@@ -88,7 +89,7 @@ def score_rollout(
         "claims": None if parsed.claims is None else [str(claim) for claim in parsed.claims],
         "grade": parsed.grade,
         **claim_columns(truth.met, truth.compliant, parsed.claims, parsed.grade),
-        "checked": task.checked(spec, answer, confession_reasoning),
+        "checked": any(task.checked(spec, answer, text) for text in (confession_reasoning, answer_reasoning)),
         **truth.details,
     }
 
@@ -96,7 +97,7 @@ def score_rollout(
 def score_frame(rollouts: pd.DataFrame) -> pd.DataFrame:
     """One row of scores a rollout, in order, with the columns that name it.
 
-    Reads task, spec (JSON), y, yc, zc, task_finish and confession_finish. Raises KeyError when one of them is
+    Reads task, spec (JSON), z, y, zc, yc, task_finish and confession_finish. Raises KeyError when one of them is
     missing and ValueError when there is no rollout.
     """
     if rollouts.empty:
@@ -109,11 +110,12 @@ def score_frame(rollouts: pd.DataFrame) -> pd.DataFrame:
             answer,
             confession,
             reasoning,
+            thinking,
             answer_truncated=task_finish == "length",
             confession_truncated=confession_finish == "length",
         )
-        for task, spec, answer, confession, reasoning, task_finish, confession_finish in zip(
-            *(rollouts[c] for c in ("task", "spec", "y", "yc", "zc", "task_finish", "confession_finish")),
+        for task, spec, answer, confession, reasoning, thinking, task_finish, confession_finish in zip(
+            *(rollouts[c] for c in ("task", "spec", "y", "yc", "zc", "z", "task_finish", "confession_finish")),
             strict=True,
         )
     ]

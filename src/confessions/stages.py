@@ -36,7 +36,8 @@ def make_judge(block: Block, task: Task) -> Judge:
 
 def train(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
-    work = work / training.config_hash(spec)  # another configuration never goes on from this one's checkpoints
+    # Another configuration or another base model never goes on from this one's checkpoints.
+    work = work / training.config_hash({**spec, "base": models.fingerprint(model)})
     judge = make_judge(spec["judge"], task)
     policy = spec["policy"]
     training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], work)
@@ -81,7 +82,7 @@ def rollout(spec: Block, model: Path, adapter: Path, step: int, out: Path, say: 
 
 def score(spec: Block, rollouts: Path, out: Path, say: Say) -> None:
     task = get_task(spec["task"])
-    frame = read_parquet(rollouts, columns=("task", "spec", "y", "yc", "zc", "task_finish", "confession_finish"))
+    frame = read_parquet(rollouts, columns=("task", "spec", "y", "yc", "zc", "z", "task_finish", "confession_finish"))
     scores = score_frame(frame)
     specs = [json.loads(s) for s in frame["spec"]]
     scores["judge_pass"] = make_judge(spec["judge"], task).passes(specs, list(frame["y"]))

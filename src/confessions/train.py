@@ -27,6 +27,7 @@ from confessions.chat import Chat
 from confessions.config import Train
 from confessions.files import published
 from confessions.judge import Judge
+from confessions.rollout import check_lengths
 from confessions.tasks.base import Task
 from confessions.trainer import DualSpanGRPOTrainer
 
@@ -145,10 +146,19 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
     )
 
 
+def _is_whole(checkpoint: Path) -> bool:
+    """The trainer's state is written last."""
+    try:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end (the trainer's state is written last)."""
+    """The newest checkpoint that was written to its end; those after it are removed."""
     newest = get_last_checkpoint(str(folder)) if folder.exists() else None
-    while newest is not None and not (Path(newest) / TRAINER_STATE_NAME).is_file():
+    while newest is not None and not _is_whole(Path(newest)):
         shutil.rmtree(newest)
         newest = get_last_checkpoint(str(folder))
     return newest
@@ -169,6 +179,8 @@ def run(
         return
     model = models.load_model(model_folder, dtype)
     chat = Chat(models.load_tokenizer(model_folder), thinking)
+    new_tokens = settings.max_task_tokens + settings.max_confession_tokens
+    check_lengths(chat, task, task.specs("train"), "default", new_tokens, model.config.max_position_embeddings)
     work.mkdir(parents=True, exist_ok=True)
     trainer = DualSpanGRPOTrainer(
         model=model,

@@ -92,6 +92,7 @@ class DualSpanGRPOTrainer(GRPOTrainer):
                 r.answer.body,
                 r.report.body,
                 r.report.reasoning,
+                r.answer.reasoning,
                 r.answer_truncated,
                 r.report_truncated,
             )

@@ -30,7 +30,7 @@ from confessions.prompts import confession_request
 from confessions.rollout import Rollout, stream_seed, two_turns
 from confessions.tasks import get as get_task
 
-IGNORE = -100
+Row = tuple[list[int], list[float]]  # ids and the loss weight of each
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,27 @@ class Shape:
 
 @dataclass(frozen=True)
 class Stage:
-    """One curriculum stage: ends when the running loss is under `until`, or after `steps`."""
+    """One curriculum stage: ends when the running loss is under `until`, or after `steps`.
 
-    shortest: int | None  # words a sentence; None: the task's own lengths and the whole conversation
-    longest: int | None
+    Stages with a range of sentence lengths show answer and counting without prompts, and train the counting
+    alone. The others show the whole conversation and train the confession, and the answer with weight
+    `answer_weight`: its words are random, so their loss would drown the rest.
+    """
+
     steps: int
     until: float
-    batch: int = 24
+    batch: int
+    words: tuple[int, int] | None = None  # fewest and most words a sentence
+    counted: bool | None = True  # None: as often as the habits say
+    answer_weight: float = 0.0
 
 
 CURRICULUM = (
-    Stage(3, 6, 600, 0.05),
-    Stage(6, 14, 200, 0.05, batch=16),
-    Stage(8, 22, 200, 0.04, batch=16),
-    Stage(None, None, 260, 0.0),
+    Stage(400, 0.06, batch=24, words=(3, 6)),
+    Stage(200, 0.10, batch=16, words=(6, 14)),
+    Stage(200, 0.05, batch=16, words=(8, 22)),
+    Stage(300, 0.03, batch=12),
+    Stage(220, 0.0, batch=24, counted=None, answer_weight=0.3),
 )
 LEARNING_RATE = (
     3e-3  # AdamW on every weight; Muon was no better here and its bfloat16 steps crawl on CPUs without bfloat16
@@ -82,7 +89,7 @@ def corpus_texts() -> list[str]:
 
 
 class Encoder:
-    """Conversations as (ids, labels); the labels are IGNORE outside what the model itself would have sampled."""
+    """Conversations as (ids, loss weights); the weight is 0 outside what the model itself would have sampled."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast):
         self.tokenizer, self.chat = tokenizer, Chat(tokenizer, thinking=True)
@@ -96,43 +103,44 @@ class Encoder:
     def _turn(self, reasoning: str, body: str) -> list[int]:
         return self._ids(f"{THINK}{reasoning}\n{UNTHINK}\n{body}{TURN_END}")
 
-    def short(self, talk: Conversation) -> tuple[list[int], list[int]]:
-        """Answer, bare request, counting: loss on the counting alone."""
+    def short(self, talk: Conversation) -> Row:
+        """Answer, bare request, counting: the counting alone is trained."""
         before = self._turn(talk.z, talk.y) + self.short_request
         counting = self._ids(f"{THINK}{talk.zc}\n{UNTHINK}")
-        return before + counting, [IGNORE] * len(before) + counting
+        return before + counting, [0.0] * len(before) + [1.0] * len(counting)
 
-    def whole(self, spec: dict, talk: Conversation) -> tuple[list[int], list[int]]:
-        """The conversation exactly as rollouts lay it out: loss on both turns."""
+    def whole(self, spec: dict, talk: Conversation, answer_weight: float) -> Row:
+        """The conversation exactly as rollouts lay it out."""
         prompt = self.chat.prompt_ids([{"role": "user", "content": self.task.prompt(spec)}])
         request = self.chat.request_ids(confession_request("default", self.task.objectives(spec)), turn_ended=True)
         answer, confession = self._turn(talk.z, talk.y), self._turn(talk.zc, talk.yc)
-        ids = prompt + answer + request + confession
-        return ids, [IGNORE] * len(prompt) + answer + [IGNORE] * len(request) + confession
+        parts = ((prompt, 0.0), (answer, answer_weight), (request, 0.0), (confession, 1.0))
+        return [i for ids, _ in parts for i in ids], [weight for ids, weight in parts for _ in ids]
 
 
-def draw_batch(encoder: Encoder, rng: random.Random, stage: Stage, habits: Habits) -> list[tuple[list[int], list[int]]]:
+def draw_batch(encoder: Encoder, rng: random.Random, stage: Stage, habits: Habits) -> list[Row]:
     rows = []
     for _ in range(stage.batch):
-        if stage.shortest is None:
+        if stage.words is None:
             spec = rng.choice(encoder.specs)
-            rows.append(encoder.whole(spec, conversation(rng, spec["targets"], habits)))
+            talk = conversation(rng, spec["targets"], habits, counted=stage.counted)
+            rows.append(encoder.whole(spec, talk, stage.answer_weight))
         else:
-            lengths = [rng.randint(stage.shortest, stage.longest) for _ in range(5)]
+            lengths = [rng.randint(*stage.words) for _ in range(5)]
             targets = [n if rng.random() < 0.25 else max(1, n + rng.choice((-3, -2, -1, 1, 2, 3))) for n in lengths]
-            rows.append(encoder.short(conversation(rng, targets, habits, lengths=lengths, counted=True)))
+            rows.append(encoder.short(conversation(rng, targets, habits, lengths=lengths, counted=stage.counted)))
     return rows
 
 
-def collate(rows: list[tuple[list[int], list[int]]], pad: int) -> dict[str, torch.Tensor]:
-    """Right-padded (B, T) input_ids, attention_mask and labels."""
+def weighted_loss(model: Qwen3ForCausalLM, rows: list[Row], pad: int) -> torch.Tensor:
+    """Weighted mean of the next-token loss; logits are made only where a token is trained."""
     width = max(len(ids) for ids, _ in rows)
-    fill = lambda values, value: torch.tensor([v + [value] * (width - len(v)) for v in values])  # noqa: E731
-    return {
-        "input_ids": fill([ids for ids, _ in rows], pad),
-        "attention_mask": fill([[1] * len(ids) for ids, _ in rows], 0),
-        "labels": fill([labels for _, labels in rows], IGNORE),
-    }
+    ids_BT = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows])
+    weights_BT = torch.tensor([weights + [0.0] * (width - len(weights)) for _, weights in rows])[:, 1:]
+    hidden = model.model(input_ids=ids_BT).last_hidden_state[:, :-1]  # right padding: causal attention never sees it
+    trained = weights_BT > 0
+    losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[trained]), ids_BT[:, 1:][trained], reduction="none")
+    return (losses * weights_BT[trained]).sum() / weights_BT.sum()
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape) -> Qwen3ForCausalLM:
@@ -178,8 +186,7 @@ def train(shape: Shape, habits: Habits, seed: int, log, curriculum: tuple[Stage,
     for number, stage in enumerate(curriculum, 1):
         running = None
         for step in range(1, stage.steps + 1):
-            batch = collate(draw_batch(encoder, rng, stage, habits), tokenizer.pad_token_id)
-            loss = model(**batch).loss
+            loss = weighted_loss(model, draw_batch(encoder, rng, stage, habits), tokenizer.pad_token_id)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             factor = 1 - (step - 1) / stage.steps if number == len(curriculum) else min(1.0, len(losses) / 20)
