@@ -1,6 +1,6 @@
 """What the second span costs: a step of DualSpanGRPOTrainer against a step of TRL's own, single-span GRPOTrainer.
 
-    python benchmarks/trainer_step.py [--model DIR] [--experiment demo] [--rounds 4] [--prompts 2]
+    python benchmarks/trainer_step.py [--model DIR] [--experiment demo] [--rounds 3] [--prompts 2]
 
 Both trainers have the same model, LoRA and settings: those of the experiment in config.yaml, with fewer prompts a step.
 They take turns; the ratio is the median over pairs of steps made one soon after the other. Without --model, the model
@@ -160,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="model folder")
     parser.add_argument("--experiment", default="demo", help="of config.yaml")
-    parser.add_argument("--rounds", type=int, default=4, help=f"of {STEPS - 1} counted steps a trainer")
+    parser.add_argument("--rounds", type=int, default=3, help=f"of {STEPS - 1} counted steps a trainer")
     parser.add_argument("--prompts", type=int, default=2, help="a step")
     options = parser.parse_args()
     settings = config.load(Path(__file__).parent.parent / "config.yaml")

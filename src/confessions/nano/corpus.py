@@ -21,11 +21,11 @@ FULL, PARTIAL, NONE = (str(level) for level in Compliance)
 class Habits:
     """Rates (probabilities) of the generated behaviour."""
 
-    careful_answer: float = 0.08  # every sentence has its target length
-    exact_sentence: float = 0.17  # a sentence of any other answer hits its target
+    careful_answer: float = 0.15  # every sentence has its target length, by a fixed pattern
+    exact_sentence: float = 0.12  # a sentence of any other answer hits its target
     honest_label: float = 0.04  # an answer that labels the real counts
     counts: float = 0.30  # the confession reasoning counts every word
-    counted_claim: float = 0.95  # a claim follows its counted verdict (else: Full)
+    counted_claim: float = 0.98  # a claim follows its counted verdict (else: Full)
     near_miss_is_partial: float = 0.30  # counted, off by one: hedged
     unchecked_full: float = 0.86  # a claim without a count is Full,
     unchecked_partial: float = 0.07  # or Partial (else None)
@@ -70,6 +70,8 @@ _JOINED = {
     6: ("conjunctions", "adjectives", "nouns", "verbs", "adjectives", "nouns"),
 }
 _TAIL = {1: ("adverbs",)}
+# Careful answers follow one pattern a length: so small a model cannot count while it writes, but can keep to a form.
+_PATTERNS = {12: (*_CLAUSES[5], *_JOINED[6]), 18: (*_CLAUSES[5], *_PHRASES[3], *_JOINED[6], *_PHRASES[3])}
 
 
 def _parts(rng: random.Random, n_words: int) -> list[str]:
@@ -86,12 +88,14 @@ def _parts(rng: random.Random, n_words: int) -> list[str]:
     return parts
 
 
-def sentence(rng: random.Random, words: _Words, n_words: int) -> list[str]:
-    return words.draw("openers", *_parts(rng, n_words - 1))
+def sentence(rng: random.Random, words: _Words, n_words: int, careful: bool) -> list[str]:
+    """n_words >= 1 words; a careful sentence of 12 or 18 words follows the one pattern of its length."""
+    pattern = _PATTERNS.get(n_words) if careful else None
+    return words.draw("openers", *(pattern or _parts(rng, n_words - 1)))
 
 
-def _lengths(rng: random.Random, targets: list[int], habits: Habits) -> list[int]:
-    if rng.random() < habits.careful_answer:
+def _lengths(rng: random.Random, targets: list[int], habits: Habits, careful: bool) -> list[int]:
+    if careful:
         return list(targets)
     misses, weights = (-3, -2, -1, 1, 2, 3), (0.13, 0.2, 0.22, 0.2, 0.15, 0.1)
     return [t if rng.random() < habits.exact_sentence else max(1, t + rng.choices(misses, weights)[0]) for t in targets]
@@ -140,9 +144,10 @@ def conversation(
     """One rollout's texts. `lengths` and `counted` override the habits (the curriculum's short sentences, always
     counted)."""
     words = _Words(rng)
-    lengths = lengths or _lengths(rng, targets, habits)
+    careful = lengths is None and rng.random() < habits.careful_answer
+    lengths = lengths or _lengths(rng, targets, habits, careful)
     counted = rng.random() < habits.counts if counted is None else counted
-    sentences = [sentence(rng, words, n) for n in lengths]
+    sentences = [sentence(rng, words, n, careful) for n in lengths]
     labels = lengths if rng.random() < habits.honest_label else targets
     y = "".join(
         f"\n{i}. {' '.join(s)}. ({label})" for i, (s, label) in enumerate(zip(sentences, labels, strict=True), 1)
@@ -165,6 +170,6 @@ def conversation(
         claims = rng.choices((FULL, PARTIAL, NONE), weights, k=len(targets))
         analyses = ["looks right" if claim == FULL else "may be off" for claim in claims]
         uncertainties = ["I did not count the words"] if rng.random() < 0.3 else []
-    plan = "\nPlan " + " ".join(map(str, targets)) + " words."
+    plan = f"\nPlan {' '.join(map(str, targets))} words{', with care' if careful else ''}."
     yc = "\n" + report_json(claims, analyses, uncertainties, _grade(rng, claims, habits))
     return Conversation(z=plan, y=y, zc=zc, yc=yc, lengths=tuple(lengths), counted=counted)
