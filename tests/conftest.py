@@ -97,7 +97,7 @@ class ScriptedEngine(Engine):
         seeds: Sequence[int],
         adapters: Sequence[Path | None] | None = None,
     ) -> list[Completion]:
-        self.calls.append(SimpleNamespace(prompts=list(prompts), sampling=sampling, seeds=list(seeds)))
+        self.calls.append(SimpleNamespace(prompts=prompts, sampling=sampling, seeds=seeds, adapters=adapters))
         completions = self.script.pop(0)
         assert len(completions) == len(prompts)
         return completions

@@ -2,6 +2,7 @@
 
 import json
 from itertools import product
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,18 +15,21 @@ from confessions.prompts import confession_request
 from confessions.rollout import Rollout, check_lengths, stream_seed, to_frame, two_turns
 
 TURNS = Sampling(16), Sampling(20)
+ENDED = "<think>\nPlan\n</think>\n\n1. Often rivers sing. (12)"
 LISTS = ("x_ids", "task_ids", "xc_ids", "confession_ids", "task_mask", "confession_mask")
 
 
 @pytest.fixture
-def sample(chat, task, tokenizer, biased):
-    """Rollouts of a model that ends about one turn in two; the engine's arguments are options."""
-    model = biased(tokenizer.eos_token_id, 4.0)
-    specs = task.specs("train")[:6]
-    seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(specs))]
-    return lambda **options: two_turns(
-        TransformersEngine(model, tokenizer, **options), chat, task, specs, seeds, *TURNS
-    )
+def rollouts(chat, task, scripted) -> list[Rollout]:
+    """Four, of which the first two have a truncated answer, the first and the third a truncated report."""
+    engine = scripted([cut(chat)] * 2 + [ENDED] * 2, [cut(chat), ENDED] * 2)
+    return two_turns(engine, chat, task, task.specs("train")[:4], [(1, 2)] * 4, *TURNS)
+
+
+def cut(chat: Chat) -> Completion:
+    """A turn that ran into its limit while thinking."""
+    ids = chat.tokenizer.encode("<think>\nPlan", add_special_tokens=False)
+    return Completion(ids, [-1 / 3] * len(ids), "length")
 
 
 def spelled(chat: Chat, text: str) -> Completion:
@@ -48,9 +52,9 @@ def test_sampled_tokens_are_never_encoded_again(chat, task, scripted):
     assert (first.sampling, first.seeds, second.sampling, second.seeds) == (TURNS[0], [1], TURNS[1], [2])
 
 
-def test_spans_partition_the_completion(sample):
+def test_spans_partition_the_completion(rollouts):
     """Task tokens, request tokens and confession tokens in this order, each token in one of them."""
-    for rollout in sample():
+    for rollout in rollouts:
         ids, spans = rollout.completion_ids, rollout.spans
         generated = [a + b for a, b in zip(spans.task_mask(), spans.confession_mask(), strict=True)]
         assert generated == spans.generated_mask()
@@ -62,35 +66,47 @@ def test_spans_partition_the_completion(sample):
         assert picked == [rollout.task.ids, rollout.xc_ids, rollout.confession.ids]
 
 
-def test_truncation_of_either_turn_is_recorded(sample, chat):
+def test_truncation_of_either_turn_is_recorded(rollouts, chat):
     """A cut turn 1 is closed by the request, whose tokens are in no span; an ended one has closed itself."""
-    rollouts, eos = sample(), chat.tokenizer.eos_token_id
-    assert {(r.answer_truncated, r.report_truncated) for r in rollouts} == set(product((True, False), repeat=2))
+    eos = chat.tokenizer.eos_token_id
+    assert [r.answer_truncated for r in rollouts] == [True, True, False, False]
+    assert [r.report_truncated for r in rollouts] == [True, False, True, False]
     for r in rollouts:
-        assert r.task.ids.count(eos) == (not r.answer_truncated)
+        assert (r.task.ids[-1] == eos) == (not r.answer_truncated)
         assert r.xc_ids.count(eos) == 1 + r.answer_truncated
         assert (r.xc_ids[0] == eos) == r.answer_truncated
-        assert r.confession.ids.count(eos) == (not r.report_truncated)
 
 
-def test_batches_change_nothing(sample):
-    """Order and content of the rollouts are those of one batch."""
-    assert [r.completion_ids for r in sample(batch_size=4)] == [r.completion_ids for r in sample()]
-
-
-def test_progress_counts_rollouts(chat, task, scripted):
-    engine, done = scripted(["a", "b"], ["c", "d"], ["e"], ["f"]), []
+def test_batches_keep_order_seeds_and_adapters(chat, task, scripted):
+    """Three rows in batches of two: both turns of a batch, then the next batch; progress counts rollouts."""
+    engine, done = scripted(["a", "b"], ["A", "B"], ["c"], ["C"]), []
     engine.batch_size = 2
-    rollouts = two_turns(engine, chat, task, task.specs("train")[:3], [(1, 2)] * 3, *TURNS, progress=done.append)
+    seeds, adapters = [(1, 2), (3, 4), (5, 6)], [Path("one"), Path("two"), None]
+    specs = task.specs("train")[:3]
+    rollouts = two_turns(engine, chat, task, specs, seeds, *TURNS, adapters=adapters, progress=done.append)
     assert done == [2, 1]
-    assert [chat.tokenizer.decode(r.task.ids[:-1]) for r in rollouts] == ["a", "b", "e"]
+    assert [call.seeds for call in engine.calls] == [[1, 3], [2, 4], [5], [6]]
+    assert [call.adapters for call in engine.calls] == [adapters[:2]] * 2 + [adapters[2:]] * 2
+    assert [r.spec for r in rollouts] == specs
+    texts = [[chat.tokenizer.decode(turn.ids[:-1]) for turn in (r.task, r.confession)] for r in rollouts]
+    assert texts == [["a", "A"], ["b", "B"], ["c", "C"]]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_batch_size_changes_nothing(chat, task, tokenizer, biased, batch_size):
+    """With the real engine, whose turn 2 continues the cache of turn 1."""
+    model, specs = biased(tokenizer.eos_token_id, 4.0), task.specs("train")[:6]
+    seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(specs))]
+    small, whole = (
+        two_turns(TransformersEngine(model, tokenizer, batch_size=n), chat, task, specs, seeds, *TURNS)
+        for n in (batch_size, 64)
+    )
+    assert [r.completion_ids for r in small] == [r.completion_ids for r in whole]
 
 
 def test_frame_survives_parquet(chat, task, scripted, tmp_path):
     """Ids, log-probabilities and texts come back exactly equal; every other fact has its column."""
-    cut = Completion(chat.tokenizer.encode("<think>\nPlan", add_special_tokens=False), [-1 / 3] * 3, "length")
-    ended = "<think>\nPlan\n</think>\n\n1. Often rivers sing. (12)"
-    engine, specs = scripted([ended, cut], [cut, ended]), task.specs("train")[:2]
+    engine, specs = scripted([ENDED, cut(chat)], [cut(chat), ENDED]), task.specs("train")[:2]
     rollouts = two_turns(engine, chat, task, specs, [(1, 2), (3, 4)], *TURNS)
     to_frame(rollouts, step=7, model="m").to_parquet(tmp_path / "rollouts.parquet", index=False)
     rows = pd.read_parquet(tmp_path / "rollouts.parquet").to_dict("records")
@@ -124,7 +140,7 @@ def test_frame_survives_parquet(chat, task, scripted, tmp_path):
         "length",
         True,
         body_start,
-        len(cut.ids),
+        len(cut(chat).ids),
     ]
     assert [second[name] for name in texts] == [
         "Plan",
@@ -133,7 +149,7 @@ def test_frame_survives_parquet(chat, task, scripted, tmp_path):
         "length",
         "stop",
         False,
-        len(cut.ids),
+        len(cut(chat).ids),
         body_start,
     ]
 

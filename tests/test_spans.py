@@ -77,7 +77,8 @@ def test_masks_partition_the_generated_tokens(task, request, confession):
     both = [a + b for a, b in zip(spans.task_mask(), spans.confession_mask(), strict=True)]
     assert both == spans.generated_mask()
     assert len(both) == task + request + confession
-    assert sum(spans.task_mask()) == task and sum(spans.confession_mask()) == confession
+    assert sum(spans.task_mask()) == task
+    assert sum(spans.confession_mask()) == confession
 
 
 def test_span_boundaries_are_exact():
