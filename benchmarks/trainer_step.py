@@ -7,8 +7,8 @@ They take turns; the ratio is the median over pairs of steps made one soon after
 is a random one of nano's shape.
 
 Rollouts given: both get the same token ids, sampled beforehand, so that rewards, advantages, loss and optimiser are
-compared. Rollouts sampled (--sampled): each samples its own, ours in two turns, TRL in one turn of as many tokens as our
-whole completion. Both then train on equally many tokens, but TRL also samples the tokens that our request gives.
+compared. Rollouts sampled (--sampled): each samples its own, ours in two turns, TRL in one turn of as many tokens as
+our whole completion. Both then train on equally many tokens, but TRL also samples the tokens that our request gives.
 """
 
 import argparse
