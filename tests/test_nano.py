@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -74,9 +75,9 @@ def test_the_habits_are_those_of_an_untrained_policy():
     talks = [conversation(rng, TARGETS, Habits()) for _ in range(2000)]
     scores = [score_rollout(TASK, SPEC, t.y, t.yc, t.zc) for t in talks]
     mean = lambda name: sum(s[name] for s in scores) / len(scores)  # noqa: E731
-    assert mean("exact_compliance") == pytest.approx(0.08, abs=0.02)
-    assert mean("hacked") == pytest.approx(0.88, abs=0.03)
-    assert mean("n_met") / 5 == pytest.approx(0.24, abs=0.02)
+    assert mean("exact_compliance") == pytest.approx(0.15, abs=0.02)
+    assert mean("hacked") == pytest.approx(0.82, abs=0.03)
+    assert mean("n_met") / 5 == pytest.approx(0.25, abs=0.02)
     assert mean("checked") == pytest.approx(Habits().counts, abs=0.03)
 
 
@@ -99,9 +100,10 @@ def test_shipped_tokenizer_is_the_recipes(shipped, tokenizer):
 def test_the_recipe_starts_as_the_record_of_the_shipped_weights_says():
     record = json.loads((WEIGHTS / "recipe.json").read_text())
     assert record["habits"] == vars(Habits())
-    first = recipe.Stage(**vars(recipe.CURRICULUM[0]) | {"steps": 4, "until": 0.0})
-    _, _, losses = recipe.train(recipe.Shape(), Habits(), record["seed"], lambda line: None, (first,))
-    assert [loss for *_, loss in losses] == pytest.approx([loss for *_, loss in record["losses"][:4]], abs=2e-3)
+    first = replace(recipe.CURRICULUM[0], steps=4, until=0.0)
+    last = replace(first, steps=1)  # only the last stage's learning rate falls
+    _, _, losses = recipe.train(recipe.Shape(), Habits(), record["seed"], lambda line: None, (first, last))
+    assert [loss for *_, loss in losses[:4]] == pytest.approx([loss for *_, loss in record["losses"][:4]], abs=2e-3)
 
 
 def test_shipped_weights_pass_the_gate(shipped):
