@@ -113,7 +113,7 @@ def test_shipped_weights_pass_the_gate(shipped):
 
 @pytest.mark.rebuild
 def test_the_whole_recipe_gives_the_shipped_weights(shipped):
-    """Half an hour; run with `pytest -m rebuild`. Equal to the bit on the same kind of CPU, close on another."""
+    """Quarter of an hour; run with `pytest -m rebuild`. Equal to the bit on the same kind of CPU, close on another."""
     record = json.loads((WEIGHTS / "recipe.json").read_text())
     model, _, losses = recipe.train(recipe.Shape(), Habits(), record["seed"], lambda line: None)
     assert losses[-1][2] == pytest.approx(record["losses"][-1][2], abs=0.05)
