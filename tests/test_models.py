@@ -82,13 +82,14 @@ def test_weights_of_another_shape(folder):
 
 
 def test_fingerprint_tells_bases_apart(random_nano, folder):
-    """A copy has the same; one changed number, early or late in the file, or in the config, another."""
+    """A copy has the same; one changed number, in the middle or at the end of the file or in the config, another."""
     base = models.fingerprint(random_nano)
     assert models.fingerprint(folder) == base
     file, config = folder / "model.safetensors", folder / "config.json"
     whole, text = file.read_bytes(), config.read_text()
-    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert models.fingerprint(folder) != base
+    for at in (len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert models.fingerprint(folder) != base
     file.write_bytes(whole)
     config.write_text(text.replace('"hidden_act": "silu"', '"hidden_act": "gelu"'))
     assert models.fingerprint(folder) != base
