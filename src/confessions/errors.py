@@ -13,6 +13,11 @@ class InputError(ValueError):
     """A setting or a file that the user must repair; the message is one line: what, where and the fix."""
 
 
+def first_line(error: Exception) -> str:
+    """What an error of a library says, short enough for a one-line message; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 @contextmanager
 def reported(log: str | Path | None = None) -> Iterator[Callable[[str], None]]:
     """Run a command or a workflow script so that an InputError ends it with one line and status 1.

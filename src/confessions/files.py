@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confessions.errors import InputError
+from confessions.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def read_parquet(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFram
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run snakemake to make it") from None
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a whole Parquet file ({_first_line(error)}); {FIX}") from None
+        raise InputError(f"{path}: not a whole Parquet file ({first_line(error)}); {FIX}") from None
     return _with_columns(frame, path, columns)
 
 
@@ -64,7 +64,7 @@ def read_csv(path: str | Path, columns: tuple[str, ...] = (), comment: str | Non
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run snakemake to make it") from None
     except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not a whole CSV file ({_first_line(error)}); {FIX}") from None
+        raise InputError(f"{path}: not a whole CSV file ({first_line(error)}); {FIX}") from None
     return _with_columns(frame, path, columns)
 
 
@@ -76,7 +76,7 @@ def read_jsonl(path: str | Path) -> list[dict]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run snakemake to make it") from None
     except (UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: unreadable ({_first_line(error)}); {FIX}") from None
+        raise InputError(f"{path}: unreadable ({first_line(error)}); {FIX}") from None
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
@@ -95,7 +95,3 @@ def _with_columns(frame: pd.DataFrame, path: str | Path, columns: tuple[str, ...
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing; {FIX}")
     return frame
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -9,14 +9,10 @@ from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from confessions.errors import InputError
+from confessions.errors import InputError, first_line
 
 BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
 _BLOCK, _BLOCKS = 2**20, 64
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def _check_folder(folder: Path) -> None:
@@ -47,7 +43,7 @@ def _check_safetensors(file: Path) -> None:
             pass
     except (SafetensorError, OSError) as error:
         raise InputError(
-            f"{file}: not a whole safetensors file ({_first_line(error)}); delete it and run snakemake again"
+            f"{file}: not a whole safetensors file ({first_line(error)}); delete it and run snakemake again"
         ) from None
 
 
@@ -58,7 +54,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}); copy the model's tokenizer files there"
+            f"{folder}: the tokenizer cannot be loaded ({first_line(error)}); copy the model's tokenizer files there"
         ) from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -74,7 +70,7 @@ def load_model(folder: Path, dtype: str) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"{folder}: the model cannot be loaded ({_first_line(error)}); delete the folder and run snakemake again"
+            f"{folder}: the model cannot be loaded ({first_line(error)}); delete the folder and run snakemake again"
         ) from None
     return model.to(device).eval()
 

@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from confessions.errors import InputError
+from confessions.errors import InputError, first_line
 
 
 def build(source: Mapping[str, Any], out: Path) -> None:
@@ -51,9 +51,8 @@ def _download(source: Mapping[str, Any], out: Path) -> None:
     try:
         folder = snapshot_download(source["repo"], revision=source["revision"])
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{source['repo']}@{source['revision'][:12]}: cannot be had from the hub ({reason}); "
+            f"{source['repo']}@{source['revision'][:12]}: cannot be had from the hub ({first_line(error)}); "
             f"check the name, the network and HF_TOKEN, "
             "or use a local folder"
         ) from None

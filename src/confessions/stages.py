@@ -37,10 +37,11 @@ def make_judge(block: Block, task: Task) -> Judge:
 def train(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
     # Another configuration or another base model never goes on from this one's checkpoints.
-    work = work / training.config_hash({**spec, "base": models.fingerprint(model)})
+    base = models.fingerprint(model)
+    work = work / training.config_hash({**spec, "base": base})
     judge = make_judge(spec["judge"], task)
     policy = spec["policy"]
-    training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], work)
+    training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work)
     training.publish(settings, spec, work, out, say)
 
 

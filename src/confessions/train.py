@@ -172,9 +172,13 @@ def run(
     model_folder: Path,
     dtype: str,
     thinking: bool,
+    base: str,
     work: Path,
 ) -> None:
-    """Train in `work` until work/adapters holds every checkpoint. Does nothing when it already does."""
+    """Train in `work` until work/adapters holds every checkpoint; `base` is the fingerprint of the base model.
+
+    Does nothing when they are all there.
+    """
     if all(adapter_folder(work, step).exists() for step in settings.save_steps):
         return
     model = models.load_model(model_folder, dtype)
@@ -198,7 +202,7 @@ def run(
         ),
         callbacks=[
             MetricsLog(work / "metrics.jsonl"),
-            AdapterKeeper(work, settings.save_steps, models.fingerprint(model_folder)),
+            AdapterKeeper(work, settings.save_steps, base),
         ],
     )
     trainer.remove_callback(PrinterCallback)
