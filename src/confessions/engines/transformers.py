@@ -1,8 +1,9 @@
 """The transformers engine: the default, nothing to compile, any device that torch has.
 
 Sampling is the Gumbel-max trick with one random stream a row, so that a rollout depends on its own seed and not on
-the batch around it; paired cells of an evaluation then share their noise. The key-value cache of the last call is
-kept: when the next call continues it (turn 2 after turn 1), only the new tokens are computed.
+the batch around it; paired cells of an evaluation then share their noise. The key-value caches of the last call are
+kept: prompts of the next call that continue them (turn 2 after turn 1, in any order, several from one) compute only
+their new tokens. A batch runs in stretches of steps, and rows that have ended leave it between two stretches.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import torch
 from peft import PeftModel
 from transformers import (
     Cache,
+    DynamicLayer,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
@@ -27,6 +29,8 @@ from transformers import (
 from confessions.engines.base import Completion, Engine, Sampling
 
 _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabulary alone, never on the batch
+_STRETCH = 32  # steps between two looks for rows that have ended
+_ROOM = 64  # columns that a cache layer grows by
 
 
 class SeededSampler(LogitsProcessor):
@@ -61,6 +65,12 @@ class SeededSampler(LogitsProcessor):
         self.used += 1
         return self.noise[:, self.used - 1]
 
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only, and forget the log-probabilities so far."""
+        self.streams = [self.streams[row] for row in rows.tolist()]
+        self.noise = self.noise[rows] if self.noise is not None else None
+        self.logprobs = []
+
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         logits = scores.float()
         if self.greedy:
@@ -71,23 +81,106 @@ class SeededSampler(LogitsProcessor):
         return torch.full_like(logits, -torch.inf).scatter_(-1, chosen, 0.0)
 
 
-@dataclass
-class _Prefix:
-    """What the model has already computed for one batch: ids a row, their padded layout (B, W) and its cache (W - 1
-    wide)."""
+class _RoomyLayer(DynamicLayer):
+    """A cache layer with room for the next tokens: DynamicLayer copies the whole of its content at every one.
 
-    rows: list[list[int]]
+    `keys` and `values` (B, H, W, D) are views of the first W columns of wider buffers.
+    """
+
+    _buffers: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        if self._buffers is None or self._buffers[0].shape[-2] < end:
+            shape = (*key_states.shape[:2], end + _ROOM)
+            wider = tuple(new.new_empty(*shape, new.shape[-1]) for new in (key_states, value_states))
+            for buffer, old in zip(wider, (self.keys, self.values), strict=True):
+                if start:
+                    buffer[..., :start, :] = old
+            self._buffers = wider
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., start:end, :] = new
+        self.keys, self.values = (buffer[..., :end, :] for buffer in self._buffers)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        super().batch_select_indices(indices)  # copies
+        self._buffers = None
+
+
+@dataclass
+class _Computed:
+    """Rows that the model has read: their padded layout (B, W), its mask and its cache (W - 1 wide)."""
+
     ids: torch.Tensor
     mask: torch.Tensor
     cache: Cache
-    adapter: Path | None
 
-    def continued_by(self, prompts: list[list[int]], adapter: Path | None) -> bool:
-        return (
-            adapter == self.adapter
-            and len(prompts) == len(self.rows)
-            and all(len(p) > len(r) and p[: len(r)] == r for p, r in zip(prompts, self.rows, strict=True))
-        )
+    def select(self, rows: torch.Tensor) -> "_Computed":
+        """A copy that holds `rows` only."""
+        cache = Cache(layers=[_layer(layer.keys[rows], layer.values[rows]) for layer in self.cache.layers])
+        return _Computed(self.ids[rows], self.mask[rows], cache)
+
+
+def _layer(keys: torch.Tensor, values: torch.Tensor) -> _RoomyLayer:
+    layer = _RoomyLayer()
+    layer.lazy_initialization(keys, values)
+    layer.keys, layer.values = keys, values
+    return layer
+
+
+def _joined(parts: Sequence[_Computed], pad: int) -> _Computed:
+    """The rows of all parts as one batch, padded on the left. Keys hold their own positions, so columns may move."""
+    width = max(part.ids.shape[1] for part in parts)
+    gaps = [width - part.ids.shape[1] for part in parts]
+
+    def stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.cat([torch.nn.functional.pad(t, (0, 0, gap, 0)) for t, gap in zip(tensors, gaps, strict=True)])
+
+    layers = [
+        _layer(stacked([layer.keys for layer in layers]), stacked([layer.values for layer in layers]))
+        for layers in zip(*(part.cache.layers for part in parts), strict=True)
+    ]
+    ids, mask = (
+        torch.cat([torch.nn.functional.pad(t, (gap, 0), value=fill) for t, gap in zip(tensors, gaps, strict=True)])
+        for tensors, fill in (([p.ids for p in parts], pad), ([p.mask for p in parts], 0))
+    )
+    return _Computed(ids, mask, Cache(layers=layers))
+
+
+class _Memory:
+    """What one adapter's last calls have computed, to be found by the ids of a row."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, ...], tuple[_Computed, int]] = {}
+
+    def add(self, rows: Sequence[Sequence[int]], computed: _Computed) -> None:
+        self.rows |= {tuple(ids): (computed, at) for at, ids in enumerate(rows)}
+
+    def find(self, prompts: Sequence[Sequence[int]], pad: int) -> tuple[_Computed, list[int]] | None:
+        """The longest known beginning of each prompt as one batch, and their lengths; None unless all have one."""
+        lengths = sorted({len(row) for row in self.rows}, reverse=True)
+        found = []
+        for prompt in prompts:
+            known = [n for n in lengths if n < len(prompt) and tuple(prompt[:n]) in self.rows]
+            if not known:
+                return None
+            found.append((*self.rows[tuple(prompt[: known[0]])], known[0]))
+        parts = list({id(computed): computed for computed, _, _ in found}.values())
+        chosen = [[i for i, (computed, _, _) in enumerate(found) if computed is part] for part in parts]
+        device = parts[0].ids.device
+        selected = [
+            part.select(torch.tensor([found[i][1] for i in rows], device=device))
+            for part, rows in zip(parts, chosen, strict=True)
+        ]
+        order = torch.tensor([i for rows in chosen for i in rows], device=device).argsort()
+        joined = _joined(selected, pad)
+        return (joined if len(parts) == 1 else joined.select(order)), [n for _, _, n in found]
 
 
 def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,7 +210,7 @@ class TransformersEngine(Engine):
             batch_size,
             reuse_prefix,
         )
-        self._prefixes: dict[int, _Prefix] = {}
+        self._memories: dict[Path | None, _Memory] = {}
         peft = isinstance(model, PeftModel)
         self._adapters: dict[Path | None, str] = {None: model.active_adapter} if peft else {}  # PEFT's names
         # The model's own settings, a repetition penalty for one, would change the logits before the sampler sees them.
@@ -125,7 +218,7 @@ class TransformersEngine(Engine):
 
     def forget(self) -> None:
         """Drop cached prefixes: needed whenever the weights have changed."""
-        self._prefixes.clear()
+        self._memories.clear()
 
     def generate(
         self,
@@ -142,16 +235,13 @@ class TransformersEngine(Engine):
             for start in range(0, len(rows), self.batch_size)
         ]
         done: dict[int, Completion] = {}
-        prefixes, self._prefixes = self._prefixes, {}
-        for number, (adapter, rows) in enumerate(batches):
+        known, self._memories = self._memories, {adapter: _Memory() for adapter in dict.fromkeys(adapters)}
+        for adapter, rows in batches:
             batch = [list(prompts[i]) for i in rows]
-            known = prefixes.pop(number, None)
-            if known is not None and not known.continued_by(batch, adapter):
-                known = None
             with self._use(adapter):
-                completions, prefix = self._generate_batch(batch, sampling, [seeds[i] for i in rows], adapter, known)
-            if self.reuse_prefix:
-                self._prefixes[number] = prefix
+                completions = self._generate_batch(
+                    batch, sampling, [seeds[i] for i in rows], known.get(adapter), self._memories[adapter]
+                )
             done.update(zip(rows, completions, strict=True))
         return [done[i] for i in range(len(prompts))]
 
@@ -176,44 +266,67 @@ class TransformersEngine(Engine):
         prompts: list[list[int]],
         sampling: Sampling,
         seeds: list[int],
-        adapter: Path | None,
-        known: _Prefix | None,
-    ) -> tuple[list[Completion], _Prefix]:
-        device, pad, eos = self.model.device, self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        if known is None:
-            ids, mask = _left_padded(prompts, pad, device)
+        known: _Memory | None,
+        memory: _Memory,
+    ) -> list[Completion]:
+        device, pad = self.model.device, self.tokenizer.pad_token_id
+        found = known.find(prompts, pad) if known else None
+        if found is None:
+            state = _Computed(*_left_padded(prompts, pad, device), Cache(layer_class_to_replicate=_RoomyLayer))
         else:
-            suffixes = [p[len(r) :] for p, r in zip(prompts, known.rows, strict=True)]
-            ids, mask = _left_padded(suffixes, pad, device)
-            ids, mask = torch.cat([known.ids, ids], 1), torch.cat([known.mask, mask], 1)
+            state, lengths = found
+            suffix = _left_padded([p[n:] for p, n in zip(prompts, lengths, strict=True)], pad, device)
+            state.ids, state.mask = (torch.cat(pair, 1) for pair in zip((state.ids, state.mask), suffix, strict=True))
         sampler = SeededSampler(sampling, seeds, device)
+        rows = list(range(len(prompts)))  # those that have not ended
+        ids: list[list[int]] = [[] for _ in prompts]
+        logprobs: list[list[float]] = [[] for _ in prompts]
+        for done in range(0, sampling.max_new_tokens, _STRETCH):
+            steps = min(_STRETCH, sampling.max_new_tokens - done)
+            n_new = self._stretch(state, sampler, steps)
+            sampled = state.ids[:, -max(n_new) :].tolist()
+            scored = torch.stack(sampler.logprobs, 1).tolist()
+            for row, tokens, scores, n in zip(rows, sampled, scored, n_new, strict=True):
+                ids[row] += tokens[:n]
+                logprobs[row] += scores[:n]
+            last = done + steps == sampling.max_new_tokens
+            over = [i for i, row in enumerate(rows) if last or ids[row][-1] == self.tokenizer.eos_token_id]
+            if over and self.reuse_prefix:
+                part = state.select(torch.tensor(over, device=device))
+                memory.add([prompts[rows[i]] + ids[rows[i]] for i in over], part)
+            if len(over) == len(rows):
+                break
+            left = [i for i in range(len(rows)) if i not in set(over)]
+            rows = [rows[i] for i in left]
+            kept = torch.tensor(left, device=device)
+            state = state.select(kept) if over else state
+            sampler.keep(kept)
+        eos = self.tokenizer.eos_token_id
+        return [
+            Completion(tokens, scores, "stop" if tokens[-1] == eos else "length")
+            for tokens, scores in zip(ids, logprobs, strict=True)
+        ]
+
+    def _stretch(self, state: _Computed, sampler: SeededSampler, steps: int) -> list[int]:
+        """Sample up to `steps` tokens for every row and advance `state`; returns how many each row has got."""
+        eos, width = self.tokenizer.eos_token_id, state.ids.shape[1]
         output = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=known.cache if known else None,
+            input_ids=state.ids,
+            attention_mask=state.mask,
+            past_key_values=state.cache,
             generation_config=GenerationConfig(
-                max_new_tokens=sampling.max_new_tokens,
+                max_new_tokens=steps,
                 do_sample=False,
                 eos_token_id=eos,
-                pad_token_id=pad,
+                pad_token_id=self.tokenizer.pad_token_id,
                 return_dict_in_generate=True,
             ),
             logits_processor=LogitsProcessorList([sampler]),
         )
-        new = output.sequences[:, ids.shape[1] :]  # (B, T), padded after the end of a row
-        logprobs = torch.stack(sampler.logprobs, 1).tolist()
+        new = output.sequences[:, width:]  # (B, T), padded after the end of a row
         ended = (new == eos).long()
-        lengths = torch.where(ended.any(1), ended.argmax(1) + 1, new.shape[1])
-        completions = [
-            Completion(row[:n], logps[:n], "stop" if row[n - 1] == eos else "length")
-            for row, logps, n in zip(new.tolist(), logprobs, lengths.tolist(), strict=True)
-        ]
-        written = torch.arange(new.shape[1], device=device) < lengths.unsqueeze(1)
-        prefix = _Prefix(
-            rows=[p + c.ids for p, c in zip(prompts, completions, strict=True)],
-            ids=output.sequences,
-            mask=torch.cat([mask, written.long()], 1),
-            cache=output.past_key_values,
-            adapter=adapter,
-        )
-        return completions, prefix
+        n_new = torch.where(ended.any(1), ended.argmax(1) + 1, new.shape[1])
+        written = torch.arange(new.shape[1], device=new.device) < n_new.unsqueeze(1)
+        state.ids, state.cache = output.sequences, output.past_key_values
+        state.mask = torch.cat([state.mask, written.long()], 1)
+        return n_new.tolist()
