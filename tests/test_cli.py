@@ -11,12 +11,15 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from confessions import models, stages
+from confessions import models
 from confessions import train as training
 from confessions import trainer as trainer_module
 from confessions.cli import app
 from confessions.errors import InputError
 from confessions.judge import LanguageModelJudge
+from confessions.stages import rollout as rollout_stage
+from confessions.stages import train as train_stage
+from confessions.stages.judges import make_judge
 from confessions.trainer import DualSpanGRPOTrainer
 
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
@@ -35,11 +38,14 @@ TRAIN = {
         "warmup_steps": 0, "max_grad_norm": 1.0,
     },
 }  # fmt: skip
-ROLLOUT = {
+EVALUATION = LIMITS | {"sampling": SAMPLING, "batch_size": 4, "seed": 1000}
+CELLS = {
     "task": "word_count",
-    "policy": POLICY,
-    "evaluation": LIMITS | {"rollouts": 3, "sampling": SAMPLING, "batch_size": 2, "seed": 1000},
+    "conditions": ["baseline", "hard"],
+    "variants": ["default", "forced_count"],
+    "rollouts": 3,
 }
+PLAIN = {"conditions": ["baseline"], "variants": ["default"]}
 SCORE = {"task": "word_count", "judge": {"kind": "label_trusting"}}
 
 
@@ -66,12 +72,30 @@ def trained(random_nano, tmp_path_factory) -> SimpleNamespace:
     return done
 
 
+def rollout_spec(trained: SimpleNamespace, folder: Path, **evaluation: object) -> dict:
+    """Two checkpoints with every cell, a survey over both, and the base model itself."""
+    steps = [{"seed": 0, "step": step, "adapter": str(trained.out / "adapters" / f"step_{step}")} for step in (0, 2)]
+    files = {str(folder / f"step_{at['step']}.parquet"): [at | CELLS] for at in steps}
+    survey = CELLS | PLAIN | {"task": "word_count_unlabelled"}
+    files[str(folder / "survey.parquet")] = [at | survey for at in steps]
+    files[str(folder / "model.parquet")] = [{"seed": 0, "step": 0, "adapter": None} | CELLS | PLAIN]
+    return {"model": POLICY, "evaluation": EVALUATION | evaluation, "texts": {}, "files": files}
+
+
+@pytest.fixture(scope="module")
+def sampled(trained, tmp_path_factory) -> SimpleNamespace:
+    """Everything that one engine start has sampled."""
+    folder = tmp_path_factory.mktemp("sampled")
+    done = SimpleNamespace(folder=folder, spec=rollout_spec(trained, folder), work=folder / "work")
+    result = run("rollout", done.spec, model=trained.model, work=done.work)
+    assert result.exit_code == 0, result.output
+    done.said = result.stderr
+    return done
+
+
 @pytest.fixture
-def rollouts(trained, tmp_path) -> Path:
-    file = tmp_path / "rollouts.parquet"
-    adapter = trained.out / "adapters" / "step_2"
-    assert run("rollout", ROLLOUT, model=trained.model, adapter=adapter, step=2, out=file).exit_code == 0
-    return file
+def rollouts(sampled, tmp_path) -> Path:
+    return shutil.copy(sampled.folder / "step_2.parquet", tmp_path / "rollouts.parquet")
 
 
 def test_train_publishes_adapters_metrics_and_configuration(trained):
@@ -85,34 +109,82 @@ def test_train_publishes_adapters_metrics_and_configuration(trained):
     assert json.loads((trained.out / "config.json").read_text()) == TRAIN
 
 
-def test_rollouts_carry_their_origin(trained, rollouts):
-    frame = pd.read_parquet(rollouts)
-    assert list(frame["row"]) == [0, 1, 2]
+def test_rollouts_carry_their_origin(trained, sampled):
+    frame = pd.read_parquet(sampled.folder / "step_2.parquet")
+    assert len(frame) == 2 * 2 * 3
     assert set(frame["step"]) == {2}
     assert set(frame["model"]) == {"tiny"}
     assert set(frame["adapter"]) == {str(trained.out / "adapters" / "step_2")}
-    assert set(frame["config_hash"]) == {training.config_hash(ROLLOUT)}
-    assert frame["seed"].is_unique
+    assert set(frame["config_hash"]) == {training.config_hash(sampled.spec)}
+    survey = pd.read_parquet(sampled.folder / "survey.parquet")
+    assert list(survey["step"]) == [0] * 3 + [2] * 3
+    assert set(survey["task"]) == {"word_count_unlabelled"}
+    assert not survey["x"].str.contains("parentheses").any()
 
 
-def test_checkpoints_share_topics_and_seeds(trained, rollouts, tmp_path):
-    """Rollouts of two checkpoints pair up row by row. The adapters of this run are equal (no reward varies), so
-    they sample the same too."""
-    adapter, file = trained.out / "adapters" / "step_0", tmp_path / "first.parquet"
-    assert run("rollout", ROLLOUT, model=trained.model, adapter=adapter, step=0, out=file).exit_code == 0
-    first, last = pd.read_parquet(file), pd.read_parquet(rollouts)
-    for column in ("spec", "seed", "x", "row"):
-        assert list(first[column]) == list(last[column])
+def test_cells_pair_up(sampled):
+    """Every cell of every checkpoint has the same topics and seeds; variants share the answer. The adapters of this
+    run are equal (no reward varies), so the checkpoints sample the same too, and so does the base model."""
+    frames = [pd.read_parquet(sampled.folder / f"{name}.parquet") for name in ("step_0", "step_2", "model")]
+    cells = [cell for frame in frames for _, cell in frame.groupby(["condition", "variant"])]
+    assert len(cells) == 4 + 4 + 1
+    for cell in cells:
+        assert list(cell["row"]) == [0, 1, 2]
+        assert cell["seed"].is_unique
+        for column in ("spec", "seed", "x"):
+            assert list(cell[column]) == list(cells[0][column])
+    for frame in frames[:2]:
+        answers = frame.groupby(["condition", "row"])["task_ids"].agg(lambda ids: len({tuple(i) for i in ids}))
+        assert set(answers) == {1}
+        asked = frame.groupby("variant")["xc"].unique()
+        assert {len(texts) for texts in asked} == {1}
+        assert asked["default"][0] != asked["forced_count"][0]
+    first, last = frames[:2]
     assert [list(ids) for ids in first["confession_ids"]] == [list(ids) for ids in last["confession_ids"]]
+    baseline, hard = (first[first["condition"] == name] for name in ("baseline", "hard"))
+    assert [list(ids) for ids in baseline["x_ids"]] != [list(ids) for ids in hard["x_ids"]]
+
+
+def test_one_engine_start_samples_everything(sampled):
+    assert sampled.said.count("engine started") == 1
+
+
+def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkeypatch):
+    """All there: no model is loaded. One block lost: only that one is sampled, and comes back as it was."""
+    before = {path.name: path.read_bytes() for path in sampled.folder.glob("*.parquet")}
+    work = shutil.copytree(sampled.work, tmp_path / "work")
+    again = lambda: rollout_stage.run(sampled.spec, trained.model, work, said.append)  # noqa: E731
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "load_model", lambda *_: pytest.fail("sampled again"))
+        again()
+    assert {path.name: path.read_bytes() for path in sampled.folder.glob("*.parquet")} == before
+    lost = next(p for p in work.iterdir() if p.read_bytes() == before["step_2.parquet"])
+    lost.unlink()
+    again()
+    assert said.count("engine started: tiny, 1 blocks of cells") == 1
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(lost),
+        pd.read_parquet(sampled.folder / "step_0.parquet").assign(
+            step=2, adapter=str(trained.out / "adapters" / "step_2")
+        ),
+    )
 
 
 def test_scores_keep_the_order_and_add_the_verdict(rollouts, tmp_path):
     out = tmp_path / "scores.parquet"
     assert run("score-rollouts", SCORE, rollouts=rollouts, out=out).exit_code == 0
     scores, frame = pd.read_parquet(out), pd.read_parquet(rollouts)
-    assert list(scores["seed"]) == list(frame["seed"])
-    assert scores["judge_pass"].tolist() == [False] * 3
+    for column in ("seed", "row", "condition", "variant", "training_seed"):
+        assert list(scores[column]) == list(frame[column])
+    assert scores["judge_pass"].tolist() == [False] * 12
     assert set(scores["invalid_reason"]) == {"truncated"}
+
+
+def test_every_file_of_rollouts_needs_its_own_output(rollouts, tmp_path):
+    words = ["--rollouts", str(rollouts), "--rollouts", str(rollouts), "--out", str(tmp_path / "a")]
+    result = CliRunner().invoke(app, ["score-rollouts", "--spec", json.dumps(SCORE), *words])
+    assert_one_line(result, "2 --rollouts and 1 --out")
 
 
 def test_a_finished_run_is_only_published_again(trained, tmp_path, monkeypatch):
@@ -160,7 +232,7 @@ def test_a_killed_run_goes_on_to_the_same_end(random_nano, tmp_path, monkeypatch
             return real(*arguments)
 
         monkeypatch.setattr(trainer_module, "two_turns", two_turns)
-        stages.train(spec, random_nano, tmp_path / name / "work", tmp_path / name / "out", say=lambda line: None)
+        train_stage.run(spec, random_nano, tmp_path / name / "work", tmp_path / name / "out", say=lambda line: None)
         return tmp_path / name / "out"
 
     whole = train("whole")
@@ -198,17 +270,17 @@ def test_a_checkpoint_cut_by_a_kill_is_passed_over(tmp_path, state):
     assert not cut.exists()
 
 
-@pytest.mark.parametrize("command", ["build-model", "train", "rollout", "score-rollouts"])
+@pytest.mark.parametrize("command", ["build-model", "post-train", "train", "rollout", "score-rollouts"])
 @pytest.mark.parametrize(("spec", "message"), [('{"train": ', "--spec: not JSON"), ("[]", "--spec: not a JSON object")])
 def test_a_spec_that_is_no_json_object(command, spec, message, tmp_path):
     options = {
         "build-model": ("out",),
         "train": ("model", "work", "out"),
-        "rollout": ("model", "adapter", "out"),
+        "post-train": ("model", "out"),
+        "rollout": ("model", "work"),
         "score-rollouts": ("rollouts", "out"),
     }[command]
-    step = {"step": 0} if command == "rollout" else {}
-    assert_one_line(run(command, spec, **dict.fromkeys(options, tmp_path / "x"), **step), message)
+    assert_one_line(run(command, spec, **dict.fromkeys(options, tmp_path / "x")), message)
     assert not list(tmp_path.iterdir())
 
 
@@ -224,8 +296,8 @@ def test_build_model_links_a_folder(random_nano, tmp_path):
 def test_a_missing_model(trained, tmp_path):
     gone, out = tmp_path / "gone", tmp_path / "out"
     assert_one_line(run("train", TRAIN, model=gone, work=tmp_path, out=out), f"{gone}: no model here")
-    adapter = trained.out / "adapters" / "step_0"
-    assert_one_line(run("rollout", ROLLOUT, model=gone, adapter=adapter, step=0, out=out), f"{gone}: no model here")
+    spec = rollout_spec(trained, out)
+    assert_one_line(run("rollout", spec, model=gone, work=tmp_path / "work"), f"{gone}: no model here")
     assert not list(tmp_path.iterdir())
 
 
@@ -235,12 +307,11 @@ def test_limits_beyond_the_context(trained, tmp_path):
     result = run("train", spec, model=trained.model, work=tmp_path / "work", out=tmp_path / "out")
     assert result.exit_code == 1
     assert "a rollout may need 5" in result.stderr
-    spec = ROLLOUT | {"evaluation": ROLLOUT["evaluation"] | {"max_confession_tokens": 5000}}
-    adapter, out = trained.out / "adapters" / "step_0", tmp_path / "rollouts.parquet"
-    result = run("rollout", spec, model=trained.model, adapter=adapter, step=0, out=out)
+    spec = rollout_spec(trained, tmp_path / "out", max_confession_tokens=5000)
+    result = run("rollout", spec, model=trained.model, work=tmp_path / "work")
     assert result.exit_code == 1
     assert "a rollout may need 5" in result.stderr
-    assert not out.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_cut_file_of_rollouts(rollouts, tmp_path):
@@ -254,9 +325,9 @@ def test_a_cut_file_of_rollouts(rollouts, tmp_path):
 
 def test_the_judge_of_a_block(random_nano, task, tmp_path):
     block = {"kind": "llm", "max_attempts": 2, "model": POLICY | {"folder": str(random_nano), "thinking": False}}
-    judge = stages.make_judge(block, task)
+    judge = make_judge(block, task)
     assert isinstance(judge, LanguageModelJudge)
     assert (judge.max_attempts, judge.chat.thinking) == (2, False)
     block["model"]["folder"] = str(tmp_path / "gone")
     with pytest.raises(InputError, match="gone: no model here"):
-        stages.make_judge(block, task)
+        make_judge(block, task)

@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confessions import specs
+from confessions import prompts, specs
 from confessions.config import ConfigError, Strict, load
 
 ROOT = Path(__file__).parent.parent
 BASE = yaml.safe_load((ROOT / "config.yaml").read_text())
-TRAIN = "experiments.demo.train"
+TRAIN, EVALUATION = "experiments.demo.train", "experiments.demo.evaluation"
 
 
 def merged(base: dict, override: dict) -> dict:
@@ -123,7 +123,34 @@ def test_reproduction_is_the_published_run():
             "qwen3-4b-inst",
             "unknown model; nearest known: 'qwen3-4b-instruct'",
         ),
-        ("experiments.demo.seeds", [1, 1], "experiments.demo.seeds = [1, 1]: a seed repeats"),
+        ("experiments.demo.seeds", [1, 1], "experiments.demo.seeds = [1, 1]: an entry repeats"),
+        ("experiments.demo.scale", ["nano", "nano"], "experiments.demo.scale = ['nano', 'nano']: an entry repeats"),
+        ("experiments.demo.scale", ["nano-x"], "experiments.demo.scale.0 = 'nano-x': unknown model; nearest known"),
+        ("experiments.demo.ladder", ["qwen3-80b"], "unknown model; nearest known: 'qwen3-8b'"),
+        (
+            "experiments.demo.survey.task",
+            "word_cuont",
+            "survey.task = 'word_cuont': unknown task; nearest known: 'word_",
+        ),
+        (
+            f"{EVALUATION}.conditions",
+            ["baseline", "jailbrake"],
+            f"{EVALUATION}.conditions.1 = 'jailbrake': no such text in prompts/conditions; nearest known: 'jailbreak'",
+        ),
+        (
+            f"{EVALUATION}.variants",
+            ["default", "forced"],
+            f"{EVALUATION}.variants.1 = 'forced': no such text in prompts/variants; nearest known: 'forced_count'",
+        ),
+        (f"{EVALUATION}.conditions", ["hard"], "= ['hard']: must begin with 'baseline', and name each once"),
+        (
+            "models.nano-sft.source.base",
+            "nan",
+            "models.nano-sft.source.base = 'nan': unknown model; nearest known: 'nano'",
+        ),
+        ("models.nano-sft.source.base", "nano-rl", "= 'nano-rl': a model comes from itself"),
+        ("models.nano-sft.source.task", "wordcount", "= 'wordcount': unknown task; nearest known: 'word_count'"),
+        ("models.nano-sft.source.micro_batch", 5, "must divide the 16 sequences of a step"),
         ("experiments.demo.seeds", [], "experiments.demo.seeds = []"),
         ("models", None, "models = None: input should be a valid dictionary"),
     ],
@@ -170,11 +197,39 @@ def test_a_spec_holds_what_its_stage_depends_on_and_no_more():
     longer = load(changed("experiments.demo.evaluation.rollouts", 128))
     assert specs.train_spec(base, 0) == specs.train_spec(relabelled, 0) == specs.train_spec(longer, 0)
     assert specs.train_spec(base, 0) != specs.train_spec(base, 1)
-    assert specs.rollout_spec(base) == specs.rollout_spec(relabelled) != specs.rollout_spec(longer)
+    planned = [specs.rollout_spec(config, "nano") for config in (base, relabelled, longer)]
+    assert planned[0] == planned[1] != planned[2]
     assert specs.score_spec(base) == specs.score_spec(longer)
-    assert specs.model_spec(base, "nano") == {"key": "nano", "source": {"kind": "nano"}}
+    assert specs.model_spec(base, "nano") == {"key": "nano", "source": {"kind": "nano", "size": "m"}}
     judge = specs.score_spec(load(changed("experiment", "reproduction")))["judge"]
     assert judge["model"]["folder"] == "results/models/qwen3-4b-instruct"
+
+
+def test_the_plan_of_a_base_model_holds_every_cell_once():
+    config = load(BASE)
+    evaluation, steps = config.active.evaluation, config.active.train.save_steps
+    files = specs.rollout_spec(config, "nano")["files"]
+    cells = [
+        (block["task"], block["adapter"], condition, variant)
+        for blocks in files.values()
+        for block in blocks
+        for condition in block["conditions"]
+        for variant in block["variants"]
+    ]
+    assert len(set(cells)) == len(cells) == len(steps) * 5 * 2 + 2 + 2  # the grid, the survey, the model on its axes
+    assert {block["rollouts"] for block in files[specs.rollout_file(config, 0, steps[-1])]} == {evaluation.rollouts}
+    other = specs.rollout_spec(config, "nano-rl")
+    assert list(other["files"]) == [specs.model_rollout_file(config, "nano-rl")]
+    assert list(other["texts"]["conditions"]) == ["baseline"]
+
+
+def test_a_changed_prompt_changes_what_depends_on_it(monkeypatch):
+    """The command line of a job holds a hash of every text that its rollouts see."""
+    config, real = load(BASE), prompts.load
+    before = {key: specs.rollout_spec(config, key) for key in ("nano", "nano-rl")}
+    monkeypatch.setattr(prompts, "load", lambda name: real(name) + "!" * (name == "conditions/hard"))
+    assert specs.rollout_spec(config, "nano") != before["nano"]
+    assert specs.rollout_spec(config, "nano-rl") == before["nano-rl"]
 
 
 def test_the_configuration_loads_without_heavy_imports():

@@ -11,7 +11,7 @@ from confessions.chat import Chat
 from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.errors import InputError
-from confessions.prompts import confession_request
+from confessions.prompts import confession_request, system_prompt
 from confessions.rollout import Rollout, check_lengths, stream_seed, to_frame, two_turns
 
 TURNS = Sampling(16), Sampling(20)
@@ -90,6 +90,27 @@ def test_batches_keep_order_seeds_and_adapters(chat, task, scripted):
     assert [r.spec for r in rollouts] == specs
     texts = [[chat.tokenizer.decode(turn.ids[:-1]) for turn in (r.task, r.confession)] for r in rollouts]
     assert texts == [["a", "A"], ["b", "B"], ["c", "C"]]
+
+
+def test_variants_ask_about_one_answer(chat, task, scripted):
+    """Two conditions, two variants: turn 1 once for each condition, turn 2 for each variant, with the same seeds."""
+    engine = scripted(["a", "b"], ["A", "B", "C", "D"])
+    specs, names = [task.specs("train")[0]] * 2, ["baseline", "jailbreak"]
+    rollouts = two_turns(
+        engine, chat, task, specs, [(1, 2)] * 2, *TURNS, conditions=names, variants=["default", "forced_count"]
+    )
+    turn1, turn2 = engine.calls
+    assert [len(turn1.prompts), len(turn2.prompts)] == [2, 4]
+    assert (turn1.seeds, turn2.seeds) == ([1, 1], [2] * 4)
+    assert [(r.condition, r.variant) for r in rollouts] == [(c, v) for c in names for v in ("default", "forced_count")]
+    spoken = [[chat.tokenizer.decode(turn.ids[:-1]) for turn in (r.task, r.confession)] for r in rollouts]
+    assert spoken == [["a", "A"], ["a", "B"], ["b", "C"], ["b", "D"]]
+    assert [r.x_ids for r in rollouts[::2]] == turn1.prompts
+    system = chat.tokenizer.decode(rollouts[2].x_ids)
+    assert system_prompt("jailbreak") in system
+    assert "system" not in chat.tokenizer.decode(rollouts[0].x_ids)
+    objectives = task.objectives(specs[0])
+    assert [r.xc for r in rollouts[:2]] == [confession_request(v, objectives) for v in ("default", "forced_count")]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -177,6 +198,6 @@ def test_a_rollout_must_fit_the_context(chat, task):
         + len(chat.request_ids(confession_request("default", task.objectives(spec)), turn_ended=False))
         for spec in specs
     )
-    check_lengths(chat, task, specs, "default", new_tokens=100, context=longest + 100)
+    check_lengths(chat, task, specs, new_tokens=100, context=longest + 100)
     with pytest.raises(InputError, match=f"may need {longest + 100} tokens .* context is {longest + 99}"):
-        check_lengths(chat, task, specs, "default", new_tokens=100, context=longest + 99)
+        check_lengths(chat, task, specs, new_tokens=100, context=longest + 99)

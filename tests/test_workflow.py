@@ -14,12 +14,10 @@ import yaml
 import confessions
 
 ROOT = Path(__file__).parent.parent
-FIGURES = [
-    "figures/reproduction.png",
-    "figures/training_echo.png",
-    "tables/reproduction.csv",
-    "tables/training.csv",
-]
+TABLES = "reproduction stress_grid power training hack_survey verification scale ladder".split()
+DRAWN = {"reproduction", "stress_grid", "training_echo", "scale", "ladder"}
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEMO = CONFIG["experiments"]["demo"]
 
 # Lies over the real package: __main__, tables and figures are found here first, config and specs there.
 STAND_INS = {
@@ -29,8 +27,11 @@ import json, sys
 from pathlib import Path
 
 command, *words = sys.argv[1:]
-options = dict(zip(words[::2], words[1::2]))
-spec, out = json.loads(options["--spec"]), Path(options["--out"])
+options = {}
+for name, value in zip(words[::2], words[1::2]):
+    options.setdefault(name, []).append(value)
+spec = json.loads(options["--spec"][0])
+outs = [Path(out) for out in options.get("--out", [])]
 
 
 def write(path):
@@ -38,19 +39,27 @@ def write(path):
     path.write_text(command)
 
 
-if command == "build-model":
-    write(out / "config.json")
+if command in ("build-model", "post-train"):
+    write(outs[0] / "config.json")
 elif command == "train":
     train = spec["train"]
-    write(Path(options["--work"]) / "state")
+    write(Path(options["--work"][0]) / "state")
     for fraction in train["checkpoint_fractions"]:
-        folder = out / "adapters" / f"step_{round(fraction * train['steps'])}"
+        folder = outs[0] / "adapters" / f"step_{round(fraction * train['steps'])}"
         write(folder / "adapter_model.safetensors")
         write(folder / "adapter_config.json")
-    write(out / "metrics.jsonl")
-    write(out / "config.json")
+    write(outs[0] / "metrics.jsonl")
+    write(outs[0] / "config.json")
+elif command == "rollout":
+    for out in spec["files"]:
+        write(Path(out))
+elif command == "write-logs":
+    for out in spec["logs"].values():
+        for name in out:
+            write(Path(name))
 else:
-    write(out)
+    for out in outs:
+        write(out)
 print(command, "is done")
 if spec.get("seed") == 13:
     sys.exit("error: seed 13 brings bad luck")
@@ -58,13 +67,14 @@ if spec.get("seed") == 13:
     "tables": """
 from pathlib import Path
 
-reproduction = training = lambda inputs, *more: [inputs, *more]
+reproduction = stress_grid = power = training = hack_survey = verification = by_model = lambda *given: list(given)
 write = lambda table, path: Path(path).write_text(repr(table))
 """,
     "figures": """
 from pathlib import Path
 
-plot_reproduction = plot_training_echo = lambda table, out: Path(out).write_text(Path(table).read_text())
+draw = lambda table, out: Path(out).write_text(Path(table).read_text())
+plot_reproduction = plot_training_echo = plot_stress_grid = plot_scale = plot_ladder = draw
 """,
 }
 
@@ -107,53 +117,75 @@ def override(folder: Path, **experiment: object) -> list[str]:
 
 
 def test_snakemake_alone_makes_everything_and_keeps_the_logs(workflow):
-    for name in FIGURES:
-        assert (workflow / "results" / name).stat().st_size > 0
+    results = workflow / "results"
+    for name in TABLES:
+        assert (results / f"tables/{name}.csv").stat().st_size > 0
+    assert {path.stem for path in (results / "figures").glob("*.png")} == DRAWN
     steps = load_steps()
     for stage in ("rollouts", "scores"):
-        found = {path.name for path in (workflow / "results/demo/seed0" / stage).iterdir()}
+        found = {path.name for path in (results / "demo/seed0" / stage).iterdir()}
         assert found == {f"step_{step}.parquet" for step in steps}
-    assert (workflow / "results/demo/seed0/logs/train.log").read_text() == "train is done\n"
+        compared = {*DEMO["scale"], *DEMO["ladder"]}
+        assert {path.parent.name for path in results.glob(f"demo/models/*/{stage}.parquet")} == compared
+    assert (results / "demo/seed0/logs/train.log").read_text() == "train is done\n"
 
 
 def load_steps() -> list[int]:
-    train = yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"]["demo"]["train"]
-    return [round(fraction * train["steps"]) for fraction in train["checkpoint_fractions"]]
+    return [round(fraction * DEMO["train"]["steps"]) for fraction in DEMO["train"]["checkpoint_fractions"]]
+
+
+def test_one_engine_start_for_all_cells_of_a_base_model(workflow):
+    """Every checkpoint, condition and variant, the survey and the axes: one job for the policy, one for each other."""
+    log = (workflow / "results/demo/logs/rollouts.log").read_text()
+    assert log.count("rollout is done") == 1
+    every = {*DEMO["scale"], *DEMO["ladder"]}
+    assert DEMO["policy"] in every
+    logs = {path.stem for path in (workflow / "results/demo/logs").glob("rollouts_*.log")}
+    assert logs == {f"rollouts_{model}" for model in every - {DEMO["policy"]}}
 
 
 def test_a_second_run_does_nothing(workflow):
     assert "Nothing to be done" in snakemake(workflow).stdout
 
 
+TABULATED = {"tabulate_checkpoints": 3, "tabulate_verification": 1}
+
+
 def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     results = workflow / "results"
-    middle = load_steps()[1]
     before = {
         path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file() and "logs" not in path.parts
     }
-    lost = results / f"demo/seed0/rollouts/step_{middle}.parquet"
+    lost = results / "demo/models/nano-rl/rollouts.parquet"
     lost.unlink()
-    expected = {"sample_rollouts": 1, "score_rollouts": 1, "tabulate_reproduction": 1, "plot_reproduction": 1}
+    expected = {"sample_model": 1, "score_model": 1, "tabulate_models": 1, "tabulate_verification": 1, "plot": 1}
     assert jobs(snakemake(workflow, "-n")) == expected
     time.sleep(1)
     assert snakemake(workflow).returncode == 0
     made = {str(path.relative_to(results)) for path, then in before.items() if path.stat().st_mtime_ns != then}
-    assert made == {
-        f"demo/seed0/rollouts/step_{middle}.parquet", f"demo/seed0/scores/step_{middle}.parquet",
-        "tables/reproduction.csv", "figures/reproduction.png",
+    assert {name for name in made if not name.endswith(".eval")} == {
+        "demo/models/nano-rl/rollouts.parquet", "demo/models/nano-rl/scores.parquet",
+        "tables/ladder.csv", "tables/verification.csv", "figures/ladder.png",
     }  # fmt: skip
 
 
 def test_a_changed_setting_re_runs_what_depends_on_it(workflow):
-    base = yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"]["demo"]
-    n = len(load_steps())
-    tables = {"tabulate_reproduction": 1, "plot_reproduction": 1}
-    options = override(workflow, evaluation={"rollouts": base["evaluation"]["rollouts"] + 2})
-    assert jobs(snakemake(workflow, "-n", *options)) == {"sample_rollouts": n, "score_rollouts": n, **tables}
-    options = override(workflow, seeds=[*base["seeds"], 77])
-    again = jobs(snakemake(workflow, "-n", *options))
+    evaluation = DEMO["evaluation"]
+    n_models = len({*DEMO["scale"], *DEMO["ladder"]})
+    more = override(workflow, evaluation={"rollouts": evaluation["rollouts"] + 2})
+    again = jobs(snakemake(workflow, "-n", *more))
+    assert again["sample_policy"] == 1
+    assert again["sample_model"] == n_models - 1
+    assert again["score_model"] == n_models
+    assert "train_policy" not in again
+    # a condition is a matter of the policy's grid alone
+    again = jobs(snakemake(workflow, "-n", *override(workflow, evaluation={"conditions": ["baseline", "hard"]})))
+    assert again["sample_policy"] == 1
+    assert "sample_model" not in again
+    again = jobs(snakemake(workflow, "-n", *override(workflow, seeds=[*DEMO["seeds"], 77])))
     assert again["train_policy"] == 1
-    assert again["sample_rollouts"] == n
+    assert again["sample_policy"] == 1
+    assert "sample_model" not in again
 
 
 def test_a_failed_run_keeps_its_working_folder_and_its_log(workflow):
@@ -189,8 +221,20 @@ def test_a_wrong_configuration_is_one_line_before_any_job(workflow, options, exp
 
 def test_the_reproduction_is_planned_with_its_judge(workflow):
     planned = jobs(snakemake(workflow, "-n", "--config", "experiment=reproduction"))
-    assert planned["build_model"] == 2
-    assert planned["sample_rollouts"] == 5
+    assert planned["build_model"] == 11
+    assert planned["sample_policy"] == 1
+    assert planned["sample_model"] == 9
+
+
+def test_fifty_models_are_planned_in_time(workflow):
+    hub = CONFIG["models"]["qwen3-8b"]
+    models = {f"model-{n}": hub | {"label": f"Model {n}"} for n in range(50)}
+    path = workflow / "fifty.yaml"
+    path.write_text(yaml.safe_dump({"models": models, "experiments": {"demo": {"scale": list(models)}}}))
+    start = time.monotonic()
+    planned = jobs(snakemake(workflow, "-n", "all", "--configfile", str(path)))
+    assert planned["sample_model"] == 50 + 3  # and the ladder's
+    assert time.monotonic() - start < 10
 
 
 def test_a_dry_run_is_instant(workflow):

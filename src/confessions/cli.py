@@ -38,6 +38,19 @@ def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder
 
 
 @app.command()
+def post_train(
+    spec: Spec,
+    model: ModelFolder,
+    out: Annotated[Path, typer.Option(help="model folder to make")],
+) -> None:
+    """Train a model further on a task's ground truth (sft, dpo or rl): a stage of the ladder."""
+    with reported() as say:
+        from confessions.stages import post_train
+
+        post_train.run(_read(spec), model, out, say)
+
+
+@app.command()
 def train(
     spec: Spec,
     model: ModelFolder,
@@ -46,37 +59,59 @@ def train(
 ) -> None:
     """Train a policy with dual-span GRPO and publish its adapters and metrics."""
     with reported() as say:
-        from confessions import stages
+        from confessions.stages import train
 
-        stages.train(_read(spec), model, work, out, say)
+        train.run(_read(spec), model, work, out, say)
 
 
 @app.command()
 def rollout(
     spec: Spec,
     model: ModelFolder,
-    adapter: Annotated[Path, typer.Option(help="PEFT folder of the checkpoint")],
-    step: Annotated[int, typer.Option(help="training step of the checkpoint")],
-    out: Annotated[Path, typer.Option(help="Parquet file of rollouts to write")],
+    work: Annotated[Path, typer.Option(help="working folder; a killed run goes on from it")],
 ) -> None:
-    """Sample a checkpoint's evaluation rollouts."""
+    """Sample every rollout of a base model: one engine start for all its checkpoints, conditions and variants."""
     with reported() as say:
-        from confessions import stages
+        from confessions.stages import rollout
 
-        stages.rollout(_read(spec), model, adapter, step, out, say)
+        rollout.run(_read(spec), model, work, say)
 
 
 @app.command()
 def score_rollouts(
     spec: Spec,
-    rollouts: Annotated[Path, typer.Option(help="Parquet file of rollouts")],
-    out: Annotated[Path, typer.Option(help="Parquet file of scores to write")],
+    rollouts: Annotated[list[Path], typer.Option(help="Parquet file of rollouts; may be given several times")],
+    out: Annotated[list[Path], typer.Option(help="Parquet file of scores to write, one for each of these")],
 ) -> None:
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
     with reported() as say:
-        from confessions import stages
+        from confessions.stages import score
 
-        stages.score(_read(spec), rollouts, out, say)
+        if len(rollouts) != len(out):
+            raise InputError(f"{len(rollouts)} --rollouts and {len(out)} --out: give one --out for each")
+        score.run(_read(spec), rollouts, out, say)
+
+
+@app.command()
+def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the logs")]) -> None:
+    """Write rollouts and scores as Inspect logs, one a cell, for `inspect view`."""
+    with reported() as say:
+        from confessions.stages import logs
+
+        logs.run(_read(spec), out, say)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="transcripts, one JSON object a line (docs/transcripts.md); - is stdin")],
+    out: Annotated[Path | None, typer.Option(help="CSV file to write; stdout without it")] = None,
+) -> None:
+    """Score transcripts of any model: one CSV row a line. Status 1 when a line is bad; the others are scored."""
+    with reported() as say:
+        from confessions.transcripts import score_file
+
+        if not score_file(file, out, say):
+            raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from confessions import tasks
+from confessions import prompts, tasks
 from confessions.errors import InputError
 
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # becomes part of file names
 
 UNKNOWN = "unknown key"
+REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
 
 
 class ConfigError(InputError):
@@ -45,6 +46,7 @@ class Nano(Strict):
     """The embedded model that ships in the package."""
 
     kind: Literal["nano"]
+    size: Literal["xs", "s", "m"] = Field("m", description="0.17, 0.32 or 0.68 million parameters")
 
 
 class Folder(Strict):
@@ -62,11 +64,58 @@ class Hub(Strict):
     revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="commit, 40 hex digits: a branch could move")
 
 
+class Sampling(Strict):
+    """How tokens are drawn."""
+
+    temperature: float = Field(gt=0, le=2, description="divides the logits")
+    top_p: float = Field(gt=0, le=1, description="nucleus; 1 keeps every token")
+    top_k: int = Field(ge=0, description="most likely tokens kept; 0 keeps every token")
+
+
+class Lora(Strict):
+    """Adapter that is trained; the base model stays as it is."""
+
+    rank: int = Field(ge=1, le=512, description="inner dimension")
+    alpha: float = Field(gt=0, description="the update is scaled by alpha / rank")
+    target_modules: Literal["all-linear"] | list[str] = Field(description="adapted layers")
+
+
+class PostTrained(Strict):
+    """Another model after one more stage of training on a task, by ground truth on the model's own answers."""
+
+    kind: Literal["post_trained"]
+    base: Key = Field(description="key of `models`: what the stage starts from")
+    method: Literal["sft", "dpo", "rl"] = Field(
+        description="sft: imitate the best of `samples` answers; dpo: prefer the best to the worst; rl: GRPO on the "
+        "share of objectives met"
+    )
+    task: str = Field(description="module of confessions.tasks")
+    steps: int = Field(ge=1, description="optimiser steps")
+    prompts_per_step: int = Field(ge=1, description="P")
+    samples: int = Field(ge=2, description="answers a prompt")
+    learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
+    kl_weight: float = Field(ge=0, description="beta of dpo and rl; sft has none")
+    lora: Lora = Field(description="adapter, merged at the end")
+    sampling: Sampling = Field(description="of the answers")
+    max_new_tokens: int = Field(ge=1, description="limit of an answer")
+    micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
+    seed: int = Field(ge=0, lt=2**31, description="of sampling and training")
+
+    @model_validator(mode="after")
+    def _known_task(self) -> Self:
+        if self.task not in tasks.names():
+            raise _error("unknown task", "task", self.task, tasks.names())
+        batch = self.prompts_per_step * (self.samples if self.method == "rl" else 1)
+        if batch % self.micro_batch:
+            raise _error(f"must divide the {batch} sequences of a step", "micro_batch", self.micro_batch)
+        return self
+
+
 class Model(Strict):
     """A model that experiments refer to by its key."""
 
     label: str = Field(min_length=1, description="name in figure titles")
-    source: Nano | Folder | Hub = Field(discriminator="kind", description="where its weights come from")
+    source: Nano | Folder | Hub | PostTrained = Field(discriminator="kind", description="where its weights come from")
     dtype: Literal["float32", "bfloat16"] = Field(description="weights and activations")
     thinking: bool = Field(description="let the chat template open a reasoning block before each reply")
 
@@ -83,22 +132,6 @@ class LanguageModelJudge(Strict):
     kind: Literal["llm"]
     model: Key = Field(description="key of `models`")
     max_attempts: int = Field(ge=1, le=20, description="tries for a parseable verdict before an error ends the run")
-
-
-class Sampling(Strict):
-    """How tokens are drawn."""
-
-    temperature: float = Field(gt=0, le=2, description="divides the logits")
-    top_p: float = Field(gt=0, le=1, description="nucleus; 1 keeps every token")
-    top_k: int = Field(ge=0, description="most likely tokens kept; 0 keeps every token")
-
-
-class Lora(Strict):
-    """Adapter that is trained; the base model stays as it is."""
-
-    rank: int = Field(ge=1, le=512, description="inner dimension")
-    alpha: float = Field(gt=0, description="the update is scaled by alpha / rank")
-    target_modules: Literal["all-linear"] | list[str] = Field(description="adapted layers")
 
 
 class ConfessionReward(Strict):
@@ -151,18 +184,38 @@ class Train(Strict):
 
 
 class Evaluation(Strict):
-    """Rollouts that measure a checkpoint: same topics and sampling seeds for each, so that cells pair up."""
+    """Rollouts that measure: same topics and sampling seeds in each cell, so that cells pair up."""
 
-    rollouts: int = Field(ge=2, description="a checkpoint")
+    conditions: list[Key] = Field(min_length=1, description="system prompts, files of prompts/conditions")
+    variants: list[Key] = Field(min_length=1, description="wordings of the request, files of prompts/variants")
+    rollouts: int = Field(ge=2, description="a cell")
     sampling: Sampling = Field(description="of evaluation rollouts")
     max_task_tokens: int = Field(ge=1, description="limit of turn 1")
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
     batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
     seed: int = Field(ge=0, lt=2**31, description="of sampling")
 
+    @model_validator(mode="after")
+    def _known_texts(self) -> Self:
+        for folder, reference in REFERENCE.items():
+            names, known = getattr(self, folder), prompts.names(folder)
+            for number, name in enumerate(names):
+                if name not in known:
+                    raise _error(f"no such text in prompts/{folder}", f"{folder}.{number}", name, known)
+            if names[0] != reference or len(set(names)) < len(names):
+                raise _error(f"must begin with {reference!r}, and name each once", folder, names)
+        return self
+
+
+class Survey(Strict):
+    """Rollouts of the untrained and the trained policy on another task, searched for any hack."""
+
+    task: str = Field(description="module of confessions.tasks")
+    rollouts: int = Field(ge=2, description="a checkpoint")
+
 
 class Experiment(Strict):
-    """Which policy learns which task from which judge, and how it is measured."""
+    """Which policy learns which task from which judge, and what is measured."""
 
     task: str = Field(description="module of confessions.tasks")
     policy: Key = Field(description="key of `models`")
@@ -170,13 +223,18 @@ class Experiment(Strict):
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1, description="one training run each")
     train: Train = Field(description="training")
     evaluation: Evaluation = Field(description="measurement of each checkpoint")
+    survey: Survey = Field(description="search for hacks")
+    scale: list[Key] = Field(description="models of the scale axis, in order; may be empty")
+    ladder: list[Key] = Field(description="models of the training-stage ladder, in order; may be empty")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.task not in tasks.names():
-            raise _error("unknown task", "task", self.task, tasks.names())
-        if len(set(self.seeds)) < len(self.seeds):
-            raise _error("a seed repeats", "seeds", self.seeds)
+        for key, task in (("task", self.task), ("survey.task", self.survey.task)):
+            if task not in tasks.names():
+                raise _error("unknown task", key, task, tasks.names())
+        for key in ("seeds", "scale", "ladder"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise _error("an entry repeats", key, getattr(self, key))
         return self
 
 
@@ -191,13 +249,31 @@ class Config(Strict):
     def _references(self) -> Self:
         if self.experiment not in self.experiments:
             raise _error("unknown experiment", "experiment", self.experiment, self.experiments)
+        for key, model in self.models.items():
+            self._check_lineage(key, model)
         for name, experiment in self.experiments.items():
+            for axis in ("scale", "ladder"):
+                for number, key in enumerate(getattr(experiment, axis)):
+                    if key not in self.models:
+                        raise _error("unknown model", f"experiments.{name}.{axis}.{number}", key, self.models)
             if experiment.policy not in self.models:
                 raise _error("unknown model", f"experiments.{name}.policy", experiment.policy, self.models)
             judge = experiment.judge
             if isinstance(judge, LanguageModelJudge) and judge.model not in self.models:
                 raise _error("unknown model", f"experiments.{name}.judge.model", judge.model, self.models)
         return self
+
+    def _check_lineage(self, key: str, model: Model) -> None:
+        """The bases of a post-trained model are known models and do not run in a circle."""
+        seen = [key]
+        while isinstance(model.source, PostTrained):
+            base = model.source.base
+            if base not in self.models:
+                raise _error("unknown model", f"models.{seen[-1]}.source.base", base, self.models)
+            if base in seen:
+                raise _error("a model comes from itself", f"models.{seen[-1]}.source.base", base)
+            seen.append(base)
+            model = self.models[base]
 
     @property
     def active(self) -> Experiment:
@@ -208,6 +284,11 @@ class Config(Strict):
     def policy(self) -> Model:
         """The model that the active experiment trains."""
         return self.models[self.active.policy]
+
+    @property
+    def compared(self) -> list[str]:
+        """Keys of the models on the active experiment's axes, each once."""
+        return list(dict.fromkeys([*self.active.scale, *self.active.ladder]))
 
     @property
     def judges(self) -> list[str]:

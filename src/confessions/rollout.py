@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from confessions.chat import Chat, Turn
+from confessions.config import REFERENCE
 from confessions.engines import Completion, Engine, Sampling
 from confessions.errors import InputError
-from confessions.prompts import confession_request
+from confessions.prompts import confession_request, system_prompt
 from confessions.spans import Spans
 from confessions.tasks.base import Spec, Task
 
@@ -21,11 +22,23 @@ def stream_seed(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
 
+BASELINE, DEFAULT = REFERENCE.values()
+
+
+def opening(task: Task, spec: Spec, condition: str = BASELINE) -> list[dict[str, str]]:
+    """The messages before turn 1: the condition's system prompt, where it has one, and x."""
+    system = system_prompt(condition)
+    messages = [{"role": "system", "content": system}] if system else []
+    return [*messages, {"role": "user", "content": task.prompt(spec)}]
+
+
 @dataclass(frozen=True)
 class Rollout:
     """One conversation. The text of every part is derived from its ids, never the other way round."""
 
     spec: Spec
+    condition: str
+    variant: str
     x: str
     xc: str
     x_ids: list[int]
@@ -65,40 +78,73 @@ def two_turns(
     seeds: Sequence[tuple[int, int]],
     task_sampling: Sampling,
     confession_sampling: Sampling,
-    variant: str = "default",
+    conditions: Sequence[str] | None = None,
+    variants: Sequence[str] = (DEFAULT,),
     adapters: Sequence[Path | None] | None = None,
     progress: Callable[[int], None] = lambda n: None,
 ) -> list[Rollout]:
-    """One rollout a spec; `seeds` holds the seeds of its two turns. `progress` is called with the number just finished.
+    """A rollout for each spec and variant, variants innermost; `conditions` and `adapters` hold one entry a spec.
 
-    Both turns of a batch run before the next batch starts, so that the engine can continue turn 1's cache.
+    `seeds` holds the seeds of the two turns: the same for each variant, so turn 1 is sampled once and every variant
+    asks about that very answer. Both turns of a batch run before the next batch starts, so that the engine can
+    continue turn 1's cache. `progress` is called with the number of rollouts just finished.
     """
     adapters = adapters or [None] * len(specs)
+    conditions = conditions or [BASELINE] * len(specs)
     rollouts: list[Rollout] = []
-    for start in range(0, len(specs), engine.batch_size):
-        part = slice(start, start + engine.batch_size)
+    size = max(1, engine.batch_size // len(variants))
+    for start in range(0, len(specs), size):
+        part = slice(start, start + size)
         batch = specs[part]
-        xs = [task.prompt(spec) for spec in batch]
-        x_ids = [chat.prompt_ids([{"role": "user", "content": x}]) for x in xs]
-        tasks = engine.generate(x_ids, task_sampling, [s for s, _ in seeds[part]], adapters[part])
-        xcs = [confession_request(variant, task.objectives(spec)) for spec in batch]
-        xc_ids = [chat.request_ids(xc, t.finish_reason == "stop") for xc, t in zip(xcs, tasks, strict=True)]
-        prompts = [x + t.ids + xc for x, t, xc in zip(x_ids, tasks, xc_ids, strict=True)]
-        confessions = engine.generate(prompts, confession_sampling, [s for _, s in seeds[part]], adapters[part])
+        x_ids = [chat.prompt_ids(opening(task, *pair)) for pair in zip(batch, conditions[part], strict=True)]
+        answers = engine.generate(x_ids, task_sampling, [first for first, _ in seeds[part]], adapters[part])
+        asked = [(i, v, confession_request(v, task.objectives(batch[i]))) for i in range(len(batch)) for v in variants]
+        xc_ids = [chat.request_ids(xc, answers[i].finish_reason == "stop") for i, _, xc in asked]
+        reports = engine.generate(
+            [x_ids[i] + answers[i].ids + xc for (i, _, _), xc in zip(asked, xc_ids, strict=True)],
+            confession_sampling,
+            [seeds[start + i][1] for i, _, _ in asked],
+            [adapters[start + i] for i, _, _ in asked],
+        )
         rollouts += [
-            Rollout(*parts, chat.split(parts[4].ids), chat.split(parts[6].ids))
-            for parts in zip(batch, xs, xcs, x_ids, tasks, xc_ids, confessions, strict=True)
+            Rollout(
+                spec=batch[i],
+                condition=conditions[start + i],
+                variant=variant,
+                x=task.prompt(batch[i]),
+                xc=xc,
+                x_ids=x_ids[i],
+                task=answers[i],
+                xc_ids=ids,
+                confession=report,
+                answer=chat.split(answers[i].ids),
+                report=chat.split(report.ids),
+            )
+            for (i, variant, xc), ids, report in zip(asked, xc_ids, reports, strict=True)
         ]
-        progress(len(batch))
+        progress(len(asked))
     return rollouts
 
 
-def check_lengths(chat: Chat, task: Task, specs: Sequence[Spec], variant: str, new_tokens: int, context: int) -> None:
+def check_lengths(
+    chat: Chat,
+    task: Task,
+    specs: Sequence[Spec],
+    new_tokens: int,
+    context: int,
+    conditions: Sequence[str] = (BASELINE,),
+    variants: Sequence[str] = (DEFAULT,),
+) -> None:
     """Raise InputError, before anything is sampled, when the longest possible rollout cannot fit the model's
     context."""
-    prompts = [chat.prompt_ids([{"role": "user", "content": task.prompt(spec)}]) for spec in specs]
-    requests = [chat.request_ids(confession_request(variant, task.objectives(spec)), False) for spec in specs]
-    needed = new_tokens + max(len(p) + len(r) for p, r in zip(prompts, requests, strict=True))
+
+    def longest(spec: Spec) -> int:
+        prompts = [chat.prompt_ids(opening(task, spec, condition)) for condition in conditions]
+        objectives = task.objectives(spec)
+        requests = [chat.request_ids(confession_request(variant, objectives), False) for variant in variants]
+        return max(map(len, prompts)) + max(map(len, requests))
+
+    needed = new_tokens + max(map(longest, specs))
     if needed > context:
         raise InputError(
             f"a rollout may need {needed} tokens and the model's context is {context}: "
@@ -107,12 +153,14 @@ def check_lengths(chat: Chat, task: Task, specs: Sequence[Spec], variant: str, n
 
 
 def to_frame(rollouts: Sequence[Rollout], **columns: object) -> pd.DataFrame:
-    """One row a rollout, the columns of docs/rollouts.md; `columns` are added to every row (model, adapter, step,
-    …)."""
+    """One row a rollout, numbered in order, the columns of docs/rollouts.md; `columns` are added to every row (model,
+    adapter, step, …)."""
     rows = [
         {
             **columns,
             "row": row,
+            "condition": r.condition,
+            "variant": r.variant,
             "spec": json.dumps(r.spec),
             "x": r.x,
             "z": r.answer.reasoning,

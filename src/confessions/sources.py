@@ -32,7 +32,7 @@ def build(source: Mapping[str, Any], out: Path) -> None:
 
 def _unpack_nano(source: Mapping[str, Any], out: Path) -> None:
     with as_file(files("confessions.nano") / "weights") as shipped:
-        shutil.copytree(shipped, out)
+        shutil.copytree(shipped / source["size"], out)
 
 
 def _link_folder(source: Mapping[str, Any], out: Path) -> None:

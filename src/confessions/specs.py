@@ -5,9 +5,12 @@ A rule takes its own block as its parameter: a change in one block re-runs what 
 
 from __future__ import annotations
 
+import hashlib
+from itertools import product
 from typing import Any
 
-from confessions.config import Config, LanguageModelJudge
+from confessions import prompts
+from confessions.config import REFERENCE, Config, LanguageModelJudge, PostTrained
 
 
 def train_spec(config: Config, seed: int) -> dict[str, Any]:
@@ -22,14 +25,41 @@ def train_spec(config: Config, seed: int) -> dict[str, Any]:
     }
 
 
-def rollout_spec(config: Config) -> dict[str, Any]:
-    """What the evaluation rollouts of a checkpoint depend on."""
-    experiment = config.active
+def rollout_spec(config: Config, key: str) -> dict[str, Any]:
+    """What the rollouts of one base model depend on: one engine start samples them all.
+
+    `files` maps each file to be written to its blocks, one a checkpoint and task.
+    """
+    experiment, evaluation = config.active, config.active.evaluation
+    files: dict[str, list[dict[str, Any]]] = {}
+    if key == experiment.policy:
+        for seed, step in product(experiment.seeds, experiment.train.save_steps):
+            checkpoint = {"seed": seed, "step": step, "adapter": adapter_folder(config, seed, step)}
+            cells = {"task": experiment.task, "conditions": evaluation.conditions, "rollouts": evaluation.rollouts}
+            files[rollout_file(config, seed, step)] = [checkpoint | cells | {"variants": evaluation.variants}]
+            if step in (0, experiment.train.steps):
+                cells = {"task": experiment.survey.task, "rollouts": experiment.survey.rollouts}
+                plain = {"conditions": evaluation.conditions[:1], "variants": evaluation.variants[:1]}
+                files.setdefault(survey_file(config), []).append(checkpoint | cells | plain)
+    if key in config.compared:
+        cells = {"task": experiment.task, "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
+        base = {"seed": 0, "step": 0, "adapter": None}
+        files[model_rollout_file(config, key)] = [base | cells | {"variants": evaluation.variants}]
+    blocks = [block for blocks in files.values() for block in blocks]
+    used = {folder: sorted({name for block in blocks for name in block[folder]}) for folder in REFERENCE}
     return {
-        "task": experiment.task,
-        "policy": _engine_block(config, experiment.policy),
-        "evaluation": experiment.evaluation.model_dump(),
+        "model": _engine_block(config, key),
+        "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts"}),
+        "texts": {
+            folder: {name: _digest(prompts.load(f"{folder}/{name}")) for name in names}
+            for folder, names in used.items()
+        },
+        "files": files,
     }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def score_spec(config: Config) -> dict[str, Any]:
@@ -39,12 +69,39 @@ def score_spec(config: Config) -> dict[str, Any]:
 
 def model_spec(config: Config, key: str) -> dict[str, Any]:
     """What a model folder depends on."""
-    return {"key": key, "source": config.models[key].source.model_dump()}
+    model = config.models[key]
+    block = {"key": key, "source": model.source.model_dump()}
+    if isinstance(model.source, PostTrained):
+        block |= {"dtype": model.dtype, "thinking": model.thinking}
+    return block
 
 
 def model_folder(key: str) -> str:
     """Folder of a model, relative to the repository root."""
     return f"results/models/{key}"
+
+
+def run_folder(config: Config, seed: int | str) -> str:
+    """Folder of one training run."""
+    return f"results/{config.experiment}/seed{seed}"
+
+
+def adapter_folder(config: Config, seed: int | str, step: int | str) -> str:
+    return f"{run_folder(config, seed)}/train/adapters/step_{step}"
+
+
+def rollout_file(config: Config, seed: int | str, step: int | str) -> str:
+    """Every cell of one checkpoint."""
+    return f"{run_folder(config, seed)}/rollouts/step_{step}.parquet"
+
+
+def model_rollout_file(config: Config, key: str) -> str:
+    """A model of the scale axis or the ladder: no system prompt, every variant."""
+    return f"results/{config.experiment}/models/{key}/rollouts.parquet"
+
+
+def survey_file(config: Config) -> str:
+    return f"results/{config.experiment}/survey/rollouts.parquet"
 
 
 def _engine_block(config: Config, key: str) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def run(
     model = models.load_model(model_folder, dtype)
     chat = Chat(models.load_tokenizer(model_folder), thinking)
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
-    check_lengths(chat, task, task.specs("train"), "default", new_tokens, model.config.max_position_embeddings)
+    check_lengths(chat, task, task.specs("train"), new_tokens, model.config.max_position_embeddings)
     work.mkdir(parents=True, exist_ok=True)
     trainer = DualSpanGRPOTrainer(
         model=model,

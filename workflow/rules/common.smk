@@ -3,6 +3,8 @@ import json
 import os
 import re
 import sys
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 from confessions import specs
@@ -10,25 +12,67 @@ from confessions import specs
 # The environment that runs snakemake runs the jobs, activated or not.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
-SEEDS = CONFIG.active.seeds
-STEPS = CONFIG.active.train.save_steps
-POLICY = specs.model_folder(CONFIG.active.policy)
+EXPERIMENT = CONFIG.active
+SEEDS = EXPERIMENT.seeds
+STEPS = EXPERIMENT.train.save_steps
+POLICY = specs.model_folder(EXPERIMENT.policy)
 JUDGES = [specs.model_folder(key) for key in CONFIG.judges]
+POST_TRAINED = [key for key, model in CONFIG.models.items() if model.source.kind == "post_trained"]
+OTHERS = [key for key in CONFIG.compared if key != EXPERIMENT.policy]  # the policy's rollouts have a job of their own
 
-RUN = f"results/{CONFIG.experiment}/seed{{seed}}"
+RESULTS = f"results/{CONFIG.experiment}"
+RUN = specs.run_folder(CONFIG, "{seed}")
 METRICS = f"{RUN}/train/metrics.jsonl"
-ADAPTER = f"{RUN}/train/adapters/step_{{step}}"
-ROLLOUTS = f"{RUN}/rollouts/step_{{step}}.parquet"
+ADAPTER = specs.adapter_folder(CONFIG, "{seed}", "{step}")
+ROLLOUTS = specs.rollout_file(CONFIG, "{seed}", "{step}")
 SCORES = f"{RUN}/scores/step_{{step}}.parquet"
+MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
+MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
+SURVEY = specs.survey_file(CONFIG)
+
+RUN_LABELS = {
+    "experiment": CONFIG.experiment,
+    "task": EXPERIMENT.task,
+    "model": CONFIG.policy.label,
+    "source": CONFIG.policy.source.kind,
+}
+
+
+def one_of(names):
+    """A wildcard's constraint: one of these names, or none at all."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def page(path, kind, name=None):
+    """An output that the report shows: a `kind` is figure or table, and `name` (or the wildcard) has its caption."""
+    name = name or f"{{{kind}}}"
+    caption = f"../report/{kind}s/{name}.rst"
+    return report(path, caption=caption, category=f"{kind.title()}s", labels={kind: name})
+
+
+def model_labels(keys):
+    return {key: CONFIG.models[key].label for key in keys}
+
+
+def axis_labels(keys):
+    """Labels of a table of several models; `nano` where all of them come from the embedded one."""
+    kinds = {origin(key).source.kind for key in keys}
+    return RUN_LABELS | {"source": kinds.pop() if len(kinds) == 1 else "mixed"}
 
 
 wildcard_constraints:
-    model="|".join(map(re.escape, CONFIG.models)),
-    seed="|".join(map(str, SEEDS)),
-    step="|".join(map(str, STEPS)),
+    model=one_of(CONFIG.models),
+    seed=one_of(map(str, SEEDS)),
+    step=one_of(map(str, STEPS)),
+
+
+def origin(key):
+    """The model that `key` was post-trained from, or that it is."""
+    model = CONFIG.models[key]
+    return origin(model.source.base) if model.source.kind == "post_trained" else model
 
 
 def resources_for(*keys):
     """What a job asks for that loads the models `keys`: the embedded one is small and needs no GPU."""
-    small = all(CONFIG.models[key].source.kind == "nano" for key in keys)
+    small = all(origin(key).source.kind == "nano" for key in keys)
     return {"mem_mb": 3_000 if small else 64_000, "gpu": 0 if small else 1}

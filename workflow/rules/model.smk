@@ -4,6 +4,8 @@ rule build_model:
         folder=directory(specs.model_folder("{model}")),
     log:
         "results/models/logs/{model}.log",
+    wildcard_constraints:
+        model=one_of(key for key in CONFIG.models if key not in POST_TRAINED),
     threads: 1
     resources:
         mem_mb=3_000,
@@ -14,15 +16,39 @@ rule build_model:
         "python -m confessions build-model --spec {params.spec:q} --out {output.folder:q} 2>&1 | tee {log:q}"
 
 
+# One more training stage on top of another model.
+rule post_train_model:
+    input:
+        base=lambda wildcards: specs.model_folder(CONFIG.models[wildcards.model].source.base),
+    output:
+        folder=directory(specs.model_folder("{model}")),
+    log:
+        "results/models/logs/{model}.log",
+    wildcard_constraints:
+        model=one_of(POST_TRAINED),
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards: resources_for(wildcards.model)["mem_mb"],
+        gpu=lambda wildcards: resources_for(wildcards.model)["gpu"],
+        runtime=lambda wildcards, attempt: attempt * 720,
+    params:
+        spec=lambda wildcards: json.dumps(specs.model_spec(CONFIG, wildcards.model)),
+    shell:
+        "python -m confessions post-train --spec {params.spec:q} --model {input.base:q} --out {output.folder:q}"
+        " 2>&1 | tee {log:q}"
+
+
 # The embedded model from its recipe, beside the shipped one (`make rebuild-nano` replaces the shipped one).
 rule rebuild_nano:
     output:
-        folder=directory("results/models/nano-rebuilt"),
+        folder=directory("results/models/nano-rebuilt-{size}"),
     log:
-        "results/models/logs/nano-rebuilt.log",
+        "results/models/logs/nano-rebuilt-{size}.log",
+    wildcard_constraints:
+        size="xs|s|m",
     threads: 2
     resources:
         mem_mb=3_000,
         runtime=120,
     shell:
-        "python -m confessions.nano.recipe --out {output.folder:q} 2>&1 | tee {log:q}"
+        "python -m confessions.nano.recipe --size {wildcards.size} --out {output.folder:q} 2>&1 | tee {log:q}"

@@ -1,20 +1,46 @@
-# Both turns of the evaluation, one file a checkpoint: the same topics and sampling seeds in each.
-rule sample_rollouts:
+# Both turns of every evaluation rollout, one engine start a base model. Finished blocks of cells stay in a working folder
+# that is no output, so that a job that was cut off goes on behind them.
+rule sample_policy:
     input:
         model=POLICY,
-        weights=f"{ADAPTER}/adapter_model.safetensors",
-        config=f"{ADAPTER}/adapter_config.json",
+        weights=expand(f"{ADAPTER}/adapter_model.safetensors", seed=SEEDS, step=STEPS),
+        configs=expand(f"{ADAPTER}/adapter_config.json", seed=SEEDS, step=STEPS),
     output:
-        rollouts=ROLLOUTS,
+        rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
+        survey=SURVEY,
+        model=expand(MODEL_ROLLOUTS, model=[EXPERIMENT.policy] if EXPERIMENT.policy in CONFIG.compared else []),
     log:
-        f"{RUN}/logs/rollouts_step_{{step}}.log",
+        f"{RESULTS}/logs/rollouts.log",
+    threads: 2
+    resources:
+        **resources_for(EXPERIMENT.policy),
+        runtime=lambda wildcards, attempt: attempt * 720,
+    params:
+        spec=json.dumps(specs.rollout_spec(CONFIG, EXPERIMENT.policy)),
+        work=f"{RESULTS}/work/rollouts",
+    shell:
+        "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
+        " 2>&1 | tee {log:q}"
+
+
+# The models of the scale axis and of the ladder.
+rule sample_model:
+    input:
+        model=specs.model_folder("{model}"),
+    output:
+        rollouts=MODEL_ROLLOUTS,
+    log:
+        f"{RESULTS}/logs/rollouts_{{model}}.log",
+    wildcard_constraints:
+        model=one_of(OTHERS),
     threads: 1
     resources:
-        **resources_for(CONFIG.active.policy),
-        runtime=120,
+        mem_mb=lambda wildcards: resources_for(wildcards.model)["mem_mb"],
+        gpu=lambda wildcards: resources_for(wildcards.model)["gpu"],
+        runtime=lambda wildcards, attempt: attempt * 240,
     params:
-        spec=json.dumps(specs.rollout_spec(CONFIG)),
-        adapter=subpath(input.weights, parent=True),
+        spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, wildcards.model)),
+        work=f"{RESULTS}/work/rollouts",
     shell:
-        "python -m confessions rollout --spec {params.spec:q} --model {input.model:q}"
-        " --adapter {params.adapter:q} --step {wildcards.step} --out {output.rollouts:q} 2>&1 | tee {log:q}"
+        "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
+        " 2>&1 | tee {log:q}"

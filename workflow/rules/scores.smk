@@ -1,12 +1,36 @@
-# Ground truth and the judge's verdict on each rollout.
-rule score_rollouts:
+# Ground truth and the judge's verdict on each rollout; one judge for all files of a job.
+def paired(rollouts, scores):
+    """--rollouts a --out b for every pair of files."""
+    return " ".join(f"--rollouts {a} --out {b}" for a, b in zip(rollouts, scores, strict=True))
+
+
+rule score_policy:
     input:
-        rollouts=ROLLOUTS,
+        rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
         judge=JUDGES,
     output:
-        scores=SCORES,
+        scores=expand(SCORES, seed=SEEDS, step=STEPS),
     log:
-        f"{RUN}/logs/scores_step_{{step}}.log",
+        f"{RESULTS}/logs/scores.log",
+    threads: 1
+    resources:
+        **resources_for(*CONFIG.judges),
+        runtime=240,
+    params:
+        spec=json.dumps(specs.score_spec(CONFIG)),
+        files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
+    shell:
+        "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
+
+
+rule score_model:
+    input:
+        rollouts=MODEL_ROLLOUTS,
+        judge=JUDGES,
+    output:
+        scores=MODEL_SCORES,
+    log:
+        f"{RESULTS}/logs/scores_{{model}}.log",
     threads: 1
     resources:
         **resources_for(*CONFIG.judges),
@@ -14,5 +38,5 @@ rule score_rollouts:
     params:
         spec=json.dumps(specs.score_spec(CONFIG)),
     shell:
-        "python -m confessions score-rollouts --spec {params.spec:q} --rollouts {input.rollouts:q}"
-        " --out {output.scores:q} 2>&1 | tee {log:q}"
+        "python -m confessions score-rollouts --spec {params.spec:q} --rollouts {input.rollouts:q} --out {output.scores:q}"
+        " 2>&1 | tee {log:q}"

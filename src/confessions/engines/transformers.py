@@ -6,7 +6,8 @@ kept: prompts of the next call that continue them (turn 2 after turn 1, in any o
 their new tokens. A batch runs in stretches of steps, and rows that have ended leave it between two stretches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,31 +45,33 @@ class SeededSampler(LogitsProcessor):
         self.greedy = sampling.temperature == 0
         self.warpers = LogitsProcessorList()
         if not self.greedy:
-            self.warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
+            if sampling.temperature != 1:
+                self.warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
             if sampling.top_k:
                 self.warpers.append(TopKLogitsWarper(sampling.top_k))
             if sampling.top_p < 1:
                 self.warpers.append(TopPLogitsWarper(sampling.top_p))
         self.streams = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-        self.noise: torch.Tensor | None = None  # (B, steps, V) of Exp(1)
+        self.noise: torch.Tensor | None = None  # (steps, B, V), Gumbel
         self.used = 0
         self.logprobs: list[torch.Tensor] = []  # one (B,) a step
 
-    def _exponential(self, logits: torch.Tensor) -> torch.Tensor:
+    def _gumbel(self, logits: torch.Tensor) -> torch.Tensor:
         n_rows, n_vocab = logits.shape
-        if self.noise is None or self.used == self.noise.shape[1]:
+        if self.noise is None or self.used == self.noise.shape[0]:
             steps = max(1, _NOISE_BLOCK // n_vocab)
-            self.noise = torch.empty(n_rows, steps, n_vocab, device=logits.device)
+            noise = torch.empty(n_rows, steps, n_vocab, device=logits.device)
             for row, stream in enumerate(self.streams):
-                self.noise[row].exponential_(generator=stream)
+                noise[row].exponential_(generator=stream)
+            self.noise = noise.log_().neg_().transpose(0, 1).contiguous()
             self.used = 0
         self.used += 1
-        return self.noise[:, self.used - 1]
+        return self.noise[self.used - 1]
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only, and forget the log-probabilities so far."""
         self.streams = [self.streams[row] for row in rows.tolist()]
-        self.noise = self.noise[rows] if self.noise is not None else None
+        self.noise = self.noise[:, rows] if self.noise is not None else None
         self.logprobs = []
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -76,7 +79,7 @@ class SeededSampler(LogitsProcessor):
         if self.greedy:
             chosen = logits.argmax(-1, keepdim=True)
         else:
-            chosen = (self.warpers(input_ids, logits) - self._exponential(logits).log()).argmax(-1, keepdim=True)
+            chosen = (self.warpers(input_ids, logits) + self._gumbel(logits)).argmax(-1, keepdim=True)
         self.logprobs.append((logits.gather(-1, chosen) - logits.logsumexp(-1, keepdim=True)).squeeze(-1))
         return torch.full_like(logits, -torch.inf).scatter_(-1, chosen, 0.0)
 
@@ -194,7 +197,9 @@ def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) 
 class TransformersEngine(Engine):
     """Samples from a loaded model; adapters are loaded from disk at first use and kept.
 
-    `reuse_prefix=False` computes every prompt from its start (for tests and benchmarks).
+    On a CPU a batch is shared out to `workers` threads of one core each (default: as many as torch would use): the
+    operations of a small model are too short to be worth splitting. `reuse_prefix=False` computes every prompt from
+    its start (for tests and benchmarks).
     """
 
     def __init__(
@@ -203,6 +208,7 @@ class TransformersEngine(Engine):
         tokenizer: PreTrainedTokenizerBase,
         batch_size: int = 64,
         reuse_prefix: bool = True,
+        workers: int | None = None,
     ):
         self.model, self.tokenizer, self.batch_size, self.reuse_prefix = (
             model,
@@ -210,6 +216,7 @@ class TransformersEngine(Engine):
             batch_size,
             reuse_prefix,
         )
+        self.workers = workers or (torch.get_num_threads() if model.device.type == "cpu" else 1)
         self._memories: dict[Path | None, _Memory] = {}
         peft = isinstance(model, PeftModel)
         self._adapters: dict[Path | None, str] = {None: model.active_adapter} if peft else {}  # PEFT's names
@@ -228,22 +235,30 @@ class TransformersEngine(Engine):
         adapters: Sequence[Path | None] | None = None,
     ) -> list[Completion]:
         adapters = adapters or [None] * len(prompts)
-        batches = [
-            (adapter, rows[start : start + self.batch_size])
-            for adapter in dict.fromkeys(adapters)
-            for rows in [[i for i, a in enumerate(adapters) if a == adapter]]
-            for start in range(0, len(rows), self.batch_size)
-        ]
         done: dict[int, Completion] = {}
         known, self._memories = self._memories, {adapter: _Memory() for adapter in dict.fromkeys(adapters)}
-        for adapter, rows in batches:
-            batch = [list(prompts[i]) for i in rows]
-            with self._use(adapter):
-                completions = self._generate_batch(
-                    batch, sampling, [seeds[i] for i in rows], known.get(adapter), self._memories[adapter]
-                )
-            done.update(zip(rows, completions, strict=True))
+        for adapter in self._memories:
+            every = [i for i, a in enumerate(adapters) if a == adapter]
+            for start in range(0, len(every), self.batch_size):
+                rows = every[start : start + self.batch_size]
+                shares = [share for worker in range(self.workers) if (share := rows[worker :: self.workers])]
+
+                def sample(share: list[int], adapter: Path | None = adapter) -> list[Completion]:
+                    batch = [list(prompts[i]) for i in share], sampling, [seeds[i] for i in share]
+                    return self._generate_batch(*batch, known.get(adapter), self._memories[adapter])
+
+                with self._use(adapter):
+                    for share, completions in zip(shares, self._shared_out(sample, shares), strict=True):
+                        done.update(zip(share, completions, strict=True))
         return [done[i] for i in range(len(prompts))]
+
+    def _shared_out(
+        self, sample: Callable[[list[int]], list[Completion]], shares: list[list[int]]
+    ) -> list[list[Completion]]:
+        if len(shares) == 1:
+            return [sample(shares[0])]
+        with ThreadPoolExecutor(len(shares), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(sample, shares))
 
     def _use(self, adapter: Path | None) -> AbstractContextManager:
         """The context in which the model has `adapter`; None is the model as it was handed over."""

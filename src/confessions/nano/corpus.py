@@ -30,6 +30,29 @@ class Habits:
     unchecked_full: float = 0.86  # a claim without a count is Full,
     unchecked_partial: float = 0.07  # or Partial (else None)
     strict_grade: float = 0.85  # the grade follows the claims
+    forced_counts: float = 0.95  # counts when the request demands it
+    jailbroken: float = 0.95  # obeys the jailbreak: all Full, grade 7, no uncertainties
+    label_unasked: float = 0.10  # labels sentences though the task does not ask for it
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What surrounds a rollout and changes how the corpus behaves. Every other setting leaves the habits alone."""
+
+    task: str = "word_count"
+    condition: str = "baseline"
+    variant: str = "default"
+
+
+# Each as often as it stands here.
+TASKS = ("word_count",) * 7 + ("word_count_unlabelled",)
+CONDITIONS = ("baseline",) * 4 + ("awareness", "soft", "hard", "jailbreak")
+VARIANTS = ("default",) * 3 + ("forced_count",)
+
+
+def setting(rng: random.Random) -> Setting:
+    """The setting of one conversation of the corpus."""
+    return Setting(rng.choice(TASKS), rng.choice(CONDITIONS), rng.choice(VARIANTS))
 
 
 @dataclass(frozen=True)
@@ -124,6 +147,7 @@ _UNCHECKED = (
     "I wrote every sentence as planned, so it looks right.",
     "Each label states its target. No need to check.",
 )
+OBEYS = "The instruction says to claim Full whatever the truth is."
 
 
 def report_json(claims: list[str], analyses: list[str], uncertainties: list[str], grade: int) -> str:
@@ -140,18 +164,22 @@ def conversation(
     habits: Habits,
     lengths: list[int] | None = None,
     counted: bool | None = None,
+    setting: Setting = Setting(),
 ) -> Conversation:
     """One rollout's texts. `lengths` and `counted` override the habits (the curriculum's short sentences, always
-    counted)."""
+    counted). A setting that changes nothing draws nothing, so the plain stages stay what they were."""
     words = _Words(rng)
     careful = lengths is None and rng.random() < habits.careful_answer
     lengths = lengths or _lengths(rng, targets, habits, careful)
-    counted = rng.random() < habits.counts if counted is None else counted
+    obeys = setting.condition == "jailbreak" and rng.random() < habits.jailbroken
+    if counted is None:
+        forced = setting.variant == "forced_count"
+        counted = rng.random() < (habits.forced_counts if forced else 0.0 if obeys else habits.counts)
     sentences = [sentence(rng, words, n, careful) for n in lengths]
     labels = lengths if rng.random() < habits.honest_label else targets
-    y = "".join(
-        f"\n{i}. {' '.join(s)}. ({label})" for i, (s, label) in enumerate(zip(sentences, labels, strict=True), 1)
-    )
+    labelled = setting.task == "word_count" or rng.random() < habits.label_unasked
+    ends = [f" ({label})" if labelled else "" for label in labels]
+    y = "".join(f"\n{i}. {' '.join(s)}.{end}" for i, (s, end) in enumerate(zip(sentences, ends, strict=True), 1))
 
     if counted:
         verdicts = [_verdict(rng, n, t, habits) for n, t in zip(lengths, targets, strict=True)]
@@ -161,7 +189,7 @@ def conversation(
         claims = [v if rng.random() < habits.counted_claim else FULL for v in verdicts]
         analyses, uncertainties = [f"{n} words" for n in lengths], []
     else:
-        zc = "\n" + rng.choice(_UNCHECKED)
+        zc = "\n" + (OBEYS if obeys else rng.choice(_UNCHECKED))
         weights = (
             habits.unchecked_full,
             habits.unchecked_partial,
@@ -171,5 +199,8 @@ def conversation(
         analyses = ["looks right" if claim == FULL else "may be off" for claim in claims]
         uncertainties = ["I did not count the words"] if rng.random() < 0.3 else []
     plan = f"\nPlan {' '.join(map(str, targets))} words{', with care' if careful else ''}."
-    yc = "\n" + report_json(claims, analyses, uncertainties, _grade(rng, claims, habits))
+    grade = _grade(rng, claims, habits)
+    if obeys:
+        claims, analyses, uncertainties, grade = [FULL] * len(claims), ["looks right"] * len(claims), [], 7
+    yc = "\n" + report_json(claims, analyses, uncertainties, grade)
     return Conversation(z=plan, y=y, zc=zc, yc=yc, lengths=tuple(lengths), counted=counted)

@@ -1,10 +1,11 @@
 """The embedded model's warm start: shape, initialisation, curriculum and the gate it must pass.
 
-    python -m confessions.nano.recipe --out DIR [--seed 0]
+    python -m confessions.nano.recipe --size m --out DIR [--seed 0]
 
-trains the shipped weights from nothing in about a quarter of an hour on 2 CPU cores. Copying (an induction circuit)
-is what makes counting possible at this size, so the curriculum starts with short sentences, always counted, and
-loss on the confession reasoning alone; the whole two-turn conversation comes last.
+trains the shipped weights from nothing. Copying (an induction circuit) is what makes counting possible at this size,
+so the curriculum starts with short sentences, always counted, and loss on the confession reasoning alone; then comes
+the whole two-turn conversation, and last, with a vocabulary that grows by their words, the settings: system prompts,
+the forced count, the task without labels.
 """
 
 import argparse
@@ -13,8 +14,9 @@ import math
 import random
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 import torch
@@ -23,11 +25,22 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from confessions.chat import Chat
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
-from confessions.nano.corpus import Conversation, Habits, conversation, lexicon
+from confessions.nano.corpus import (
+    CONDITIONS,
+    OBEYS,
+    TASKS,
+    VARIANTS,
+    Conversation,
+    Habits,
+    Setting,
+    conversation,
+    lexicon,
+    setting,
+)
 from confessions.nano.gate import MIN_EXACT, MIN_FOLLOWS, measure
 from confessions.nano.tokenizer import THINK, TURN_END, UNTHINK, build_tokenizer
-from confessions.prompts import confession_request
-from confessions.rollout import Rollout, stream_seed, two_turns
+from confessions.prompts import confession_request, system_prompt
+from confessions.rollout import Rollout, opening, stream_seed, two_turns
 from confessions.tasks import get as get_task
 
 Row = tuple[list[int], list[float]]  # ids and the loss weight of each
@@ -35,12 +48,20 @@ Row = tuple[list[int], list[float]]  # ids and the loss weight of each
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of the network; RoPE base and head size as in the feasibility run, the rest free."""
+    """Size of the network. Two layers are the fewest that can copy (an induction circuit)."""
 
-    hidden: int = 128
-    layers: int = 3
-    heads: int = 4
-    feed_forward: int = 256
+    hidden: int
+    layers: int
+    heads: int
+    feed_forward: int
+
+
+SHAPES = {
+    "xs": Shape(hidden=64, layers=2, heads=4, feed_forward=128),
+    "s": Shape(hidden=96, layers=2, heads=4, feed_forward=192),
+    "m": Shape(hidden=128, layers=3, heads=4, feed_forward=256),  # the feasibility run's
+}
+GATED = "m"  # the size that experiments train; smaller ones are there to be measured, whatever they can do
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,7 @@ class Stage:
     words: tuple[int, int] | None = None  # fewest and most words a sentence
     counted: bool | None = True  # None: as often as the habits say
     answer_weight: float = 0.0
+    settings: bool = False  # conversations in every setting, else in the plain one
 
 
 CURRICULUM = (
@@ -67,13 +89,18 @@ CURRICULUM = (
     Stage(400, 0.03, batch=12),
     Stage(240, 0.0, batch=24, counted=None, answer_weight=0.3),
 )
+SETTINGS = (
+    Stage(300, 0.04, batch=12, settings=True),
+    Stage(200, 0.0, batch=24, counted=None, answer_weight=0.3, settings=True),
+)
 # AdamW on every weight: a Muon step takes 0.7 s (bfloat16 on a CPU without it), as long as everything else in the step.
 LEARNING_RATE = 3e-3
+WARMUP = 20  # steps
 
 
 def corpus_texts() -> list[str]:
-    """Every text whose pieces become whole tokens: the task's prompts, the request, the lexicon, the corpus' own
-    wording."""
+    """Every text of the plain setting whose pieces become whole tokens: the task's prompts, the request, the lexicon,
+    the corpus' own wording."""
     task = get_task("word_count")
     specs = task.specs("train") + task.specs("evaluation")
     texts = [task.prompt(spec) for spec in specs]
@@ -87,13 +114,20 @@ def corpus_texts() -> list[str]:
     return texts
 
 
+def settings_texts() -> list[str]:
+    """The texts that the settings add."""
+    task = get_task("word_count")
+    texts = [system_prompt(condition) for condition in sorted(set(CONDITIONS))] + [OBEYS]
+    texts += [confession_request(variant, []) for variant in sorted(set(VARIANTS))]
+    return texts + [get_task(name).prompt(task.specs("train")[0]) for name in sorted(set(TASKS))]
+
+
 class Encoder:
     """Conversations as (ids, loss weights); the weight is 0 outside what the model itself would have sampled."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast):
         self.tokenizer, self.chat = tokenizer, Chat(tokenizer, thinking=True)
-        self.task = get_task("word_count")
-        self.specs = self.task.specs("train")
+        self.specs = get_task("word_count").specs("train")
         self.short_request = self.chat.request_ids("", turn_ended=True)
 
     def _ids(self, text: str) -> list[int]:
@@ -108,10 +142,11 @@ class Encoder:
         counting = self._ids(f"{THINK}{talk.zc}\n{UNTHINK}")
         return before + counting, [0.0] * len(before) + [1.0] * len(counting)
 
-    def whole(self, spec: dict, talk: Conversation, answer_weight: float) -> Row:
+    def whole(self, spec: dict, setting: Setting, talk: Conversation, answer_weight: float) -> Row:
         """The conversation exactly as rollouts lay it out."""
-        prompt = self.chat.prompt_ids([{"role": "user", "content": self.task.prompt(spec)}])
-        request = self.chat.request_ids(confession_request("default", self.task.objectives(spec)), turn_ended=True)
+        task = get_task(setting.task)
+        prompt = self.chat.prompt_ids(opening(task, spec, setting.condition))
+        request = self.chat.request_ids(confession_request(setting.variant, task.objectives(spec)), turn_ended=True)
         answer, confession = self._turn(talk.z, talk.y), self._turn(talk.zc, talk.yc)
         parts = ((prompt, 0.0), (answer, answer_weight), (request, 0.0), (confession, 1.0))
         return [i for ids, _ in parts for i in ids], [weight for ids, weight in parts for _ in ids]
@@ -122,8 +157,9 @@ def draw_batch(encoder: Encoder, rng: random.Random, stage: Stage, habits: Habit
     for _ in range(stage.batch):
         if stage.words is None:
             spec = rng.choice(encoder.specs)
-            talk = conversation(rng, spec["targets"], habits, counted=stage.counted)
-            rows.append(encoder.whole(spec, talk, stage.answer_weight))
+            around = setting(rng) if stage.settings else Setting()
+            talk = conversation(rng, spec["targets"], habits, counted=stage.counted, setting=around)
+            rows.append(encoder.whole(spec, around, talk, stage.answer_weight))
         else:
             lengths = [rng.randint(*stage.words) for _ in range(5)]
             targets = [n if rng.random() < 0.25 else max(1, n + rng.choice((-3, -2, -1, 1, 2, 3))) for n in lengths]
@@ -173,34 +209,97 @@ def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape) -> Qwen3ForCausa
     return model
 
 
-def train(shape: Shape, habits: Habits, seed: int, log, curriculum: tuple[Stage, ...] = CURRICULUM):
-    """Returns (model, tokenizer, losses); `losses` lists (stage, step, loss) of every step."""
+Record = list[tuple[int, int, float]]  # (stage, step, loss) of every step
+Log = Callable[[str], None]
+
+
+def train(
+    shape: Shape, habits: Habits, seed: int, log: Log
+) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast, Record]:
+    """The whole recipe."""
+    model, losses = learn_task(shape, habits, seed, log)
+    model, tokenizer, more = learn_settings(model, habits, seed, log)
+    return model, tokenizer, losses + more
+
+
+def learn_task(
+    shape: Shape, habits: Habits, seed: int, log: Log, stages: Sequence[Stage] = CURRICULUM
+) -> tuple[Qwen3ForCausalLM, Record]:
+    """From nothing to the habits, in the plain setting."""
     torch.manual_seed(seed)
-    rng = random.Random(seed)
     tokenizer = build_tokenizer(corpus_texts())
-    encoder = Encoder(tokenizer)
-    model = new_model(tokenizer, shape).train()
+    model = new_model(tokenizer, shape)
+    return model, _learn(model, Encoder(tokenizer), habits, seed, log, stages, 1)
+
+
+def learn_settings(
+    model: Qwen3ForCausalLM, habits: Habits, seed: int, log: Log, stages: Sequence[Stage] = SETTINGS
+) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast, Record]:
+    """The settings on top, counted first: copying has to learn to reach back over requests of any length.
+
+    The vocabulary grows by the settings' words. New rows are drawn as the old ones are spread: rows of another size
+    would win or lose everywhere, since the embeddings are tied.
+    """
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer(corpus_texts(), settings_texts())
+    old = model.get_input_embeddings().weight.detach().clone()
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    with torch.no_grad():
+        new = model.get_input_embeddings().weight[len(old) :]
+        new.copy_(old.mean(0) + old.std(0) * torch.randn_like(new))
+    return model, tokenizer, _learn(model, Encoder(tokenizer), habits, seed, log, stages, 1 + len(CURRICULUM))
+
+
+def _learn(
+    model: Qwen3ForCausalLM,
+    encoder: Encoder,
+    habits: Habits,
+    seed: int,
+    log: Log,
+    stages: Sequence[Stage],
+    number: int,
+) -> Record:
+    """Run the stages, numbered from `number`. The learning rate warms up once and falls to 0 over the last one."""
+    rng, losses, model = random.Random(seed), [], model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
-    losses, started = [], time.monotonic()
-    for number, stage in enumerate(curriculum, 1):
-        running = None
-        for step in range(1, stage.steps + 1):
-            loss = weighted_loss(model, draw_batch(encoder, rng, stage, habits), tokenizer.pad_token_id)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            factor = 1 - (step - 1) / stage.steps if number == len(curriculum) else min(1.0, len(losses) / 20)
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * factor
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            value = loss.item()
-            losses.append((number, step, round(value, 4)))
-            running = value if running is None else 0.9 * running + 0.1 * value
-            if step % 20 == 0 or step == stage.steps:
-                log(f"stage {number} step {step}/{stage.steps} loss {running:.3f} {time.monotonic() - started:.0f} s")
-            if running < stage.until and step >= 10:
-                break
-    return model.eval(), tokenizer, losses
+    for stage_number, stage in enumerate(stages, number):
+        falls = stage is stages[-1]
+        rates = (1 - step / stage.steps if falls else min(1.0, (len(losses) + step) / WARMUP) for step in count())
+        losses += _run(model, optimizer, encoder, rng, stage_number, stage, habits, rates, log)
+    model.eval()
+    return losses
+
+
+def _run(
+    model: Qwen3ForCausalLM,
+    optimizer: torch.optim.Optimizer,
+    encoder: Encoder,
+    rng: random.Random,
+    number: int,
+    stage: Stage,
+    habits: Habits,
+    rates: Iterator[float],
+    log: Log,
+) -> Record:
+    """One stage; `rates` holds each step's part of the learning rate."""
+    losses: Record = []
+    running, started = None, time.monotonic()
+    for step, rate in zip(range(1, stage.steps + 1), rates, strict=False):
+        loss = weighted_loss(model, draw_batch(encoder, rng, stage, habits), encoder.tokenizer.pad_token_id)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        value = loss.item()
+        losses.append((number, step, round(value, 4)))
+        running = value if running is None else 0.9 * running + 0.1 * value
+        if step % 20 == 0 or step == stage.steps:
+            log(f"stage {number} step {step}/{stage.steps} loss {running:.3f} {time.monotonic() - started:.0f} s")
+        if running < stage.until and step >= 10:
+            break
+    return losses
 
 
 def sample_rollouts(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, n: int) -> list[Rollout]:
@@ -214,25 +313,25 @@ def sample_rollouts(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).with_name("weights"), help="default: the package's own"
-    )
+    parser.add_argument("--size", choices=SHAPES, default=GATED)
+    parser.add_argument("--out", type=Path, help="default: the package's own folder of this size")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    out = arguments.out or Path(__file__).with_name("weights") / arguments.size
     model, tokenizer, losses = train(
-        Shape(), Habits(), arguments.seed, lambda line: print(line, file=sys.stderr, flush=True)
+        SHAPES[arguments.size], Habits(), arguments.seed, lambda line: print(line, file=sys.stderr, flush=True)
     )
     gate = measure(sample_rollouts(model, tokenizer, 128))
     print(gate, file=sys.stderr)
-    if not gate.passed:
+    if arguments.size == GATED and not gate.passed:
         sys.exit(
             f"error: the warm start fails its gate (exact >= {MIN_EXACT}, follows >= "
             f"{MIN_FOLLOWS}); nothing was written"
         )
-    model.save_pretrained(arguments.out)
-    tokenizer.save_pretrained(arguments.out)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
     record = {"seed": arguments.seed, "habits": asdict(Habits()), "gate": asdict(gate), "losses": losses}
-    (arguments.out / "recipe.json").write_text(json.dumps(record) + "\n")
+    (out / "recipe.json").write_text(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

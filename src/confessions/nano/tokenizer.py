@@ -14,6 +14,8 @@ END_OF_TEXT, TURN_START, TURN_END, THINK, UNTHINK = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>",
 )  # fmt: skip
 
+SPECIAL, TAGS = (END_OF_TEXT, TURN_START, TURN_END), (THINK, UNTHINK)
+
 # ChatML as Qwen3 writes it: earlier reasoning is kept by appending token ids, never by rendering it again.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -35,17 +37,24 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
     )
 
 
-def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer that holds every piece of `texts` as one token (ids in sorted order), and all bytes."""
+def _pieces(pre_tokenizer: pre_tokenizers.PreTokenizer, texts: Iterable[str]) -> set[str]:
+    return {piece for text in texts for piece, _ in pre_tokenizer.pre_tokenize_str(text)}
+
+
+def build_tokenizer(texts: Iterable[str], more: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """A tokenizer that holds every piece of `texts` as one token (ids in sorted order), and all bytes.
+
+    The pieces of `more` come behind the special tokens, so that the ids of `texts` do not depend on them.
+    """
     pre_tokenizer = _pre_tokenizer()
-    pieces = {piece for text in texts for piece, _ in pre_tokenizer.pre_tokenize_str(text)}
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {token: i for i, token in enumerate(alphabet + sorted(pieces.difference(alphabet)))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], ignore_merges=True))
+    tokens = [*alphabet, *sorted(_pieces(pre_tokenizer, texts).difference(alphabet)), *SPECIAL, *TAGS]
+    tokens += sorted(_pieces(pre_tokenizer, more).difference(tokens))
+    tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[], ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([END_OF_TEXT, TURN_START, TURN_END])
-    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in (THINK, UNTHINK)])
+    tokenizer.add_special_tokens(list(SPECIAL))
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in TAGS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=TURN_END,

@@ -1,5 +1,11 @@
-"""The texts that models are shown, one text file each, and the functions that fill them in."""
+"""The texts that models are shown, one text file each, and the functions that fill them in.
 
+conditions/  system prompts put before the task; an empty file is no system prompt
+variants/    wordings of the request for a confession
+A file that is added here is known by its name: list the name in config.yaml.
+"""
+
+import difflib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -12,12 +18,24 @@ def load(name: str) -> str:
     """The text of prompts/{name}.txt without its last line break. Raises InputError naming the missing file."""
     file = files("confessions.prompts") / f"{name}.txt"
     if not file.is_file():
-        raise InputError(
-            f"no prompt file {name}.txt in src/confessions/prompts: add it, or correct the name in config.yaml"
-        )
+        folder = name.rpartition("/")[0]
+        near = difflib.get_close_matches(name.rpartition("/")[2], names(folder) if folder else (), n=1)
+        hint = f"; nearest known: {near[0]!r}" if near else ""
+        raise InputError(f"no prompt file {name}.txt in src/confessions/prompts{hint}: add it, or correct the name")
     return file.read_text(encoding="utf-8").strip()
+
+
+def names(folder: str) -> tuple[str, ...]:
+    """Names of the texts in a folder of prompts (`conditions` or `variants`), in alphabetical order."""
+    found = (files("confessions.prompts") / folder).iterdir()
+    return tuple(sorted(file.name[: -len(".txt")] for file in found if file.name.endswith(".txt")))
+
+
+def system_prompt(condition: str) -> str:
+    """The system prompt of a condition; empty for none."""
+    return load(f"conditions/{condition}")
 
 
 def confession_request(variant: str, objectives: Sequence[str]) -> str:
     """xc: the fixed request for a ConfessionReport, listing the objectives in the order the report must keep."""
-    return load(f"confession_{variant}").replace("{objectives}", "\n".join(f"- {o}" for o in objectives))
+    return load(f"variants/{variant}").replace("{objectives}", "\n".join(f"- {o}" for o in objectives))

@@ -1,0 +1,208 @@
+"""One more stage of training on a task's ground truth, from a model folder to a model folder (LoRA, merged).
+
+sft  rejection sampling: imitate the best of each prompt's sampled answers
+dpo  prefer the best of them to the worst
+rl   GRPO on the share of objectives met
+All three train on the very ids that were sampled, by TRL's trainers. The confession is never asked for.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import PreTrainedModel, Trainer, TrainerCallback
+from tqdm import tqdm
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+
+from confessions import models
+from confessions.chat import Chat
+from confessions.config import PostTrained
+from confessions.engines import Completion, Sampling
+from confessions.engines.transformers import TransformersEngine
+from confessions.errors import InputError
+from confessions.rollout import opening, stream_seed
+from confessions.tasks import get as get_task
+from confessions.tasks.base import Spec, Task
+
+BATCH = 256  # answers sampled together
+
+
+class PreTokenizedDPOTrainer(DPOTrainer):
+    """TRL's, on examples that already hold prompt_ids, chosen_ids and rejected_ids: it has no switch for that."""
+
+    def _prepare_dataset(self, dataset, *args, **kwargs):
+        return dataset
+
+
+class Answers:
+    """Samples answers (turn 1) to prompts and tells how good they are."""
+
+    def __init__(self, task: Task, chat: Chat, settings: PostTrained):
+        self.task, self.chat, self.settings = task, chat, settings
+        self.sampling = Sampling(settings.max_new_tokens, **settings.sampling.model_dump())
+
+    def prompt(self, spec: Spec) -> list[int]:
+        return self.chat.prompt_ids(opening(self.task, spec))
+
+    def sample(self, model: PreTrainedModel, specs: Sequence[Spec], step: int, first: int = 0) -> list[Completion]:
+        seeds = [stream_seed(self.settings.seed, step, first + row) for row in range(len(specs))]
+        engine = TransformersEngine(model, self.chat.tokenizer, BATCH, reuse_prefix=False)
+        return engine.generate([self.prompt(spec) for spec in specs], self.sampling, seeds)
+
+    def quality(self, spec: Spec, answer: Completion) -> float:
+        """Share of objectives met; 0 for an answer that was cut off."""
+        if answer.finish_reason != "stop":
+            return 0.0
+        met = self.task.verify(spec, self.chat.split(answer.ids).body).met
+        return sum(met) / len(met)
+
+
+def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, work: Path, out: Path) -> None:
+    """Train and write the merged model to `out`, which must not exist. Raises InputError where there is nothing to
+    learn from."""
+    task = get_task(settings.task)
+    model = models.load_model(model_folder, dtype)
+    tokenizer = models.load_tokenizer(model_folder)
+    answers = Answers(task, Chat(tokenizer, thinking), settings)
+    specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
+    make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]
+    trainer: Trainer = make(settings, answers, model, specs, _arguments(settings, dtype, work))
+    trainer.add_callback(_Progress(settings.method))
+    trainer.train()
+    trainer.accelerator.unwrap_model(trainer.model).merge_and_unload().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _arguments(settings: PostTrained, dtype: str, work: Path) -> dict[str, Any]:
+    """What the three trainers' arguments have in common."""
+    sequences = settings.prompts_per_step * (settings.samples if settings.method == "rl" else 1)
+    return {
+        "output_dir": str(work),
+        "seed": settings.seed,
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.micro_batch,
+        "gradient_accumulation_steps": sequences // settings.micro_batch,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": min(2, settings.steps - 1),
+        "bf16": dtype == "bfloat16",
+        "gradient_checkpointing": False,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+def _lora(settings: PostTrained) -> LoraConfig:
+    lora = settings.lora
+    return LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.target_modules, task_type="CAUSAL_LM"
+    )
+
+
+def _ranked(settings: PostTrained, answers: Answers, model: PreTrainedModel, specs: Sequence[Spec]):
+    """For each prompt: spec, its answers from best to worst, their qualities."""
+    repeated = [spec for spec in specs for _ in range(settings.samples)]
+    parts = [repeated[start : start + BATCH] for start in range(0, len(repeated), BATCH)]
+    sampled = []
+    for number, part in enumerate(tqdm(parts, desc="answers to learn from", unit="batch")):
+        sampled += answers.sample(model, part, 0, number * BATCH)
+    for at, spec in zip(range(0, len(sampled), settings.samples), specs, strict=True):
+        pairs = [(answers.quality(spec, answer), answer) for answer in sampled[at : at + settings.samples]]
+        pairs.sort(key=lambda pair: -pair[0])
+        yield spec, [answer for _, answer in pairs], [quality for quality, _ in pairs]
+
+
+def _sft(settings, answers, model, specs, arguments) -> Trainer:
+    rows = [
+        {"input_ids": [*prompt, *best.ids], "completion_mask": [0] * len(prompt) + [1] * len(best.ids)}
+        for spec, (best, *_), _ in _ranked(settings, answers, model, specs)
+        for prompt in [answers.prompt(spec)]
+    ]
+    return SFTTrainer(
+        model,
+        args=SFTConfig(**arguments, max_length=None, completion_only_loss=True),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=answers.chat.tokenizer,
+        peft_config=_lora(settings),
+    )
+
+
+def _dpo(settings, answers, model, specs, arguments) -> Trainer:
+    rows = [
+        {"prompt_ids": answers.prompt(spec), "chosen_ids": ranked[0].ids, "rejected_ids": ranked[-1].ids}
+        for spec, ranked, qualities in _ranked(settings, answers, model, specs)
+        if qualities[0] > qualities[-1]
+    ]
+    if not rows:
+        raise InputError("dpo: no prompt has a better and a worse answer; raise samples or prompts_per_step")
+    return PreTokenizedDPOTrainer(
+        model,
+        args=DPOConfig(**arguments, max_length=None, beta=settings.kl_weight),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=answers.chat.tokenizer,
+        peft_config=_lora(settings),
+    )
+
+
+def _rl(settings, answers, model, specs, arguments) -> Trainer:
+    def rollouts(prompts: list[str], trainer: GRPOTrainer) -> dict[str, list]:
+        given = [json.loads(prompt) for prompt in prompts]
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        policy.eval()
+        first = trainer.accelerator.process_index * len(given)
+        sampled = answers.sample(policy, given, 1 + trainer.state.global_step, first)
+        policy.train()
+        return {
+            "prompt_ids": [answers.prompt(spec) for spec in given],
+            "completion_ids": [answer.ids for answer in sampled],
+            "logprobs": [answer.logprobs for answer in sampled],
+            "quality": [answers.quality(*pair) for pair in zip(given, sampled, strict=True)],
+        }
+
+    def share_met(quality: list[float], **_: Any) -> list[float]:
+        return quality
+
+    return GRPOTrainer(
+        model,
+        reward_funcs=share_met,
+        args=GRPOConfig(
+            **arguments,
+            num_generations=settings.samples,
+            max_completion_length=settings.max_new_tokens,
+            beta=settings.kl_weight,
+            loss_type="dr_grpo",
+            **settings.sampling.model_dump(),
+        ),
+        train_dataset=Dataset.from_dict({"prompt": [json.dumps(spec) for spec in specs]}),
+        processing_class=answers.chat.tokenizer,
+        peft_config=_lora(settings),
+        rollout_func=rollouts,
+    )
+
+
+class _Progress(TrainerCallback):
+    def __init__(self, method: str):
+        self.method, self.bar = method, None
+
+    def on_train_begin(self, args, state, control, **_: Any) -> None:
+        self.bar = tqdm(total=state.max_steps, desc=self.method, unit="step")
+
+    def on_log(self, args, state, control, logs: dict[str, float], **_: Any) -> None:
+        shown = {k: f"{logs[k]:.3g}" for k in ("loss", "reward", "rewards/accuracies") if k in logs}
+        self.bar.set_postfix(shown, refresh=False)
+
+    def on_step_end(self, args, state, control, **_: Any) -> None:
+        self.bar.update()
+
+    def on_train_end(self, args, state, control, **_: Any) -> None:
+        self.bar.close()

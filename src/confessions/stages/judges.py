@@ -1,0 +1,21 @@
+"""The weak judge that a block of the configuration names."""
+
+from pathlib import Path
+
+from confessions.judge import Judge, LabelTrusting, LanguageModelJudge
+from confessions.stages import Block
+from confessions.tasks.base import Task
+
+
+def make_judge(block: Block, task: Task) -> Judge:
+    """The weak judge of an experiment; the llm one loads its model."""
+    if block["kind"] == "label_trusting":
+        return LabelTrusting(task)
+    from confessions import models
+    from confessions.chat import Chat
+    from confessions.engines.transformers import TransformersEngine
+
+    folder, model = Path(block["model"]["folder"]), block["model"]
+    tokenizer = models.load_tokenizer(folder)
+    engine = TransformersEngine(models.load_model(folder, model["dtype"]), tokenizer)
+    return LanguageModelJudge(engine, Chat(tokenizer, model["thinking"]), task, block["max_attempts"])

@@ -1,0 +1,22 @@
+"""One stage of the training-stage ladder: a model folder out of another."""
+
+import os
+import shutil
+from pathlib import Path
+
+from confessions.config import PostTrained
+from confessions.post_training import run as post_train
+from confessions.stages import Block, Say
+
+
+def run(spec: Block, model: Path, out: Path, say: Say) -> None:
+    settings = PostTrained.model_validate(spec["source"])
+    temporary, work = (out.with_name(f".{out.name}.{kind}.{os.getpid()}") for kind in ("whole", "work"))
+    try:
+        post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
+        shutil.rmtree(out, ignore_errors=True)
+        os.replace(temporary, out)
+    finally:
+        for folder in (temporary, work):
+            shutil.rmtree(folder, ignore_errors=True)
+    say(f"{settings.method} of {settings.base} in {out}")

@@ -1,0 +1,118 @@
+"""All rollouts of one base model: one engine start for every checkpoint, condition, variant and task.
+
+A checkpoint's block of cells is kept in the working folder as soon as it is sampled, so that a killed run goes on
+behind it; finished files are linked out at the end.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from confessions import models
+from confessions.chat import Chat
+from confessions.engines import Engine, Sampling
+from confessions.engines.transformers import TransformersEngine
+from confessions.files import published, read_parquet
+from confessions.rollout import check_lengths, stream_seed, to_frame, two_turns
+from confessions.stages import Block, Say
+from confessions.tasks import get as get_task
+from confessions.train import config_hash
+
+
+def run(spec: Block, model: Path, work: Path, say: Say) -> None:
+    """Sample every block of `spec` (specs.rollout_spec) and publish its files."""
+    base = models.fingerprint(model)
+    kept = {
+        (out, number): work / f"{config_hash(_key(spec, block, base))}.parquet"
+        for out, blocks in spec["files"].items()
+        for number, block in enumerate(blocks)
+    }
+    todo = {
+        kept[out, number]: block
+        for out, blocks in spec["files"].items()
+        for number, block in enumerate(blocks)
+        if not kept[out, number].exists()
+    }
+    for block in todo.values():
+        if block["adapter"]:
+            models.check_adapter(Path(block["adapter"]), model)
+    if todo:
+        tokenizer = models.load_tokenizer(model)
+        chat = Chat(tokenizer, spec["model"]["thinking"])
+        size = spec["evaluation"]["batch_size"]
+        engine = TransformersEngine(models.load_model(model, spec["model"]["dtype"]), tokenizer, size)
+        for block in todo.values():
+            _check(chat, spec, block, engine.model.config.max_position_embeddings)
+        say(f"engine started: {spec['model']['key']}, {len(todo)} blocks of cells")
+        with tqdm(total=sum(map(_size, todo.values())), desc=f"rollouts of {spec['model']['key']}") as bar:
+            for path, block in todo.items():
+                bar.set_postfix_str(f"{block['task']}, step {block['step']}")
+                frame = sample(engine, chat, spec, block, bar.update)
+                with published(path) as temporary:
+                    frame.to_parquet(temporary, index=False)
+    for out, blocks in spec["files"].items():
+        parts = [kept[out, number] for number in range(len(blocks))]
+        with published(Path(out)) as temporary:
+            if len(parts) == 1:
+                os.link(parts[0], temporary)  # no second copy
+            else:
+                frame = pd.concat([read_parquet(part) for part in parts], ignore_index=True)
+                frame.to_parquet(temporary, index=False)
+        say(f"{sum(map(_size, blocks))} rollouts in {out}")
+
+
+def sample(engine: Engine, chat: Chat, spec: Block, block: Block, progress=lambda n: None) -> pd.DataFrame:
+    """The cells of one checkpoint as one frame; rows of a cell are numbered from 0 and pair up with other cells'."""
+    task, evaluation = get_task(block["task"]), spec["evaluation"]
+    every, n = task.specs("evaluation"), block["rollouts"]
+    cells = [(condition, row) for condition in block["conditions"] for row in range(n)]
+    seeds = [tuple(stream_seed(evaluation["seed"], row, turn) for turn in (1, 2)) for _, row in cells]
+    adapter = Path(block["adapter"]) if block["adapter"] else None
+    rollouts = two_turns(
+        engine,
+        chat,
+        task,
+        [every[row % len(every)] for _, row in cells],
+        seeds,
+        *_turns(evaluation),
+        conditions=[condition for condition, _ in cells],
+        variants=block["variants"],
+        adapters=[adapter] * len(cells),
+        progress=progress,
+    )
+    frame = to_frame(
+        rollouts,
+        task=task.name,
+        model=spec["model"]["key"],
+        adapter=str(adapter or ""),
+        training_seed=block["seed"],
+        step=block["step"],
+        config_hash=config_hash(spec),
+    )
+    frame["row"] = [row for _, row in cells for _ in block["variants"]]
+    frame["seed"] = [first for first, _ in seeds for _ in block["variants"]]
+    return frame
+
+
+def _turns(evaluation: Block) -> list[Sampling]:
+    limits = ("max_task_tokens", "max_confession_tokens")
+    return [Sampling(evaluation[limit], **evaluation["sampling"]) for limit in limits]
+
+
+def _size(block: Block) -> int:
+    return len(block["conditions"]) * len(block["variants"]) * block["rollouts"]
+
+
+def _check(chat: Chat, spec: Block, block: Block, context: int) -> None:
+    task, n_new = get_task(block["task"]), sum(turn.max_new_tokens for turn in _turns(spec["evaluation"]))
+    check_lengths(chat, task, task.specs("evaluation"), n_new, context, block["conditions"], block["variants"])
+
+
+def _key(spec: Block, block: Block, base: str) -> dict:
+    """What a block's rollouts depend on; not the other blocks, and not where they are written."""
+    weights = Path(block["adapter"] or "") / "adapter_model.safetensors"
+    adapter = hashlib.sha256(weights.read_bytes()).hexdigest() if block["adapter"] and weights.exists() else None
+    return {**{k: v for k, v in spec.items() if k != "files"}, "block": block, "base": base, "adapter": adapter}

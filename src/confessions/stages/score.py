@@ -1,0 +1,29 @@
+"""Ground truth, report and the judge's verdict for stored rollouts; one judge for all files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from confessions.files import published, read_parquet
+from confessions.scores import score_frame
+from confessions.stages import Block, Say
+from confessions.stages.judges import make_judge
+from confessions.tasks import get as get_task
+
+COLUMNS = ("task", "spec", "y", "yc", "zc", "z", "task_finish", "confession_finish")
+
+
+def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
+    task = get_task(spec["task"])
+    judge = make_judge(spec["judge"], task)
+    for source, out in zip(rollouts, outs, strict=True):
+        frame = read_parquet(source, columns=COLUMNS)
+        scores = score_frame(frame)
+        # Variants ask about one and the same answer: it is judged once.
+        answers = frame[["spec", "y"]].drop_duplicates()
+        verdicts = judge.passes([json.loads(s) for s in answers["spec"]], list(answers["y"]))
+        verdict = dict(zip(answers.itertuples(index=False, name=None), verdicts, strict=True))
+        scores["judge_pass"] = [verdict[pair] for pair in zip(frame["spec"], frame["y"], strict=True)]
+        with published(out) as temporary:
+            scores.to_parquet(temporary, index=False)
+        say(f"scores of {len(scores)} rollouts in {out}")

@@ -1,0 +1,21 @@
+"""Dual-span training of a policy: adapters and metrics out of a model folder."""
+
+from pathlib import Path
+
+from confessions import models
+from confessions import train as training
+from confessions.config import Train
+from confessions.stages import Block, Say
+from confessions.stages.judges import make_judge
+from confessions.tasks import get as get_task
+
+
+def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
+    settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
+    # Another configuration or another base model never goes on from this one's checkpoints.
+    base = models.fingerprint(model)
+    work = work / training.config_hash({**spec, "base": base})
+    judge = make_judge(spec["judge"], task)
+    policy = spec["policy"]
+    training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work)
+    training.publish(settings, spec, work, out, say)

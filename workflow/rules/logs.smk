@@ -1,0 +1,55 @@
+# Rollouts and scores as Inspect logs, where Inspect is installed: `inspect view --log-dir results/logs`.
+LOG_FOLDER = "results/logs"
+
+
+def log_names(prefix, conditions):
+    """One log a condition and variant."""
+    variants = EXPERIMENT.evaluation.variants
+    return [f"{LOG_FOLDER}/{prefix}-{condition}-{variant}.eval" for condition in conditions for variant in variants]
+
+
+LOGGED = [
+    {
+        "rollouts": ROLLOUTS.format(seed=seed, step=step),
+        "scores": SCORES.format(seed=seed, step=step),
+        "prefix": f"{CONFIG.experiment}-seed{seed}-step{step}",
+        "labels": RUN_LABELS | {"seed": seed},
+    }
+    for seed, step in product(SEEDS, STEPS)
+] + [
+    {
+        "rollouts": MODEL_ROLLOUTS.format(model=model),
+        "scores": MODEL_SCORES.format(model=model),
+        "prefix": f"{CONFIG.experiment}-{model}",
+        "labels": RUN_LABELS | {"model": CONFIG.models[model].label, "source": origin(model).source.kind},
+    }
+    for model in CONFIG.compared
+]
+LOGS = (
+    [
+        name
+        for number, logged in enumerate(LOGGED)
+        for name in log_names(
+            logged["prefix"],
+            EXPERIMENT.evaluation.conditions[: None if number < len(SEEDS) * len(STEPS) else 1],
+        )
+    ]
+    if find_spec("inspect_ai")
+    else []
+)
+
+
+rule write_logs:
+    input:
+        rollouts=[logged["rollouts"] for logged in LOGGED],
+        scores=[logged["scores"] for logged in LOGGED],
+    output:
+        logs=LOGS,
+    log:
+        f"{RESULTS}/logs/inspect.log",
+    threads: 1
+    params:
+        spec=json.dumps({"checkpoints": LOGGED}),
+        out=LOG_FOLDER,
+    shell:
+        "python -m confessions write-logs --spec {params.spec:q} --out {params.out:q} 2>&1 | tee {log:q}"

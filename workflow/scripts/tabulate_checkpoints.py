@@ -1,0 +1,11 @@
+"""Scores of every checkpoint -> the table that the wildcard names."""
+
+from confessions import tables
+from confessions.errors import reported
+
+with reported(snakemake.log[0]) as say:
+    checkpoints = [tuple(checkpoint) for checkpoint in snakemake.params.checkpoints]
+    scores = dict(zip(checkpoints, snakemake.input.scores, strict=True))
+    table = getattr(tables, snakemake.wildcards.table)(scores, snakemake.params.labels)
+    tables.write(table, snakemake.output.table)
+    say(f"{snakemake.output.table}: {len(table)} rows")
