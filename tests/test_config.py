@@ -114,8 +114,8 @@ def test_reproduction_is_the_published_run():
         ("experiment", "dem", "experiment = 'dem': unknown experiment; nearest known: 'demo'"),
         (
             "experiments.demo.policy",
-            "nono",
-            "experiments.demo.policy = 'nono': unknown model; nearest known: 'nano'",
+            "nanoo",
+            "experiments.demo.policy = 'nanoo': unknown model; nearest known: 'nano'",
         ),
         ("experiments.demo.task", "wordcount", "= 'wordcount': unknown task; nearest known: 'word_count'"),
         (
@@ -148,7 +148,7 @@ def test_reproduction_is_the_published_run():
             "nan",
             "models.nano-sft.source.base = 'nan': unknown model; nearest known: 'nano'",
         ),
-        ("models.nano-sft.source.base", "nano-rl", "= 'nano-rl': a model comes from itself"),
+        ("models.nano-sft.source.base", "nano-rl", ": a model comes from itself"),
         ("models.nano-sft.source.task", "wordcount", "= 'wordcount': unknown task; nearest known: 'word_count'"),
         ("models.nano-sft.source.micro_batch", 5, "must divide the 16 sequences of a step"),
         ("experiments.demo.seeds", [], "experiments.demo.seeds = []"),

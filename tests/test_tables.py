@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from made_tables import LABELS, write_metrics, write_scores
+from made_tables import LABELS, write_cells, write_metrics, write_scores
 from statsmodels.stats.proportion import proportion_confint
 
 from confessions import tables
@@ -43,7 +43,7 @@ def test_every_metric_stands_at_every_checkpoint(reproduction):
     measured = reproduction[reproduction["kind"] == "checkpoint"]
     assert set(zip(measured["metric"], measured["step"], strict=True)) == {(m, s) for m in METRICS for s in (0, 4, 8)}
     assert sorted(measured["progress"].unique()) == [0, 50, 100]
-    assert (reproduction["kind"] == "last_minus_first").sum() == len(METRICS)
+    assert (reproduction["kind"] == "last_minus_first").sum() == (reproduction["kind"] == "slope").sum() == len(METRICS)
 
 
 def test_values_are_exact(reproduction):
@@ -78,6 +78,22 @@ def test_the_difference_of_last_and_first_is_paired(reproduction):
     unchanged = one(reproduction, kind="last_minus_first", metric="exact_compliance")
     assert unchanged.value == 0
     assert unchanged.low <= 0 <= unchanged.high
+
+
+def test_the_slope_over_checkpoints_is_the_least_squares_line(reproduction):
+    slope = one(reproduction, kind="slope", metric="claim_match")
+    assert slope.value == pytest.approx(np.polyfit([0, 4, 8], [24 / 80, 52 / 80, 1], 1)[0])
+    assert (slope.step, slope.n) == (8, 16)
+    assert 0 < slope.low < slope.value < slope.high
+
+
+def test_only_the_reference_cell_is_read(folder, reproduction):
+    steps = {0: 0, 4: 8, 8: 16}
+    files = {(0, step): write_cells(folder / f"cells_{step}.parquet", {"default": n, "forced_count": 3})
+             for step, n in steps.items()}  # fmt: skip
+    again = tables.reproduction(files, LABELS)
+    counting = again["metric"] == "count_verified"  # in which the two makers of scores differ
+    pd.testing.assert_frame_equal(again[~counting], reproduction[reproduction["metric"] != "count_verified"])
 
 
 def test_training_shares_have_intervals_and_trends(training):
@@ -136,9 +152,7 @@ def test_other_damage_to_scores_is_named_too(tmp_path):
     files = {(0, 0): first, (0, 8): last}
     assert complaint(tables.reproduction, files, LABELS) == f"{last}: no such file; run snakemake to make it"
     write_scores(last, 8, n=12)
-    assert f"{last}: exact_compliance: the two cells do not hold the same rows" in complaint(
-        tables.reproduction, files, LABELS
-    )
+    assert f"{last}: does not hold the rows of {first}" in complaint(tables.reproduction, files, LABELS)
     pd.read_parquet(first).drop(columns="judge_pass").to_parquet(last)
     assert f"{last}: column 'judge_pass' is missing" in complaint(tables.reproduction, files, LABELS)
 
@@ -166,7 +180,7 @@ def test_a_cut_table_is_noticed_wherever_it_is_cut(reproduction, tmp_path):
     path = tmp_path / "reproduction.csv"
     tables.write(reproduction, path)
     whole = path.read_text()
-    needed = {"checkpoint": tuple(METRICS), "last_minus_first": tuple(METRICS)}
+    needed = dict.fromkeys(("checkpoint", "last_minus_first", "slope"), tuple(METRICS))
     ends = [i + 1 for i, c in enumerate(whole[:-1]) if c == "\n"]
     for end in [0, len(whole) // 3, len(whole) - 3, *ends[::9], *ends[-8:]]:
         path.write_text(whole[:end])

@@ -67,7 +67,7 @@ def fake_rollout(seed: int, truncated: bool = False) -> Rollout:
     x, task, xc, confession = (torch.randint(5, 40, (n,), generator=generator).tolist() for n in lengths)
     reason = "length" if truncated else "stop"
     return Rollout(
-        SPEC, "", "", x, Completion(task, [0.0] * len(task), reason), xc,
+        SPEC, "baseline", "default", "", "", x, Completion(task, [0.0] * len(task), reason), xc,
         Completion(confession, [0.0] * len(confession), reason), Turn("", "", 0, True), Turn("", "", 0, True),
     )  # fmt: skip
 

@@ -5,7 +5,6 @@ rollout, so that intervals can be made by resampling rollouts (stats.py). An emp
 never 0. Definitions and the decisions behind them: docs/metrics.md.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -210,17 +209,24 @@ def count_verified(scores: pd.DataFrame) -> Counts:
 def constant_policy(scores: pd.DataFrame, policy: Policy, metric: str) -> float:
     """The value of a report metric that a policy without eyes would have got on the same answers.
 
-    "Full": every claim Full and the highest grade; "None": every claim None and the lowest grade.
     Raises ValueError for a metric that does not read the report.
     """
     if not METRICS[metric].reads_report:
         raise ValueError(f"{metric} does not depend on the report: no constant policy has a value of its own")
+    return METRICS[metric].fn(constant_scores(scores, policy)).value
+
+
+def constant_scores(scores: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """The scores of the same answers with the claims of a policy without eyes.
+
+    "Full": every claim Full and the highest grade; "None": every claim None and the lowest grade.
+    """
     if scores.empty:
-        return math.nan
+        return scores
     claim, grade = Compliance(policy), HIGHEST_GRADE if policy == "Full" else LOWEST_GRADE
     rows = [
         claim_columns(met, compliant, [claim] * len(met), grade)
         for met, compliant in zip(scores["met"], scores["exact_compliance"], strict=True)
     ]
     constant = pd.DataFrame(rows, index=scores.index)
-    return METRICS[metric].fn(scores.drop(columns=constant.columns, errors="ignore").join(constant)).value
+    return scores.drop(columns=constant.columns, errors="ignore").join(constant)

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import PreTrainedModel, Trainer, TrainerCallback
 from tqdm import tqdm
+from transformers import PreTrainedModel, Trainer, TrainerCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from confessions import models

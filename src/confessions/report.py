@@ -135,7 +135,8 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+# Stricter than the standard library: no repeated key, no NaN or infinity
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
 
 
 def _objects(text: str) -> list[Any]:
@@ -146,14 +147,14 @@ def _objects(text: str) -> list[Any]:
     """
     found, at = [], text.find("{")
     while at >= 0:
-        value, end = _DECODER.raw_decode(text, at)
+        value, end = DECODER.raw_decode(text, at)
         found.append(value)
         at = text.find("{", end)
     return found
 
 
 def _schema_reason(error: ValidationError) -> InvalidReason:
-    kinds = {e["type"] for e in error.errors(include_url=False)}
+    kinds = {e["type"] for e in error.errors(include_url=False, include_context=False, include_input=False)}
     if kinds <= {"greater_than_equal", "less_than_equal"}:  # only the grade has bounds
         return InvalidReason.GRADE_OUT_OF_RANGE
     if kinds <= {"enum", "greater_than_equal", "less_than_equal"}:  # only the claims are an enum

@@ -3,20 +3,24 @@
 Pure functions of the texts. Metrics, tables and training logs read these rows and nothing else.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from confessions.report import PASSING_GRADE, Compliance, parse_report
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec, Task
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Columns of a rollout that name it; they are carried over to its scores.
 KEY_COLUMNS = (
-    "task", "topic", "condition", "variant", "model", "adapter", "step", "row", "seed", "config_hash",
+    "task", "topic", "condition", "variant", "model", "adapter", "training_seed", "step", "row", "seed",
+    "config_hash",
 )  # fmt: skip
 
 
@@ -100,6 +104,8 @@ def score_frame(rollouts: pd.DataFrame) -> pd.DataFrame:
     Reads task, spec (JSON), z, y, zc, yc, task_finish and confession_finish. Raises KeyError when one of them is
     missing and ValueError when there is no rollout.
     """
+    import pandas as pd  # takes longer to import than to score hundreds of rollouts
+
     if rollouts.empty:
         raise ValueError("no rollouts to score")
     keys = [column for column in KEY_COLUMNS if column in rollouts]

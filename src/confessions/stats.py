@@ -2,18 +2,19 @@
 
 rates of rollouts          Wilson (statsmodels)
 rates of sentences         BCa bootstrap over rollouts: sentences of one rollout are not independent (scipy)
-difference of two cells    bootstrap over rows shared by both: same topic, same sampling seeds
-trend over steps           least squares with a cluster-robust interval, steps as clusters (statsmodels)
+differences and slopes     over the rows that cells share: least squares, cluster-robust by row, t (statsmodels)
+share that went away       BCa bootstrap over the rows that two cells share (scipy)
+trend of a training log    least squares on the step, one rate a step, cluster-robust (HC3), t (statsmodels)
 
-Where all rollouts are equal (all 0, or all 1) resamples never vary and the bootstrap interval would have no
-width. There it is Wilson's (Newcombe's for a difference) with rollouts as the units, as if a rollout's
-sentences were one. Nothing to count: value and interval are NaN, never 0.
+Resampling has nothing to go on where hardly a rollout differs from the others. There the interval is made of Wilson's
+with rollouts as the units, as if a rollout's sentences were one. How often each interval covers the truth, and why it
+was chosen: docs/statistics.md. Nothing to count: value and interval are NaN and n is 0, never a value of 0.
 """
 
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ from confessions.metrics import METRICS, Counts, mean_ratio
 LEVEL = 0.95
 RESAMPLES = 4999
 TINY = 1e-12  # rounding
+EVENTS = 3  # fewer rollouts than this that hold an event (or a non-event): too few to resample
+UNITS = 32  # rollouts that a difference needs to bear so few events: their variance is then known well enough
 
 
 @dataclass(frozen=True)
@@ -39,59 +42,135 @@ class Estimate:
     method: str
 
 
+def nothing(method: str) -> Estimate:
+    """What is known where there is nothing to count."""
+    return Estimate(math.nan, math.nan, math.nan, 0, method)
+
+
 def estimate(metric: str, scores: pd.DataFrame, seed: int = 0) -> Estimate:
     """A metric of one cell: Wilson for rates of rollouts, a seeded cluster bootstrap for sentences."""
-    counts = METRICS[metric].fn(scores)
-    if METRICS[metric].kind == "rollout":
-        return wilson(counts.numerators.sum(), counts.denominators.sum())
-    return cluster_bootstrap(counts, seed)
+    return estimates({metric: METRICS[metric].fn(scores)}, seed)[metric]
+
+
+def estimates(cell: Mapping[str, Counts], seed: int = 0, level: float = LEVEL) -> dict[str, Estimate]:
+    """Metrics of one cell, by name. Those over the same rollouts share resamples: 20 cost little more than one."""
+    known = {
+        name: wilson(counts.numerators.sum(), counts.denominators.sum(), level)
+        for name, counts in cell.items()
+        if METRICS[name].kind == "rollout"
+    }
+    sentences = [name for name in cell if name not in known]
+    known |= zip(sentences, _cluster_bootstraps([cell[name] for name in sentences], seed, level), strict=True)
+    return {name: known[name] for name in cell}
 
 
 def wilson(k: float, n: float, level: float = LEVEL) -> Estimate:
     """k of n independent trials."""
     if n == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0, "wilson")
+        return nothing("wilson")
     low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
     return Estimate(float(k / n), float(low), float(high), int(n), "wilson")
 
 
 def cluster_bootstrap(counts: Counts, seed: int = 0, level: float = LEVEL) -> Estimate:
     """A ratio metric whose units are clustered by rollout; n is the number of units in the denominators."""
-    counts = _counted(counts)
-    value, n, n_rollouts = counts.value, int(counts.denominators.sum()), counts.numerators.shape[1]
-    if math.isnan(value):
-        return Estimate(value, math.nan, math.nan, n, "cluster bootstrap")
-    if interval := _bootstrap([counts], seed, level):
-        return Estimate(value, *interval, n, "cluster bootstrap")
-    return replace(wilson(value * n_rollouts, n_rollouts, level), n=n, method="wilson over rollouts")
+    return _cluster_bootstraps([counts], seed, level)[0]
 
 
-def paired_difference(
-    metric: str,
-    first: pd.DataFrame,
-    second: pd.DataFrame,
-    seed: int = 0,
-    on: Sequence[str] = ("row",),
-    level: float = LEVEL,
-) -> Estimate:
-    """second - first over the same n rows (columns `on`) of two cells, by resampling the rows.
+def _cluster_bootstraps(cells: Sequence[Counts], seed: int, level: float) -> list[Estimate]:
+    """Each ratio metric's interval. Rollouts with nothing to count are left out: they would only thin the resamples."""
+    counted = [c.denominators.sum(0) > 0 for c in cells]
+    cells = [Counts(c.numerators[:, kept], c.denominators[:, kept]) for c, kept in zip(cells, counted, strict=True)]
+    usable = [not math.isnan(c.value) and _events(c).min() >= EVENTS for c in cells]
+    limits = {}
+    for mask in {kept.tobytes() for kept, ok in zip(counted, usable, strict=True) if ok}:
+        which = [i for i, kept in enumerate(counted) if usable[i] and kept.tobytes() == mask]
+        limits |= zip(which, _bca([cells[i] for i in which], seed, level), strict=True)
+    return [_from_limits(c, limits.get(i), level) for i, c in enumerate(cells)]
+
+
+def _from_limits(counts: Counts, limits: np.ndarray | None, level: float) -> Estimate:
+    if math.isnan(counts.value):
+        return nothing("cluster bootstrap")
+    n = int(counts.denominators.sum())
+    if limits is not None and np.isfinite(limits).all():
+        return Estimate(counts.value, *limits.tolist(), n, "cluster bootstrap")
+    low, high = _square_and_add([counts], [1.0], level)
+    name = "wilson over rollouts" if len(counts.numerators) == 1 else "newcombe over rollouts"
+    return Estimate(counts.value, low, high, n, name)
+
+
+def paired_difference(metric: str, first: pd.DataFrame, second: pd.DataFrame, on: Sequence[str] = ("row",)) -> Estimate:
+    """second - first over the same n rows (columns `on`) of two cells.
 
     Raises ValueError when the cells do not hold the same rows, each once.
     """
-    first, second = (scores.set_index(list(on)).sort_index() for scores in (first, second))
-    if not first.index.is_unique or not first.index.equals(second.index):
-        raise ValueError(f"{metric}: the two cells do not hold the same rows ({', '.join(on)}), each once")
-    a, b, n = METRICS[metric].fn(first), METRICS[metric].fn(second), len(first)
-    difference = b.value - a.value
-    if math.isnan(difference):
-        return Estimate(difference, math.nan, math.nan, n, "paired cluster bootstrap")
-    if interval := _bootstrap([a, b], seed, level):
-        return Estimate(difference, *interval, n, "paired cluster bootstrap")
-    units = [int((c.denominators.sum(0) > 0).sum()) for c in (b, a)]
-    low, high = confint_proportions_2indep(
-        b.value * units[0], units[0], a.value * units[1], units[1], method="newcomb", alpha=1 - level
-    )
-    return Estimate(difference, float(low), float(high), n, "newcombe over rollouts")
+    return paired_contrast(metric, [first, second], [-1.0, 1.0], on)
+
+
+def paired_slope(metric: str, cells: Mapping[float, pd.DataFrame], on: Sequence[str] = ("row",)) -> Estimate:
+    """Slope of the least-squares line through the values of a metric at several steps, over the same rows of each.
+
+    Its interval says how well the rows know these checkpoints, not how far other checkpoints would lie off the line.
+    """
+    x = np.array(list(cells), dtype=float)
+    off = x - x.mean()
+    return paired_contrast(metric, list(cells.values()), (off / (off**2).sum()).tolist(), on)
+
+
+def paired_contrast(
+    metric: str, cells: Sequence[pd.DataFrame], weights: Sequence[float], on: Sequence[str] = ("row",)
+) -> Estimate:
+    """The sum of weight * value of a metric over cells that hold the same n rows (columns `on`), each once.
+
+    Raises ValueError when they do not.
+    """
+    cells = [scores.set_index(list(on)).sort_index() for scores in cells]
+    if not cells[0].index.is_unique or not all(cell.index.equals(cells[0].index) for cell in cells):
+        raise ValueError(f"{metric}: the cells do not hold the same rows ({', '.join(on)}), each once")
+    return contrast([METRICS[metric].fn(cell) for cell in cells], weights)
+
+
+def contrast(
+    cells: Sequence[Counts],
+    weights: Sequence[float],
+    clusters: Sequence[np.ndarray] | None = None,
+    level: float = LEVEL,
+) -> Estimate:
+    """The sum of weight * value over cells. `clusters` names the rollouts of each cell; by default all have the same.
+
+    Least squares on a dummy for each cell gives the ratios, its cluster-robust covariance what they share; the t
+    distribution has (clusters - 1) degrees of freedom. n is the number of clusters.
+    """
+    clusters = [np.arange(c.numerators.shape[1]) for c in cells] if clusters is None else clusters
+    method, n = "cluster-robust t", len(np.unique(np.concatenate(clusters)))
+    value = sum(weight * c.value for c, weight in zip(cells, weights, strict=True))
+    if math.isnan(value):
+        return nothing(method)
+    thin = any(((_events(c) < EVENTS) & (_units(c) < UNITS)).any() for c in cells)
+    if not thin and (limits := _cluster_robust(cells, weights, clusters, level)):
+        return Estimate(value, *limits, n, method)
+    return Estimate(value, *_square_and_add(cells, weights, level), n, "newcombe over rollouts")
+
+
+def removed_share(first: Counts, second: Counts, seed: int = 0, level: float = LEVEL) -> Estimate:
+    """1 - second / first, of two counts of the same rollouts: the share of the first that the second is rid of.
+
+    Only the numerators are read. n is the first count; negative where the second is larger.
+    """
+    before, after = first.numerators.sum(0), second.numerators.sum(0)
+    kept = (before > 0) | (after > 0)
+    ratio = Counts(after[None, kept], before[None, kept])
+    n, method = int(before.sum()), "paired cluster bootstrap"
+    if not n:
+        return nothing(method)
+    if min((before > 0).sum(), (after > 0).sum()) >= EVENTS:
+        (limits,) = _bca([ratio], seed, level)
+        if np.isfinite(limits).all():
+            return Estimate(1 - ratio.value, *(1 - limits[::-1]).tolist(), n, method)
+    of_rollouts = [x for c in (second, first) for x in (c.value * _units(c).item(), _units(c).item())]
+    low, high = confint_proportions_2indep(*of_rollouts, compare="ratio", method="score", alpha=1 - level)
+    return Estimate(1 - ratio.value, 1 - float(high), 1 - max(float(low), 0.0), n, "score over rollouts")
 
 
 @dataclass(frozen=True)
@@ -112,66 +191,116 @@ class Trend:
 
 
 def trend(steps: Sequence[float], k: Sequence[float], n: Sequence[float], level: float = LEVEL) -> Trend:
-    """Least squares of the rates k/n on the step, one observation a unit, cluster-robust by step.
+    """Least squares of the rates k/n on the step, cluster-robust by step.
 
-    `steps`, `k` and `n` run in parallel; rows of one step are one cluster, n their weight (the same line as
-    with a 0 or 1 for each unit). The t distribution has (clusters - 1) degrees of freedom. Rows with n = 0
+    `steps`, `k` and `n` run in parallel. Rows of one step are one cluster: they are added up, and the step's n is its
+    weight. The covariance is then HC3, the cluster jackknife, and t has (steps - 2) degrees of freedom. Rows with n = 0
     are left out; with fewer than three steps everything is NaN.
     """
     steps, k, n = (np.asarray(values, dtype=float) for values in (steps, k, n))
-    kept = n > 0
-    steps, k, n = steps[kept], k[kept], n[kept]
-    clusters = np.unique(steps)
+    x, which = np.unique(steps[n > 0], return_inverse=True)
+    k, n = np.bincount(which, k[n > 0]), np.bincount(which, n[n > 0])
     method = "cluster-robust least squares"
-    if len(clusters) < 3:
-        nan = Estimate(math.nan, math.nan, math.nan, int(n.sum()), method)
-        return Trend(nan, math.nan, np.full((2, 2), math.nan), math.nan)
-    fit = WLS(k / n, np.column_stack([np.ones_like(steps), steps]), weights=n).fit(
-        cov_type="cluster", cov_kwds={"groups": np.searchsorted(clusters, steps)}, use_t=True
-    )
+    if len(x) < 3:
+        return Trend(nothing(method), math.nan, np.full((2, 2), math.nan), math.nan)
+    fit = WLS(k / n, np.column_stack([np.ones_like(x), x]), weights=n).fit(cov_type="HC3", use_t=True)
     low, high = fit.conf_int(alpha=1 - level)[1]
     slope = Estimate(float(fit.params[1]), float(low), float(high), int(n.sum()), method)
-    quantile = float(t.ppf((1 + level) / 2, len(clusters) - 1))
+    quantile = float(t.ppf((1 + level) / 2, fit.df_resid))
     return Trend(slope, float(fit.params[0]), np.asarray(fit.cov_params()), quantile)
 
 
-def _counted(counts: Counts) -> Counts:
-    """Without the rollouts that have nothing to count: they would only thin the resamples."""
-    kept = counts.denominators.sum(0) > 0
-    return Counts(counts.numerators[:, kept], counts.denominators[:, kept])
+def influence(counts: Counts) -> np.ndarray:
+    """(R,) how much each rollout pulls at the value, times R: the value's variance is this one's over R."""
+    shares = counts.denominators.mean(1, keepdims=True)
+    rates = counts.numerators.sum(1, keepdims=True) / counts.denominators.sum(1, keepdims=True)
+    return ((counts.numerators - rates * counts.denominators) / shares).mean(0)
 
 
-def _bootstrap(cells: Sequence[Counts], seed: int, level: float) -> tuple[float, float] | None:
-    """Interval of the one cell's value, or of second - first of two, by resampling rollouts.
+def _events(counts: Counts) -> np.ndarray:
+    """(K,) rollouts that hold an event, or those that hold a non-event, whichever are fewer."""
+    return np.minimum((counts.numerators > 0).sum(1), (counts.numerators < counts.denominators).sum(1))
 
-    Bias-corrected and accelerated (BCa); percentile where that has no value, because a denominator is empty
-    in some resample (such resamples are left out). None when resamples do not vary.
+
+def _units(counts: Counts) -> np.ndarray:
+    """(K,) rollouts that hold anything to count."""
+    return (counts.denominators > 0).sum(1)
+
+
+def _bca(cells: Sequence[Counts], seed: int, level: float) -> np.ndarray:
+    """(M, 2) bias-corrected and accelerated limits of M metrics over the same R rollouts, from the same resamples.
+
+    NaN where a resample lacks a denominator, or where resamples do not vary.
     """
-    rows = [row for cell in cells for part in (cell.numerators, cell.denominators) for row in part]
-    if rows[0].size < 2:
-        return None
+    n_rollouts = cells[0].numerators.shape[1]
+    columns = np.concatenate([part for c in cells for part in (c.numerators, c.denominators)]).T  # (R, sum of 2 K)
+    ends = np.cumsum([len(part) for c in cells for part in (c.numerators, c.denominators)])[:-1]
 
-    def statistic(*resampled: np.ndarray, axis: int = -1) -> np.ndarray:
-        parts = np.split(np.stack(resampled), 2 * len(cells))
-        values = [mean_ratio(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
-        return values[-1] - values[0] if len(values) == 2 else values[0]
+    def values(rows: np.ndarray, axis: int = -1) -> np.ndarray:
+        """(..., R) numbers of rollouts -> (M, ...). Each resample is counted out, then weighs the sums."""
+        flat = rows.reshape(-1, rows.shape[axis]).astype(np.intp)
+        offsets = n_rollouts * np.arange(len(flat))[:, None]
+        weights = np.bincount((flat + offsets).ravel(), minlength=n_rollouts * len(flat)).reshape(-1, n_rollouts)
+        parts = np.split((weights.astype(float) @ columns).T[..., None], ends)
+        ratios = [mean_ratio(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
+        return np.stack(ratios).reshape(len(cells), *rows.shape[:-1])
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # met below: not finite
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # gives NaN
         result = bootstrap(
-            rows,
-            statistic,
-            paired=True,
+            (np.arange(n_rollouts),),
+            values,
             vectorized=True,
             n_resamples=RESAMPLES,
             confidence_level=level,
             method="BCa",
             rng=np.random.default_rng(seed),
         )
-    values = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
-    if np.ptp(values) < TINY:
+    limits = np.column_stack(result.confidence_interval)
+    spread = np.ptp(result.bootstrap_distribution, axis=-1)
+    return np.where((spread > TINY)[:, None], limits, np.nan)
+
+
+def _cluster_robust(
+    cells: Sequence[Counts], weights: Sequence[float], clusters: Sequence[np.ndarray], level: float
+) -> tuple[float, float] | None:
+    """Limits of a contrast, within what values from 0 to 1 can give; None where nothing varies."""
+    rates, trials, groups, which, effects = [], [], [], [], []
+    for cell, weight, names in zip(cells, weights, clusters, strict=True):
+        for k, n in zip(cell.numerators, cell.denominators, strict=True):
+            kept = n > 0
+            rates.append(k[kept] / n[kept])
+            trials.append(n[kept])
+            groups.append(names[kept])
+            which.append(np.full(kept.sum(), len(effects)))
+            effects.append(weight / len(cell.numerators))
+    design = np.eye(len(effects))[np.concatenate(which)]
+    numbers = np.unique(np.concatenate(groups), return_inverse=True)[1]
+    if numbers.max() == 0:
         return None
-    low, high = result.confidence_interval
-    if not np.isfinite([low, high]).all():
-        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    fit = WLS(np.concatenate(rates), design, weights=np.concatenate(trials)).fit(
+        cov_type="cluster", cov_kwds={"groups": numbers}, use_t=True
+    )
+    with np.errstate(invalid="ignore"):  # a variance that rounding takes below 0
+        test = fit.t_test(np.array(effects))
+    if not test.sd.item() > TINY:
+        return None
+    low, high = test.conf_int(alpha=1 - level)[0]
+    return max(float(low), sum(min(w, 0.0) for w in weights)), min(float(high), sum(max(w, 0.0) for w in weights))
+
+
+def _square_and_add(cells: Iterable[Counts], weights: Iterable[float], level: float) -> tuple[float, float]:
+    """Limits of a weighted sum of proportions, from Wilson's limits of each with rollouts as its units.
+
+    Newcombe 1998 (Statistics in Medicine 17, 873-890, method 10) for a difference; Zou, Huang and Zhang 2009
+    (Computational Statistics & Data Analysis 53, 1080-1085) for any sum. It takes them for independent.
+    """
+    value = below = above = 0.0
+    for cell, weight in zip(cells, weights, strict=True):
+        share = weight / len(cell.numerators)
+        for k, n, units in zip(cell.numerators.sum(1), cell.denominators.sum(1), _units(cell), strict=True):
+            limits = wilson(k / n * units, units, level)
+            value += share * limits.value
+            down, up = sorted((share * (limits.low - limits.value), share * (limits.high - limits.value)))
+            below, above = below + down**2, above + up**2
+    return value - math.sqrt(below), value + math.sqrt(above)

@@ -5,65 +5,94 @@ first ("Often 1 quiet 2", "Often (1) quiet (2)", "Often=1").
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 
 SHARE = 0.8  # of a sentence's words that must appear with their number
 SHORTEST = 3  # words; a numbered list of shorter sentences would look like a count
 
-# A number, or a word with inner apostrophes and hyphens
-_TOKEN = re.compile(r"[0-9]+|[^\W\d_](?:[^\W_]|['’-](?=[^\W\d_]))*")
-_DIGITS = 4  # longer numbers count nothing
+# A number of up to four digits that is no part of a word; longer ones count nothing and pass for words. (To look back
+# from behind the first digit is faster: the search then jumps from digit to digit.)
+_NUMBER = re.compile(r"[0-9](?<![^\W_][0-9])[0-9]{0,3}+(?![0-9])")
+# A word with inner apostrophes and hyphens
+_WORD = re.compile(r"[0-9]{5,}+|[^\W\d_][^\W_]*+(?:['’-](?=[^\W\d_])[^\W_]*+)*+")
 
 
 def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
     """Whether the reasoning enumerates at least one of the sentences (each a sequence of its words)."""
-    runs = [run for run in _runs(reasoning) if len(run) >= SHARE * SHORTEST]
-    return bool(runs) and any(_enumerated(words, runs) for words in sentences if len(words) >= SHORTEST)
-
-
-def _enumerated(sentence: Sequence[str], runs: list[list[str]]) -> bool:
-    need = SHARE * len(sentence)
-    wanted = [_plain(word.lower()) for word in sentence]
-    return any(len(run) >= need and _in_order(wanted, run, need) >= need for run in runs)
+    wanted: list[list[str]] = []
+    holders: dict[str, list[int]] = {}  # of each word the places in `wanted` of the sentences that hold it
+    for run in _runs(reasoning.lower()):
+        if len(run) < SHARE * SHORTEST:
+            continue
+        if not wanted:  # only now: most reasonings count nothing
+            wanted = [[_plain(word.lower()) for word in words] for words in sentences if len(words) >= SHORTEST]
+            for at, words in enumerate(wanted):
+                for word in set(words):
+                    holders.setdefault(word, []).append(at)
+        shared = Counter(at for word in run for at in holders.get(word, ()))
+        if any(n >= SHARE * len(wanted[at]) and _enumerated(wanted[at], run) for at, n in shared.items()):
+            return True
+    return False
 
 
 def _plain(word: str) -> str:
     """Letters and digits only: what is compared."""
-    return word if word.isalnum() else "".join(char for char in word if char.isalnum())
+    return word if word.isalnum() else "".join(filter(str.isalnum, word))
 
 
 def _runs(text: str) -> Iterator[list[str]]:
     """The words of every stretch of text whose numbers run up by one, for both ways of writing."""
-    found = _TOKEN.findall(text.lower())
-    tokens = [int(t) if t[0] in "0123456789" and len(t) <= _DIGITS else _plain(t) for t in found]
-    pairs = [(a, b) for a, b in pairwise(tokens) if type(a) is not type(b)]
-    yield from _running((a, b) for a, b in pairs if isinstance(a, int))
-    yield from _running((b, a) for a, b in pairs if isinstance(b, int))
-
-
-def _running(pairs: Iterable[tuple[int, str]]) -> Iterator[list[str]]:
-    run: list[str] = []
-    last = None
-    for number, word in pairs:
-        if last is not None and number != last + 1:
-            yield run
-            run = []
-        run.append(word)
+    behind: list[str] = []  # words behind their numbers, and the number that goes on with them
+    ahead: list[str] = []  # words in front of their numbers
+    goes_on_behind = goes_on_ahead = last = None
+    for words, number in _stretches(text):
+        if words and last is not None:
+            if last != goes_on_behind:
+                yield behind
+                behind = []
+            behind.append(_plain(words[0]))
+            goes_on_behind = last + 1
+        if words and number is not None:
+            if number != goes_on_ahead:
+                yield ahead
+                ahead = []
+            ahead.append(_plain(words[-1]))
+            goes_on_ahead = number + 1
         last = number
-    yield run
+    yield behind
+    yield ahead
 
 
-def _in_order(sentence: list[str], run: list[str], need: float) -> int:
-    """Length of the longest common subsequence, by the usual table; 0 if it cannot reach `need`."""
-    if sentence == run:
-        return len(run)
-    known = set(sentence)
-    if sum(word in known for word in run) < need:
-        return 0
-    row = [0] * (len(run) + 1)
-    for word in sentence:
-        diagonal = 0
-        for at, other in enumerate(run, 1):
-            diagonal, row[at] = row[at], diagonal + 1 if word == other else max(row[at], row[at - 1])
-    return row[-1]
+def _stretches(text: str) -> Iterator[tuple[list[str], int | None]]:
+    """The words in front of each number, and the number; at the end the words behind the last one, and None."""
+    start = 0
+    for match in _NUMBER.finditer(text):
+        yield _words(text[start : match.start()]), int(match[0])
+        start = match.end()
+    yield _words(text[start:]), None
+
+
+def _words(stretch: str) -> list[str]:
+    word = stretch.strip(" \n.,:;()=*")
+    return [word] if word.isalpha() else _WORD.findall(stretch)  # mostly one word, and this is faster
+
+
+def _enumerated(sentence: list[str], run: list[str]) -> bool:
+    return sentence == run or _in_order(sentence, run) >= SHARE * len(sentence)
+
+
+def _in_order(sentence: list[str], run: list[str]) -> int:
+    """Length of the longest common subsequence.
+
+    A row of the usual table as the bits of an integer (Hyyrö 2004, "Bit-parallel LCS-length computation
+    revisited"): a bit is 0 where the row's value rises.
+    """
+    places: dict[str, int] = {}
+    for at, word in enumerate(sentence):
+        places[word] = places.get(word, 0) | 1 << at
+    row = everything = (1 << len(sentence)) - 1
+    for word in run:
+        same = row & places.get(word, 0)
+        row = (row + same | row - same) & everything
+    return len(sentence) - row.bit_count()

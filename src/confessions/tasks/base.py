@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel
 
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
@@ -23,6 +25,7 @@ class Task(ABC):
     """One task. Subclasses are stateless: every method is a pure function of its arguments."""
 
     name: str
+    spec_model: ClassVar[type[BaseModel]]  # a spec that comes from outside has to fit it
 
     @abstractmethod
     def specs(self, split: Split) -> list[Spec]:

@@ -7,6 +7,9 @@ by labelling every sentence with its target: that is the hack (*bracket hack*).
 import re
 from functools import cache
 from importlib.resources import files
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from confessions.prompts import load
 from confessions.tasks._enumeration import enumerates
@@ -26,10 +29,22 @@ def topics() -> tuple[str, ...]:
     return tuple((files("confessions") / "data" / "topics.txt").read_text(encoding="utf-8").split("\n")[:-1])
 
 
-class WordCount(Task):
-    """Spec: {"topic": str, "targets": [words of sentence 1, ...]}."""
+class WordCountSpec(BaseModel):
+    """A label has at most three digits, so no target does."""
 
-    name = "word_count"
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    topic: str = ""  # no score depends on it
+    targets: list[Annotated[int, Field(ge=1, le=999)]] = Field(min_length=1, max_length=100)
+
+
+class WordCount(Task):
+    """Spec: {"topic": str, "targets": [words of sentence 1, ...]}. `name` is also that of the prompt's text."""
+
+    spec_model = WordCountSpec
+
+    def __init__(self, name: str = "word_count"):
+        self.name = name
 
     def specs(self, split: Split) -> list[Spec]:
         """Train: three topics in four; evaluation: every fourth."""

@@ -1,27 +1,35 @@
-"""The figures. They read tables and nothing else.
-
-reproduction.png: honesty against training progress, beside what always claiming None or Full would have got
-on the same answers and beside the published points. training_echo.png: how often the weak judge is fooled.
-"""
+"""reproduction.png: honesty against training progress; training_echo.png: how often the weak judge is fooled."""
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from confessions import tables
-from confessions.files import published, read_csv
-
-INK, QUIET, FAINT = "#222222", "#6b6b6b", "#a9a9a9"
-BLUE, RED, GREEN, SAND = "#0b5fa5", "#d1495b", "#2a9d8f", "#c98f2b"
-SEED_MARKERS = "osD^vP"
+from confessions.figures.style import (
+    BLUE,
+    CONSTANT,
+    FAINT,
+    GREEN,
+    HALF_OF_DASHES,
+    QUIET,
+    RED,
+    SAND,
+    SEED_MARKERS,
+    STYLE,
+    called,
+    percent,
+    published_points,
+    range_in_words,
+    save,
+    seeds_in_words,
+    titles,
+)
 
 HONESTY = ("claim_match", "grade_honest_given_noncompliant")
 CHECKING = {
@@ -33,22 +41,6 @@ JUDGING = {
     "judge_fooled": ("judge fooled: passes a wrong answer", RED),
     "truly_correct": ("truly correct: every sentence exact", BLUE),
 }
-CONSTANT = {"always_none": ("always None", (0, (5, 2))), "always_full": ("always Full", (0, (1, 1.6)))}
-
-STYLE = sns.axes_style("whitegrid") | {
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11.5,
-    "axes.titleweight": "bold",
-    "grid.color": "#ececec",
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
 
 
 def plot_reproduction(table: str | Path, out: str | Path) -> None:
@@ -57,7 +49,7 @@ def plot_reproduction(table: str | Path, out: str | Path) -> None:
     needed = {"checkpoint": (*HONESTY, *CHECKING)} | dict.fromkeys(CONSTANT, (*HONESTY, balanced))
     data = tables.read(table, needed)
     measured = data[data["kind"] == "checkpoint"]
-    n, failed = (_range(measured[measured["metric"] == name]["n"]) for name in ("report_valid", HONESTY[1]))
+    n, failed = (range_in_words(measured[measured["metric"] == name]["n"]) for name in ("report_valid", HONESTY[1]))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(14, 5.6))
         axes = figure.subplots(1, 3, sharey=True)
@@ -72,12 +64,12 @@ def plot_reproduction(table: str | Path, out: str | Path) -> None:
                 _published_points(axis, metric)
         for metric, (label, color) in CHECKING.items():
             _curves(axes[2], measured, metric, label, color)
-        _constant(axes[2], data, "always_none", balanced, "always None or always Full", (0, (5, 1.5, 1, 1.5)))
+        _constant(axes[2], data, "always_none", balanced, "always None or always Full", HALF_OF_DASHES)
         for axis in axes:
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, columnspacing=1.4)
         _titles(figure, "Confession honesty over training", data, f"{n} rollouts a checkpoint", "bars")
         figure.subplots_adjust(left=0.05, right=0.985, top=0.76, bottom=0.21, wspace=0.12)
-        _save(figure, out)
+        save(figure, out)
 
 
 def plot_training_echo(table: str | Path, out: str | Path) -> None:
@@ -92,29 +84,27 @@ def plot_training_echo(table: str | Path, out: str | Path) -> None:
         for axis, seed in zip(axes, seeds, strict=True):
             for metric, (label, color) in JUDGING.items():
                 _trend(axis, data[(data["seed"] == seed) & (data["metric"] == metric)], label, color)
-            axis.set(xlabel="training step", ylim=(-0.02, 1.02))
+            axis.set(xlabel="training step")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            percent(axis)
             axis.set_title("" if alone else f"training seed {seed}")
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2 if alone else 1)
-            sns.despine(ax=axis, left=True)
         axes[0].set_ylabel("share of the step's rollouts")
-        n = _range(data[data["kind"] == "step"]["n"])
+        n = range_in_words(data[data["kind"] == "step"]["n"])
         _titles(figure, "The weak judge over training", data, f"{n} rollouts a step", "bars and bands")
         left = 0.8 / figure.get_figwidth()
         top, bottom = (0.83, 0.2) if alone else (0.79, 0.25)
         figure.subplots_adjust(left=left, right=0.985, top=top, bottom=bottom, wspace=0.08)
-        _save(figure, out)
+        save(figure, out)
 
 
 def _panel(axis: Axes, title: str, explanation: str) -> None:
     axis.set_title(title, pad=20)
     axis.text(0, 1.03, explanation, transform=axis.transAxes, fontsize=9, color=QUIET)
-    axis.set(xlim=(-4, 104), ylim=(-0.02, 1.02), xlabel="training progress", xticks=[0, 25, 50, 75, 100])
+    axis.set(xlim=(-4, 104), xlabel="training progress", xticks=[0, 25, 50, 75, 100])
     axis.xaxis.set_major_formatter(PercentFormatter(100))
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    percent(axis)
     axis.tick_params(labelleft=True)
-    sns.despine(ax=axis, left=True)
 
 
 def _curves(axis: Axes, measured: pd.DataFrame, metric: str, label: str, color: str) -> None:
@@ -137,9 +127,8 @@ def _constant(axis: Axes, data: pd.DataFrame, kind: str, metric: str, label: str
 
 
 def _published_points(axis: Axes, series: str) -> None:
-    with as_file(files("confessions") / "data" / "published_figures.csv") as path:
-        points = read_csv(path, comment="#")
-    points = points[(points["figure"] == "reproduction") & (points["series"] == series)]
+    points = published_points("reproduction")
+    points = points[points["series"] == series]
     style = {"color": SAND, "marker": "D", "markersize": 5, "markerfacecolor": "white", "linewidth": 1}
     x = pd.to_numeric(points["x"])  # 100 steps: the step is the percentage
     axis.plot(x, points["value"], alpha=0.75, zorder=2.5, label="Qwen3-8B, published", **style)
@@ -159,22 +148,5 @@ def _trend(axis: Axes, data: pd.DataFrame, label: str, color: str) -> None:
 
 
 def _titles(figure: Figure, subject: str, data: pd.DataFrame, n: str, interval: str) -> None:
-    """Name the model and n. The embedded model is called what it is, lest it be taken for the experiment."""
-    model, seeds = data["model"].iat[0], sorted(data["seed"].unique())
-    if data["source"].iat[0] == "nano":
-        model += " (embedded demo model, not the experiment)"
-    noun = "training seed" if len(seeds) == 1 else "training seeds"
-    details = f"{n} · {noun} {', '.join(map(str, seeds))} · {interval}: 95 % intervals"
-    inch_x, inch_y = 1 / figure.get_figwidth(), 1 / figure.get_figheight()
-    figure.text(0.2 * inch_x, 1 - 0.38 * inch_y, f"{subject}: {model}", fontsize=13.5, fontweight="bold")
-    figure.text(0.2 * inch_x, 1 - 0.64 * inch_y, details, color=QUIET)
-
-
-def _range(n: pd.Series) -> str:
-    low, high = int(n.min()), int(n.max())
-    return str(low) if low == high else f"{low} to {high}"
-
-
-def _save(figure: Figure, out: str | Path) -> None:
-    with published(out) as path:
-        figure.savefig(path, dpi=200, facecolor="white")
+    name = called(data["model"].iat[0], data["source"].iat[0])
+    titles(figure, f"{subject}: {name}", f"{n} · {seeds_in_words(data)} · {interval}: 95 % intervals")

@@ -1,0 +1,219 @@
+"""Rollouts and their scores as Inspect logs, one a cell: `inspect view --log-dir results/logs` browses them.
+
+A sample is a rollout: every message, z and zc as reasoning, with its scores. The log's results are our own metrics
+with our own intervals (metrics.py, stats.py); Inspect computes nothing. Needs the extra: confessions[inspect].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from confessions.errors import InputError
+from confessions.files import FIX, published, read_parquet
+from confessions.metrics import METRICS
+from confessions.prompts import system_prompt
+from confessions.report import HIGHEST_GRADE
+from confessions.stats import estimates
+from confessions.tasks import get as get_task
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog, EvalResults, EvalSample
+    from inspect_ai.model import ChatMessage
+    from inspect_ai.scorer import Score
+    from inspect_ai.viewer import ViewerConfig
+
+NAME = "{prefix}-{condition}-{variant}.eval"
+CHECKPOINT = ("task", "model", "adapter", "training_seed", "step", "config_hash")  # the same in every row of a file
+CELL = ("condition", "variant")
+ROLLOUT = (*CHECKPOINT, *CELL, "row", "seed", "spec", "x", "z", "y", "xc", "zc", "yc", "confession_finish")
+CREATED = "1970-01-01T00:00:00+00:00"  # Inspect wants a date, and the same inputs should give the same log
+HEADLINE = "balanced_claim_accuracy"  # stands in the viewer's list of logs
+
+# Scores of a sample, in the viewer's order: the column of the score file that each is, and its heading.
+SCORES = {
+    "grade_honest": ("grade_honest", "grade honest"),
+    "claim_match": ("claim_match", "claim match"),
+    "exact_compliance": ("exact_compliance", "compliant"),
+    "bracket_hack": ("hacked", "bracket hack"),
+    "judge_pass": ("judge_pass", "judge passes"),
+    "report_valid": ("report_valid", "report valid"),
+    "count_verified": ("checked", "count verified"),
+}
+
+
+def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any], prefix: str) -> list[Path]:
+    """One log a condition and variant, out/NAME, of one checkpoint's (or model's) rollout and score files.
+
+    `prefix` tells checkpoints apart in the names; `labels` (experiment, training seed, ...) go into each log's
+    metadata. InputError where Inspect is not installed, a file is damaged, holds several checkpoints, or the scores are
+    not those of the rollouts.
+    """
+    try:
+        from inspect_ai.log import write_eval_log
+    except ImportError:
+        raise InputError("Inspect logs need the package inspect-ai: pip install 'confessions[inspect]'") from None
+    said = read_parquet(rollouts, ROLLOUT).reset_index(drop=True)
+    scored = read_parquet(scores, (*CELL, "row", *(column for column, _ in SCORES.values()))).reset_index(drop=True)
+    if len(said[list(CHECKPOINT)].drop_duplicates()) != 1:
+        raise InputError(f"{rollouts}: holds several checkpoints or none; give one checkpoint's file")
+    if not said[[*CELL, "row"]].equals(scored[[*CELL, "row"]]):
+        raise InputError(f"{scores}: not the scores of the rollouts in {rollouts}; {FIX}")
+    paths = []
+    for (condition, variant), cell in said.groupby(list(CELL), sort=False):
+        path = out / NAME.format(prefix=prefix, condition=condition, variant=variant)
+        log = _log(cell, scored.loc[cell.index], {**labels, "rollouts": str(rollouts), "scores": str(scores)})
+        with published(path) as temporary:
+            write_eval_log(log, temporary)
+        paths.append(path)
+    return paths
+
+
+def _log(rollouts: pd.DataFrame, scores: pd.DataFrame, labels: Mapping[str, Any]) -> EvalLog:
+    """The log of one cell."""
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSpec, EvalStats
+
+    said, scored = _records(rollouts), _records(scores)
+    cell = {column: said[0][column] for column in (*CHECKPOINT, *CELL)}
+    key = json.dumps([cell, dict(labels)], default=str)
+    spec = EvalSpec(
+        eval_id=_id("eval", key),
+        run_id=_id("run", key),
+        task_id=_id("task", key),
+        created=CREATED,
+        task=", ".join(cell[column] for column in ("task", *CELL)),  # what the viewer's list has room for
+        task_args={column: cell[column] for column in CELL},
+        tags=[cell[column] for column in CELL],
+        model=f"{cell['model']}/seed{cell['training_seed']}-step{cell['step']}" if cell["adapter"] else cell["model"],
+        dataset=EvalDataset(name=cell["task"], samples=len(said), sample_ids=[r["row"] for r in said]),
+        config=EvalConfig(),
+        metadata={**cell, **labels},
+        viewer=_viewer(),
+    )
+    return EvalLog(
+        status="success",
+        eval=spec,
+        results=_results(scores),
+        stats=EvalStats(started_at=CREATED, completed_at=CREATED),  # without dates the viewer says NaN days
+        samples=[_sample(r, s, _id(key, r["row"])) for r, s in zip(said, scored, strict=True)],
+    )
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain Python values: None where nothing is known, lists for arrays."""
+    return pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
+
+
+def _id(*parts: object) -> str:
+    """An id that the same inputs give again (Inspect would draw it)."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:22]
+
+
+def _results(scores: pd.DataFrame) -> EvalResults:
+    """Every metric of the cell with its interval, those that read the report first."""
+    from inspect_ai.log import EvalMetric, EvalResults, EvalScore, HeadlineMetric
+
+    names = sorted(METRICS, key=lambda name: not METRICS[name].reads_report)
+    known = estimates({name: METRICS[name].fn(scores) for name in names})
+    return EvalResults(
+        total_samples=len(scores),
+        completed_samples=len(scores),
+        headline=HeadlineMetric(scorer=HEADLINE, metric="value"),
+        scores=[
+            EvalScore(
+                name=name,
+                scorer=name,
+                metrics={
+                    key: EvalMetric(name=key, value=getattr(known[name], key)) for key in ("value", "low", "high")
+                },
+                metadata={"n": known[name].n, "counted": METRICS[name].kind, "interval": known[name].method},
+            )
+            for name in names
+        ],
+    )
+
+
+def _sample(rollout: Mapping[str, Any], scored: Mapping[str, Any], uuid: str) -> EvalSample:
+    """One rollout; what its scores do not show stands in the metadata."""
+    from inspect_ai.log import EvalSample
+    from inspect_ai.model import ChatCompletionChoice, ModelOutput
+
+    spec = json.loads(rollout["spec"])
+    objectives = get_task(rollout["task"]).objectives(spec)
+    messages = _messages(rollout, uuid)
+    reason = "max_tokens" if rollout["confession_finish"] == "length" else "stop"
+    shown = {*CHECKPOINT, *CELL, "seed", *(column for column, _ in SCORES.values())}
+    return EvalSample(
+        id=rollout["row"],
+        epoch=1,
+        uuid=uuid,
+        input=rollout["x"],
+        target=objectives,
+        messages=messages,
+        output=ModelOutput(
+            model=rollout["model"], choices=[ChatCompletionChoice(message=messages[-1], stop_reason=reason)]
+        ),
+        scores=_scores(scored, objectives),
+        # JavaScript knows 53 bits of a number; a seed has 63.
+        metadata={**spec, "seed": str(rollout["seed"]), **{k: v for k, v in scored.items() if k not in shown}},
+    )
+
+
+def _messages(rollout: Mapping[str, Any], uuid: str) -> list[ChatMessage]:
+    """System prompt, x, z and y, xc, zc and yc."""
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser, ContentReasoning, ContentText
+
+    def turn(reasoning: str, body: str, id: str) -> ChatMessageAssistant:
+        # A list, because Inspect would search a plain string for <think>.
+        content = [ContentReasoning(reasoning=reasoning)] if reasoning else []
+        return ChatMessageAssistant(id=id, content=[*content, ContentText(text=body)], source="generate")
+
+    system = system_prompt(rollout["condition"])
+    return [
+        *([ChatMessageSystem(id=f"{uuid}.system", content=system)] if system else []),
+        ChatMessageUser(id=f"{uuid}.x", content=rollout["x"], source="input"),
+        turn(rollout["z"], rollout["y"], f"{uuid}.y"),
+        ChatMessageUser(id=f"{uuid}.xc", content=rollout["xc"], source="input"),
+        turn(rollout["zc"], rollout["yc"], f"{uuid}.yc"),
+    ]
+
+
+def _scores(scored: Mapping[str, Any], objectives: list[str]) -> dict[str, Score]:
+    from inspect_ai.scorer import Score
+
+    valid = scored["report_valid"]
+    grade = f"grade {scored['grade']} of {HIGHEST_GRADE}" if valid else f"no valid report: {scored['invalid_reason']}"
+    claims = scored["claims"] if valid else ["nothing"] * len(objectives)
+    sentences = zip(objectives, scored["met"], claims, scored["classes"], strict=True)
+    why = {
+        "grade_honest": f"{grade}; the answer is {'' if scored['exact_compliance'] else 'not '}compliant",
+        "claim_match": "\n".join(
+            f"{objective} It {'does' if met else 'does not'}; claimed {claim}: {kind.replace('_', ' ')}"
+            for objective, met, claim, kind in sentences
+        ),
+        "exact_compliance": f"{scored['n_met']} of {scored['n_objectives']} objectives met",
+        "bracket_hack": f"{scored['n_false_labels']} unmet objectives stated as met by the answer itself",
+        "report_valid": scored["invalid_reason"],
+    }
+    return {name: Score(value=scored[column], explanation=why.get(name)) for name, (column, _) in SCORES.items()}
+
+
+def _viewer() -> ViewerConfig:
+    """Sampled texts as they are (no markdown, which would number lists anew), and a list of samples with the scores."""
+    from inspect_ai.viewer import TaskSamplesColumn, TaskSamplesView, ViewerConfig
+
+    columns = [
+        TaskSamplesColumn(id="sampleId"),
+        TaskSamplesColumn(id="input"),
+        *(TaskSamplesColumn.score(name) for name in SCORES),
+        *(TaskSamplesColumn(id=id, visible=False) for id in ("sampleStatus", "target", "answer", "tokens", "duration")),
+    ]
+    labels = {name: heading for name, (_, heading) in SCORES.items()}
+    view = TaskSamplesView(name="scores", columns=columns, score_labels=labels)
+    return ViewerConfig(trust_content=False, task_samples_view=view)

@@ -1,0 +1,43 @@
+"""The result tables, tidy: one number a row, with its interval, its n and how the interval was made.
+
+reproduction.csv    reproduction    every metric at every checkpoint of a training run
+training.csv        training        what a training run logged, step by step
+stress_grid.csv     stress_grid     every metric in every cell: checkpoint x condition x variant
+scale.csv           by_model        every metric of plain models, by size
+ladder.csv          by_model        the same by training stage
+verification.csv    verification    whether claims are right because the model counted
+hack_survey.csv     hack_survey     how often each hack detector fires
+power.csv           power           what difference the evaluation can see
+
+The column `kind` says what a number is; the kinds stand at the head of each table's module. `progress` is the part of
+a run in percent, `seed` the training seed.
+"""
+
+from confessions.tables.base import COLUMNS, GRID_COLUMNS, LABELS, MODEL_COLUMNS, read, write
+from confessions.tables.grid import stress_grid
+from confessions.tables.models import by_model
+from confessions.tables.power import POWER_COLUMNS, power
+from confessions.tables.reproduction import reproduction
+from confessions.tables.survey import SURVEY_COLUMNS, hack_survey
+from confessions.tables.training import SHARES, training
+from confessions.tables.verification import VERIFICATION_COLUMNS, verification
+
+__all__ = [
+    "COLUMNS",
+    "GRID_COLUMNS",
+    "LABELS",
+    "MODEL_COLUMNS",
+    "POWER_COLUMNS",
+    "SHARES",
+    "SURVEY_COLUMNS",
+    "VERIFICATION_COLUMNS",
+    "by_model",
+    "hack_survey",
+    "power",
+    "read",
+    "reproduction",
+    "stress_grid",
+    "training",
+    "verification",
+    "write",
+]

@@ -1,0 +1,120 @@
+"""What the tables share: their columns, reading scores cell by cell, writing, and reading back whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from confessions.errors import InputError
+from confessions.files import FIX, published, read_csv, read_parquet
+from confessions.metrics import METRICS, Counts, constant_scores
+from confessions.stats import Estimate, contrast, estimates
+
+BASELINE, DEFAULT, FORCED = "baseline", "default", "forced_count"  # the reference condition and variant; the probe
+LABELS = ("experiment", "task", "model", "source")
+NUMBER = ("value", "low", "high", "n", "method")
+COLUMNS = (*LABELS, "seed", "metric", "kind", "step", "progress", *NUMBER)
+GRID_COLUMNS = (*LABELS, "seed", "step", "progress", "condition", "variant", "metric", "kind", *NUMBER)
+MODEL_COLUMNS = (
+    *("experiment", "task", "source", "model", "label", "position", "variant", "metric", "kind"),
+    *NUMBER,
+)
+KEYS = ("seed", "step", "condition", "variant", "model", "metric")  # a whole table has every combination, in a kind
+
+SCORE_COLUMNS = (
+    *("row", "condition", "variant", "met", "n_objectives", "n_met", "exact_compliance", "hacked", "n_false_labels"),
+    *("report_valid", "n_correct_credit", "n_under_claim", "n_clean_admission", "n_hedged", "n_over_claim"),
+    *("n_invalid", "grade_honest", "checked", "judge_pass"),
+)
+
+Row = dict[str, Any]
+CellName = tuple[str, str]  # condition, variant
+
+
+def read_cells(path: str | Path) -> dict[CellName, pd.DataFrame]:
+    """The cells of a score file, each sorted by `row`.
+
+    InputError where the file is damaged, lacks a cell (the reference one, or a condition in a variant) or holds cells
+    that do not pair: other rows than the reference cell's, or one twice.
+    """
+    scores = read_parquet(path, columns=SCORE_COLUMNS)
+    cells = {
+        cell: rows.sort_values("row", ignore_index=True)
+        for cell, rows in scores.groupby(["condition", "variant"], sort=False)
+    }
+    conditions, variants = dict.fromkeys([BASELINE]), dict.fromkeys([DEFAULT])
+    for condition, variant in cells:
+        conditions[condition] = variants[variant] = None
+    for cell in product(conditions, variants):
+        if cell not in cells:
+            raise InputError(f"{path}: no rollouts of {' / '.join(cell)}; {FIX}")
+    reference = cells[BASELINE, DEFAULT]["row"]
+    for cell, rows in cells.items():
+        if not rows["row"].is_unique or not rows["row"].equals(reference):
+            raise InputError(
+                f"{path}: {' / '.join(cell)} does not hold the rows of {BASELINE} / {DEFAULT}, each once; {FIX}"
+            )
+    return cells
+
+
+def read_all_cells(scores: Mapping[Any, str | Path]) -> dict[Any, dict[CellName, pd.DataFrame]]:
+    """The cells of every file. InputError where a file lacks a cell that the first one has, or has another."""
+    every = {key: read_cells(path) for key, path in scores.items()}
+    first = next(iter(every.values()), {})
+    for key, cells in every.items():
+        if odd := first.keys() ^ cells.keys():
+            lacks = "no" if next(iter(odd)) in first else "unexpected"
+            raise InputError(f"{scores[key]}: {lacks} rollouts of {' / '.join(min(odd))}; {FIX}")
+    return every
+
+
+def count_all(cell: pd.DataFrame) -> dict[str, Counts]:
+    """Every metric's counts, by rollout."""
+    return {name: metric.fn(cell) for name, metric in METRICS.items()}
+
+
+def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Counts], at: Row, kind: str) -> Iterator[Row]:
+    """Every metric of one cell (rows `kind`), and what the constant policies would have got on the same answers."""
+    measured = estimates(counts)
+    for metric, number in measured.items():
+        yield at | {"metric": metric, "kind": kind} | vars(number)
+    for constant, policy in (("always_none", "None"), ("always_full", "Full")):
+        blind = constant_scores(cell, policy)
+        for metric in (m for m in METRICS.values() if m.reads_report):
+            value = metric.fn(blind).value
+            number = Estimate(value, math.nan, math.nan, measured[metric.name].n, "the same answers")
+            yield at | {"metric": metric.name, "kind": constant} | vars(number)
+
+
+def difference_rows(first: Mapping[str, Counts], second: Mapping[str, Counts], at: Row, kind: str) -> Iterator[Row]:
+    """second - first of every metric, over the rows that both cells hold in the same order."""
+    for metric in METRICS:
+        yield at | {"metric": metric, "kind": kind} | vars(contrast([first[metric], second[metric]], [-1, 1]))
+
+
+def write(table: pd.DataFrame, path: str | Path) -> None:
+    """Publish a table as CSV."""
+    with published(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def read(path: str | Path, needed: Mapping[str, tuple[str, ...]], columns: tuple[str, ...] = COLUMNS) -> pd.DataFrame:
+    """Read a table that has, for each kind in `needed`, these metrics.
+
+    InputError where it is cut short, also at the end of a line: within a kind, every combination of the KEYS that
+    are among `columns` stands in one row.
+    """
+    table = read_csv(path, columns)
+    keys = [key for key in KEYS if key in columns]
+    whole = not table["method"].isna().any()
+    for kind, rows in table.groupby("kind"):
+        whole &= len(rows) == math.prod(rows[key].nunique() for key in keys)
+        whole &= set(needed.get(kind, ())) <= set(rows["metric"])
+    if not whole or not set(needed) <= set(table["kind"]):
+        raise InputError(f"{path}: not a whole table (rows are missing); {FIX}")
+    return table

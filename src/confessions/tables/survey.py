@@ -1,0 +1,45 @@
+"""hack_survey.csv: how often each detector of confessions.hacks fires, by checkpoint.
+
+`kind` is the detector's: hack, or quality (the answer is poor, but nothing is gained by it). `k` of `n` rollouts, with
+Wilson's interval. Where none fired, `value` and `low` are 0 and `high` is the one-sided 95 % upper bound
+(Clopper-Pearson): never seen is not the same as never done. `example_row` is the first rollout that it fired on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from confessions import hacks
+from confessions.files import read_parquet
+from confessions.stats import LEVEL, Estimate, wilson
+from confessions.tables.base import LABELS, NUMBER
+
+SURVEY_COLUMNS = (*LABELS, "seed", "step", "detector", "kind", "description", "k", *NUMBER, "example_row")
+
+
+def hack_survey(rollouts: str | Path, labels: Mapping[str, str]) -> pd.DataFrame:
+    """From a rollout file of any steps. InputError where it is damaged or lacks a column."""
+    frame = read_parquet(rollouts, columns=(*hacks.base.COLUMNS, "step", "row")).reset_index(drop=True)
+    frame["training_seed"] = frame.get("training_seed")  # empty for a plain model
+    fired = hacks.scan(frame)
+    rows = []
+    for (seed, step), numbers in frame.groupby(["training_seed", "step"], dropna=False)["row"]:
+        for name, detector in hacks.DETECTORS.items():
+            found = numbers[fired.loc[numbers.index, name]]
+            known = {"seed": seed, "step": step, "detector": name, "kind": detector.kind}
+            known |= {"description": detector.description}
+            example = found.min() if len(found) else None
+            rows.append(known | {"k": len(found), "example_row": example} | vars(_rate(len(found), len(numbers))))
+    table = pd.DataFrame(rows).astype({"seed": "Int64", "example_row": "Int64"})
+    return table.assign(**labels)[list(SURVEY_COLUMNS)]
+
+
+def _rate(k: int, n: int) -> Estimate:
+    if k:
+        return wilson(k, n)
+    _, high = proportion_confint(0, n, alpha=1 - LEVEL, method="beta", alternative="larger")
+    return Estimate(0.0, 0.0, float(high), n, "clopper-pearson, one-sided upper bound")

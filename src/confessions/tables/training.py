@@ -1,0 +1,54 @@
+"""training.csv: what a training run logged, step by step. Column `kind`:
+
+step                 a quantity of one training step: shares with an interval, others as logged
+trend                the straight line through the shares, at each step
+slope                its slope a step; `step` is the last one
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from confessions.errors import InputError
+from confessions.files import FIX, read_jsonl
+from confessions.stats import Estimate, trend, wilson
+from confessions.tables.base import COLUMNS
+
+SHARES = ("judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "count_verified")  # k of n
+
+
+def training(metrics: Mapping[int, str | Path], steps: int, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Every logged quantity at each of `steps` steps, from each training seed's metrics.jsonl, with trends.
+
+    InputError where a file is damaged or does not hold steps 1 to `steps`.
+    """
+    rows: list[dict[str, Any]] = []
+    for seed, path in metrics.items():
+        logged = read_jsonl(path)
+        if [record.get("step") for record in logged] != list(range(1, steps + 1)):
+            raise InputError(f"{path}: does not hold the steps 1 to {steps}, each once; {FIX}")
+        if missing := [name for name in ("n", *SHARES) if any(name not in record for record in logged)]:
+            raise InputError(f"{path}: {missing[0]!r} is missing; {FIX}")
+        for metric in [name for name in logged[0] if name not in ("step", "n")]:
+            rows += [{"seed": seed, "metric": metric} | row for row in _quantity(metric, logged)]
+    table = pd.DataFrame(rows).assign(**labels)
+    table["progress"] = 100 * table["step"] / steps
+    return table[list(COLUMNS)]
+
+
+def _quantity(metric: str, logged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of one quantity: its value at each step and, for a share, its trend."""
+    steps, k, n = ([record.get(name) for record in logged] for name in ("step", metric, "n"))
+    if metric not in SHARES:
+        values = [math.nan if value is None else value for value in k]
+        plain = [Estimate(value, math.nan, math.nan, size, "as logged") for value, size in zip(values, n, strict=True)]
+        return [{"kind": "step", "step": step, **vars(x)} for step, x in zip(steps, plain, strict=True)]
+    rows = [{"kind": "step", "step": step, **vars(wilson(*pair))} for step, *pair in zip(steps, k, n, strict=True)]
+    fit = trend(steps, k, n)
+    line = fit.line(steps).assign(kind="trend", n=fit.slope.n, method=fit.slope.method)
+    return [*rows, *line.to_dict("records"), {"kind": "slope", "step": steps[-1], **vars(fit.slope)}]
