@@ -3,11 +3,13 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from confessions import tasks
 from confessions.errors import InputError
+from confessions.tasks import _words
+from confessions.tasks._enumeration import _in_order
 from confessions.tasks._words import sentences, words
 from confessions.tasks.word_count import TASK, topics
 
@@ -86,6 +88,27 @@ def test_punctuation_delimits_where_there_is_no_label() -> None:
     assert found("The cat sat (3). Dogs ran. Birds sang too.") == [(3, 3), (2, None), (3, None)]
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u2028", "\x85"])
+def test_wide_spaces_and_lone_surrogates_are_no_trouble(space: str) -> None:
+    """The splitter panics at a wide space behind an initial and refuses surrogates."""
+    assert found(f"It was J.{space}Smith who left. He ran.{space}She sat \ud800 down.") == [
+        (6, None),
+        (2, None),
+        (3, None),
+    ]
+
+
+def test_a_long_text_is_split_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sentence is cut where a window ends, not even one longer than the window."""
+    text = " ".join(["It rained."] * 30 + ["A " + "very " * 50 + "long night."] + ["It rained."] * 30)
+    whole = found(text)
+    assert whole == [(2, None)] * 30 + [(53, None)] + [(2, None)] * 30
+    for width in (10, 11, 64, len(text) - 1, len(text)):
+        monkeypatch.setattr(_words, "_WINDOW", width)
+        assert found(text + " ") == whole
+        _words._kept.cache_clear()
+
+
 def test_a_number_inside_a_sentence_is_no_label() -> None:
     assert found("The twelve (12) men ran (5).") == [(5, 5)]
     assert found("The cup (2006). Dogs ran (2).") == [(5, 2)]  # a year: too long for a label
@@ -134,6 +157,7 @@ def test_details_are_exact() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300) | st.text("aA.!?()*_#-—:\n 123", max_size=300))
 def test_any_answer_is_verified(answer: str) -> None:
     truth = TASK.verify(SPEC, answer)
@@ -193,6 +217,22 @@ def test_one_enumerated_sentence_is_enough_but_a_list_of_short_ones_is_none() ->
     answer = "The cat sat on mats (5). Dogs ran around the yard (5)."
     assert TASK.checked(SPEC, answer, "Sentence 2: 1 Dogs 2 ran 3 around 4 the 5 yard")
     assert not TASK.checked(SPEC, "Rain. Snow. Wind.", "1. Rain 2. Snow 3. Wind")
+
+
+@given(st.text("abc", max_size=8), st.text("abcd", max_size=12))
+def test_words_in_order_are_the_longest_common_subsequence(one: str, other: str) -> None:
+    """Against every subsequence of the one."""
+    parts = {"".join(c for c, keep in zip(one, mask, strict=True) if keep) for mask in _masks(len(one))}
+
+    def stands_in(part: str) -> bool:
+        rest = iter(other)
+        return all(c in rest for c in part)
+
+    assert _in_order(list(one), list(other)) == max(len(part) for part in parts if stands_in(part))
+
+
+def _masks(n: int) -> itertools.product:
+    return itertools.product((False, True), repeat=n)
 
 
 def test_topics_are_plain_distinct_and_split() -> None:

@@ -104,9 +104,7 @@ def _arguments(settings: PostTrained, dtype: str, work: Path) -> dict[str, Any]:
 
 def _lora(settings: PostTrained) -> LoraConfig:
     lora = settings.lora
-    return LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.target_modules, task_type="CAUSAL_LM"
-    )
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.target_modules, task_type="CAUSAL_LM")
 
 
 def _ranked(settings: PostTrained, answers: Answers, model: PreTrainedModel, specs: Sequence[Spec]):

@@ -27,10 +27,10 @@ from confessions.scores import score_rollout
 from confessions.tasks import get as get_task
 
 STDIN = "-"
-LONGEST_LINE = 2**20  # bytes; bounds the time and memory that a line can cost
+LONGEST_LINE = 2**20  # bytes, without its end; bounds the time and memory that a line can cost
 LONGEST_ID = 200
 
-# Columns -> the scores that they hold. `details` of other tasks than Word Count have no column.
+# Columns -> the scores that they hold. A task that lacks one leaves the column empty.
 _COLUMNS = {
     "n_sentences": "n_sentences",
     "counts": "counts",
@@ -204,6 +204,9 @@ def _opened(source: Path) -> Iterator[tuple[BinaryIO, int | None]]:
 
 
 def _check_target(source: Path, out: Path) -> None:
+    """Raise InputError where publishing would destroy something or fail after the work is done."""
+    if out.parent.exists() and not out.parent.is_dir():
+        raise InputError(f"{out.parent}: not a folder; give --out another name")
     if out.exists() and not out.is_file():
         raise InputError(f"{out}: not a file; give --out another name")
     if out.exists() and str(source) != STDIN and out.samefile(source):
