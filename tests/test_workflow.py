@@ -1,6 +1,7 @@
 """The Snakemake side, on a copy of the workflow whose stages are stand-ins that only write a line."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -159,7 +160,7 @@ def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     }
     lost = results / "demo/models/nano-rl/rollouts.parquet"
     lost.unlink()
-    expected = {"sample_model": 1, "score_model": 1, "tabulate_models": 1, "tabulate_verification": 1, "plot": 1}
+    expected = {"sample_model": 1, "score_model": 1, "tabulate_ladder": 1, "tabulate_verification": 1, "plot_ladder": 1}
     assert jobs(snakemake(workflow, "-n")) == expected | ({"write_logs": 1} if find_spec("inspect_ai") else {})
     time.sleep(1)
     assert snakemake(workflow).returncode == 0
@@ -187,6 +188,15 @@ def test_a_changed_setting_re_runs_what_depends_on_it(workflow):
     assert again["train_policy"] == 1
     assert again["sample_policy"] == 1
     assert "sample_model" not in again
+
+
+def test_the_report_has_a_caption_for_every_figure_and_table(workflow):
+    run = snakemake(workflow, "--report", "report.html")
+    assert run.returncode == 0, run.stdout
+    page = (workflow / "report.html").read_text()
+    captions = [*(ROOT / "workflow/report/figures").iterdir(), *(ROOT / "workflow/report/tables").iterdir()]
+    assert {path.stem for path in captions} == {*TABLES, *DRAWN}
+    assert all(name in page for name in (*TABLES, *DRAWN))
 
 
 def test_a_failed_run_keeps_its_working_folder_and_its_log(workflow):
@@ -260,4 +270,5 @@ def test_a_dry_run_is_instant(workflow):
 def test_every_rule_has_a_log():
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text()
-        assert text.count("\nrule ") + text.startswith("rule ") == text.count("    log:"), path.name
+        rules = re.findall(r"^ *rule\b.*:$", text, re.MULTILINE)
+        assert len(rules) == len(re.findall(r"^ *log:$", text, re.MULTILINE)), path.name

@@ -43,11 +43,9 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def page(path, kind, name=None):
-    """An output that the report shows: a `kind` is figure or table, and `name` (or the wildcard) has its caption."""
-    name = name or f"{{{kind}}}"
-    caption = f"../report/{kind}s/{name}.rst"
-    return report(path, caption=caption, category=f"{kind.title()}s", labels={kind: name})
+def page(path, kind, name):
+    """An output that the report shows: `kind` is figure or table, workflow/report has the caption of `name`."""
+    return report(path, caption=f"../report/{kind}s/{name}.rst", category=f"{kind.title()}s", labels={kind: name})
 
 
 def model_labels(keys):

@@ -7,38 +7,44 @@ FIGURES |= {axis: axis for axis in AXES}
 TABLE = "results/tables/{table}.csv"
 
 
-rule tabulate_checkpoints:
-    input:
-        scores=expand(SCORES, seed=SEEDS, step=STEPS),
-    output:
-        table=page(TABLE, "table"),
-    log:
-        "results/tables/logs/{table}.log",
-    wildcard_constraints:
-        table="reproduction|stress_grid|power",
-    threads: 1
-    params:
-        checkpoints=CHECKPOINTS,
-        labels=RUN_LABELS,
-    script:
-        "../scripts/tabulate_checkpoints.py"
+# A rule a table, since the report wants to know each caption when the rules are read.
+for table in ("reproduction", "stress_grid", "power"):
+
+    rule:
+        name:
+            f"tabulate_{table}"
+        input:
+            scores=expand(SCORES, seed=SEEDS, step=STEPS),
+        output:
+            table=page(TABLE.format(table=table), "table", table),
+        log:
+            f"results/tables/logs/{table}.log",
+        threads: 1
+        params:
+            table=table,
+            checkpoints=CHECKPOINTS,
+            labels=RUN_LABELS,
+        script:
+            "../scripts/tabulate_checkpoints.py"
 
 
-rule tabulate_models:
-    input:
-        scores=lambda wildcards: expand(MODEL_SCORES, model=getattr(EXPERIMENT, wildcards.table)),
-    output:
-        table=page(TABLE, "table"),
-    log:
-        "results/tables/logs/{table}.log",
-    wildcard_constraints:
-        table=one_of(AXES),
-    threads: 1
-    params:
-        models=lambda wildcards: model_labels(getattr(EXPERIMENT, wildcards.table)),
-        labels=lambda wildcards: axis_labels(getattr(EXPERIMENT, wildcards.table)),
-    script:
-        "../scripts/tabulate_models.py"
+for axis in AXES:
+
+    rule:
+        name:
+            f"tabulate_{axis}"
+        input:
+            scores=expand(MODEL_SCORES, model=getattr(EXPERIMENT, axis)),
+        output:
+            table=page(TABLE.format(table=axis), "table", axis),
+        log:
+            f"results/tables/logs/{axis}.log",
+        threads: 1
+        params:
+            models=model_labels(getattr(EXPERIMENT, axis)),
+            labels=axis_labels(getattr(EXPERIMENT, axis)),
+        script:
+            "../scripts/tabulate_models.py"
 
 
 rule tabulate_verification:
@@ -46,7 +52,7 @@ rule tabulate_verification:
         checkpoints=expand(SCORES, seed=SEEDS, step=STEPS),
         models=expand(MODEL_SCORES, model=CONFIG.compared),
     output:
-        table=page("results/tables/verification.csv", "table", "verification"),
+        table=page(TABLE.format(table="verification"), "table", "verification"),
     log:
         "results/tables/logs/verification.log",
     threads: 1
@@ -62,7 +68,7 @@ rule tabulate_survey:
     input:
         rollouts=SURVEY,
     output:
-        table=page("results/tables/hack_survey.csv", "table", "hack_survey"),
+        table=page(TABLE.format(table="hack_survey"), "table", "hack_survey"),
     log:
         "results/tables/logs/hack_survey.log",
     threads: 1
@@ -76,7 +82,7 @@ rule tabulate_training:
     input:
         metrics=expand(METRICS, seed=SEEDS),
     output:
-        table=page("results/tables/training.csv", "table", "training"),
+        table=page(TABLE.format(table="training"), "table", "training"),
     log:
         "results/tables/logs/training.log",
     threads: 1
@@ -88,15 +94,19 @@ rule tabulate_training:
         "../scripts/tabulate_training.py"
 
 
-rule plot:
-    input:
-        table=lambda wildcards: TABLE.format(table=FIGURES[wildcards.figure]),
-    output:
-        figure=page("results/figures/{figure}.png", "figure"),
-    log:
-        "results/figures/logs/{figure}.log",
-    wildcard_constraints:
-        figure=one_of(FIGURES),
-    threads: 1
-    script:
-        "../scripts/plot.py"
+for figure, table in FIGURES.items():
+
+    rule:
+        name:
+            f"plot_{figure}"
+        input:
+            table=TABLE.format(table=table),
+        output:
+            figure=page(f"results/figures/{figure}.png", "figure", figure),
+        log:
+            f"results/figures/logs/{figure}.log",
+        threads: 1
+        params:
+            figure=figure,
+        script:
+            "../scripts/plot.py"

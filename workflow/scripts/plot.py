@@ -1,9 +1,9 @@
-"""A table -> the figure that the wildcard names."""
+"""A table -> the figure that the rule names."""
 
 from confessions import figures
 from confessions.errors import reported
 
 with reported(snakemake.log[0]) as say:
-    draw = getattr(figures, f"plot_{snakemake.wildcards.figure}")
+    draw = getattr(figures, f"plot_{snakemake.params.figure}")
     draw(snakemake.input.table, snakemake.output.figure)
     say(f"{snakemake.output.figure}: drawn")

@@ -1,4 +1,4 @@
-"""Scores of every checkpoint -> the table that the wildcard names."""
+"""Scores of every checkpoint -> the table that the rule names."""
 
 from confessions import tables
 from confessions.errors import reported
@@ -6,6 +6,6 @@ from confessions.errors import reported
 with reported(snakemake.log[0]) as say:
     checkpoints = [tuple(checkpoint) for checkpoint in snakemake.params.checkpoints]
     scores = dict(zip(checkpoints, snakemake.input.scores, strict=True))
-    table = getattr(tables, snakemake.wildcards.table)(scores, snakemake.params.labels)
+    table = getattr(tables, snakemake.params.table)(scores, snakemake.params.labels)
     tables.write(table, snakemake.output.table)
     say(f"{snakemake.output.table}: {len(table)} rows")
