@@ -1,5 +1,7 @@
 """The transformers engine against plain forward passes and the distributions that it claims to sample."""
 
+from threading import get_ident
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from scipy.stats import chisquare
 
 from confessions import models
 from confessions.engines import Sampling
+from confessions.engines import transformers as engine_module
 from confessions.engines.transformers import SeededSampler, TransformersEngine
 
 PROMPTS = [[5, 6, 7], [300, 301, 302, 303, 304, 305, 306], [40], [900, 41, 77, 500]] * 3
@@ -108,6 +111,25 @@ def test_a_sample_does_not_depend_on_its_batch(stopping, tokenizer):
     ]
     for others in (small, reverse, alone):
         assert [c.ids for c in others] == [c.ids for c in whole]
+
+
+def test_threads_share_a_batch_out_and_change_nothing(stopping, tokenizer, monkeypatch):
+    """Also when turn 2 continues, twice over and in another order, what two threads computed."""
+    monkeypatch.setattr(engine_module, "_SHARE", 4)
+    used, real = [], TransformersEngine._generate_batch
+    monkeypatch.setattr(TransformersEngine, "_generate_batch", lambda *a: used.append(get_ident()) or real(*a))
+    results = {}
+    for workers in (1, 3):
+        used.clear()
+        engine = TransformersEngine(stopping, tokenizer, workers=workers)
+        first = engine.generate(PROMPTS, TURN, SEEDS)
+        order = [*reversed(range(len(PROMPTS))), *range(len(PROMPTS))]
+        longer = [PROMPTS[i] + first[i].ids + [17] * (1 + i % 3) for i in order]
+        results[workers] = first, engine.generate(longer, TURN, [SEEDS[i] + 100 for i in order])
+        assert len(used) == 2 * workers
+    for one, three in zip(*(first + second for first, second in results.values()), strict=True):
+        assert one.ids == three.ids
+        assert one.logprobs == pytest.approx(three.logprobs, abs=1e-4)
 
 
 def test_each_prompt_gets_its_adapter(model, random_nano, tokenizer, random_adapter):

@@ -31,6 +31,7 @@ from confessions.engines.base import Completion, Engine, Sampling
 
 _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabulary alone, never on the batch
 _STRETCH = 32  # steps between two looks for rows that have ended
+_SHARE = 64  # fewest rows that are worth a thread of their own: below, Python's lock costs more than a core gains
 _ROOM = 64  # columns that a cache layer grows by
 
 
@@ -241,7 +242,8 @@ class TransformersEngine(Engine):
             every = [i for i, a in enumerate(adapters) if a == adapter]
             for start in range(0, len(every), self.batch_size):
                 rows = every[start : start + self.batch_size]
-                shares = [share for worker in range(self.workers) if (share := rows[worker :: self.workers])]
+                workers = max(1, min(self.workers, len(rows) // _SHARE))
+                shares = [rows[worker::workers] for worker in range(workers)]
 
                 def sample(share: list[int], adapter: Path | None = adapter) -> list[Completion]:
                     batch = [list(prompts[i]) for i in share], sampling, [seeds[i] for i in share]
