@@ -84,13 +84,14 @@ def _body_start(text: str) -> int:
 
 
 def _pieces(block: str) -> Iterator[tuple[str, int | None]]:
-    """(text, label) of each labelled sentence of a block, then (rest, None)."""
+    """(text, label) of each labelled sentence of a block, then (rest, None) where there is one."""
     start = _body_start(block)
     for match in _LABEL.finditer(block, start):
         if _ends_sentence(block, match):
             yield block[start : match.start()], int(match["label"])
             start = match.end()
-    yield block[start:], None
+    if start < len(block):
+        yield block[start:], None
 
 
 def _ends_sentence(block: str, match: re.Match[str]) -> bool:
