@@ -211,6 +211,15 @@ def test_removed_share() -> None:
     assert (gone.low, gone.high) == pytest.approx((1 - high, 1 - low))
 
 
+@pytest.mark.parametrize("n", [1, 5, 64])
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_removed_share_of_claims_that_were_all_incorrect(n: int, after: int) -> None:
+    result = removed_share(counts([5] * n, [5] * n), counts([after] * n, [5] * n))
+    assert result.value == 1 - after / 5
+    assert result.low <= result.value <= result.high <= 1
+    assert result.high - result.low > 0.05
+
+
 def test_influence_is_what_a_rollout_adds() -> None:
     k, n = np.array([3, 0, 2, 5.0]), np.array([5, 5, 3, 5.0])
     pull = influence(Counts(k[None], n[None]))

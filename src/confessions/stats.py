@@ -156,21 +156,23 @@ def contrast(
 def removed_share(first: Counts, second: Counts, seed: int = 0, level: float = LEVEL) -> Estimate:
     """1 - second / first, of two counts of the same rollouts: the share of the first that the second is rid of.
 
-    Only the numerators are read. n is the first count; negative where the second is larger.
+    n is the first count; negative where the second is larger.
     """
     before, after = first.numerators.sum(0), second.numerators.sum(0)
     kept = (before > 0) | (after > 0)
     ratio = Counts(after[None, kept], before[None, kept])
-    n, method = int(before.sum()), "paired cluster bootstrap"
-    if not n:
+    claims, method = int(before.sum()), "paired cluster bootstrap"
+    if not claims:
         return nothing(method)
     if min((before > 0).sum(), (after > 0).sum()) >= EVENTS:
         (limits,) = _bca([ratio], seed, level)
         if np.isfinite(limits).all():
-            return Estimate(1 - ratio.value, *(1 - limits[::-1]).tolist(), n, method)
-    of_rollouts = [x for c in (second, first) for x in (c.value * _units(c).item(), _units(c).item())]
+            return Estimate(1 - ratio.value, *(1 - limits[::-1]).tolist(), claims, method)
+    # A rate of 1 is taken for half a rollout less: statsmodels' interval is none there.
+    of_rollouts = [x for c in (second, first) for n in _units(c).tolist() for x in (min(c.value * n, n - 0.5), n)]
     low, high = confint_proportions_2indep(*of_rollouts, compare="ratio", method="score", alpha=1 - level)
-    return Estimate(1 - ratio.value, 1 - float(high), 1 - max(float(low), 0.0), n, "score over rollouts")
+    low, high = min(max(float(low), 0.0), ratio.value), max(float(high), ratio.value)
+    return Estimate(1 - ratio.value, 1 - high, 1 - low, claims, "score over rollouts")
 
 
 @dataclass(frozen=True)
