@@ -27,6 +27,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from confessions.engines import attention
 from confessions.engines.base import Completion, Engine, Sampling
 
 _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabulary alone, never on the batch
@@ -63,8 +64,8 @@ class SeededSampler(LogitsProcessor):
             steps = max(1, _NOISE_BLOCK // n_vocab)
             noise = torch.empty(n_rows, steps, n_vocab, device=logits.device)
             for row, stream in enumerate(self.streams):
-                noise[row].exponential_(generator=stream)
-            self.noise = noise.log_().neg_().transpose(0, 1).contiguous()
+                noise[row].uniform_(generator=stream)  # -log(-log U); exponential_ is many times slower on a CPU
+            self.noise = noise.log_().neg_().log_().neg_().transpose(0, 1).contiguous()
             self.used = 0
         self.used += 1
         return self.noise[self.used - 1]
@@ -88,10 +89,21 @@ class SeededSampler(LogitsProcessor):
 class _RoomyLayer(DynamicLayer):
     """A cache layer with room for the next tokens: DynamicLayer copies the whole of its content at every one.
 
-    `keys` and `values` (B, H, W, D) are views of the first W columns of wider buffers.
+    `keys` and `values` (B, H, W, D) are views of the first W columns of wider buffers, which on a CPU lie along the
+    sequence, (B, H, D, W + room), as engines/attention.py reads them fastest.
     """
 
     _buffers: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @classmethod
+    def of(cls, keys: torch.Tensor, values: torch.Tensor) -> "_RoomyLayer":
+        """A layer that holds `keys` and `values` (B, H, W, D)."""
+        layer = cls()
+        if keys.shape[-2]:
+            layer.update(keys, values)
+        else:
+            layer.lazy_initialization(keys, values)
+        return layer
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs
@@ -100,21 +112,39 @@ class _RoomyLayer(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
-        if self._buffers is None or self._buffers[0].shape[-2] < end:
-            shape = (*key_states.shape[:2], end + _ROOM)
-            wider = tuple(new.new_empty(*shape, new.shape[-1]) for new in (key_states, value_states))
+        if self._buffers is None or self._columns(self._buffers[0]).shape[-2] < end:
+            wider = tuple(self._room(new, end + _ROOM) for new in (key_states, value_states))
             for buffer, old in zip(wider, (self.keys, self.values), strict=True):
                 if start:
-                    buffer[..., :start, :] = old
+                    self._columns(buffer)[..., :start, :] = old
             self._buffers = wider
         for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[..., start:end, :] = new
-        self.keys, self.values = (buffer[..., :end, :] for buffer in self._buffers)
+            self._columns(buffer)[..., start:end, :] = new
+        self.keys, self.values = (self._columns(buffer)[..., :end, :] for buffer in self._buffers)
         return self.keys, self.values
 
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        super().batch_select_indices(indices)  # copies
-        self._buffers = None
+    def select(self, rows: torch.Tensor, first: int) -> "_RoomyLayer":
+        """A copy that holds `rows` only, from column `first` on."""
+        copy, end = _RoomyLayer(), self.get_seq_length() - first
+        copy.lazy_initialization(self.keys, self.values)
+        copy._buffers = tuple(self._from(buffer, first).index_select(0, rows) for buffer in self._buffers)
+        copy.keys, copy.values = (self._columns(buffer)[..., :end, :] for buffer in copy._buffers)
+        return copy
+
+    def _room(self, like: torch.Tensor, width: int) -> torch.Tensor:
+        n_rows, n_heads, _, size = like.shape
+        return like.new_empty(n_rows, n_heads, *((size, width) if self._along_sequence else (width, size)))
+
+    def _columns(self, buffer: torch.Tensor) -> torch.Tensor:
+        """The buffer as (B, H, W, D)."""
+        return buffer.transpose(-1, -2) if self._along_sequence else buffer
+
+    def _from(self, buffer: torch.Tensor, first: int) -> torch.Tensor:
+        return buffer[..., first:] if self._along_sequence else buffer[..., first:, :]
+
+    @property
+    def _along_sequence(self) -> bool:
+        return self.device.type == "cpu"
 
 
 @dataclass
@@ -126,16 +156,27 @@ class _Computed:
     cache: Cache
 
     def select(self, rows: torch.Tensor) -> "_Computed":
-        """A copy that holds `rows` only."""
-        cache = Cache(layers=[_layer(layer.keys[rows], layer.values[rows]) for layer in self.cache.layers])
-        return _Computed(self.ids[rows], self.mask[rows], cache)
+        """A copy that holds `rows` only, without the padding that all of them begin with."""
+        mask = self.mask[rows]
+        first = int(mask.any(0).int().argmax())
+        cache = Cache(layers=[layer.select(rows, first) for layer in self.cache.layers])
+        return _Computed(self.ids[rows, first:], mask[:, first:], cache)
 
+    def closed_up(self) -> "_Computed":
+        """The same rows, each moved to the right over its own gaps: padding would be read at every step.
 
-def _layer(keys: torch.Tensor, values: torch.Tensor) -> _RoomyLayer:
-    layer = _RoomyLayer()
-    layer.lazy_initialization(keys, values)
-    layer.keys, layer.values = keys, values
-    return layer
+        Keys hold their own positions, so columns may move; the last one, which the cache does not hold, stays last.
+        """
+        held = self.mask[:, :-1]
+        columns = held.argsort(dim=1, stable=True)[:, held.shape[1] - int(held.sum(1).max()) :]
+        index = columns[:, None, :, None]
+
+        def moved(cached: torch.Tensor) -> torch.Tensor:  # (B, H, W, D)
+            return cached.gather(2, index.expand(-1, cached.shape[1], -1, cached.shape[3]))
+
+        cache = Cache(layers=[_RoomyLayer.of(moved(layer.keys), moved(layer.values)) for layer in self.cache.layers])
+        ids, mask = (torch.cat([t.gather(1, columns), t[:, -1:]], 1) for t in (self.ids, self.mask))
+        return _Computed(ids, mask, cache)
 
 
 def _joined(parts: Sequence[_Computed], pad: int) -> _Computed:
@@ -147,7 +188,7 @@ def _joined(parts: Sequence[_Computed], pad: int) -> _Computed:
         return torch.cat([torch.nn.functional.pad(t, (0, 0, gap, 0)) for t, gap in zip(tensors, gaps, strict=True)])
 
     layers = [
-        _layer(stacked([layer.keys for layer in layers]), stacked([layer.values for layer in layers]))
+        _RoomyLayer.of(stacked([layer.keys for layer in layers]), stacked([layer.values for layer in layers]))
         for layers in zip(*(part.cache.layers for part in parts), strict=True)
     ]
     ids, mask = (
@@ -179,7 +220,7 @@ class _Memory:
         chosen = [[i for i, (computed, _, _) in enumerate(found) if computed is part] for part in parts]
         device = parts[0].ids.device
         selected = [
-            part.select(torch.tensor([found[i][1] for i in rows], device=device))
+            part.select(torch.tensor([found[i][1] for i in rows], device=device)).closed_up()
             for part, rows in zip(parts, chosen, strict=True)
         ]
         order = torch.tensor([i for rows in chosen for i in rows], device=device).argsort()
@@ -222,7 +263,9 @@ class TransformersEngine(Engine):
         peft = isinstance(model, PeftModel)
         self._adapters: dict[Path | None, str] = {None: model.active_adapter} if peft else {}  # PEFT's names
         # The model's own settings, a repetition penalty for one, would change the logits before the sampler sees them.
-        (model.get_base_model() if peft else model).generation_config = GenerationConfig()
+        base = model.get_base_model() if peft else model
+        base.generation_config = GenerationConfig()
+        attention.use(base)
 
     def forget(self) -> None:
         """Drop cached prefixes: needed whenever the weights have changed."""
@@ -243,6 +286,7 @@ class TransformersEngine(Engine):
             for start in range(0, len(every), self.batch_size):
                 rows = every[start : start + self.batch_size]
                 workers = max(1, min(self.workers, len(rows) // _SHARE))
+                rows.sort(key=lambda i: len(prompts[i]))  # rows of a share are padded to its longest
                 shares = [rows[worker::workers] for worker in range(workers)]
 
                 def sample(share: list[int], adapter: Path | None = adapter) -> list[Completion]:
