@@ -178,6 +178,8 @@ def test_scores_keep_the_order_and_add_the_verdict(rollouts, tmp_path):
     for column in ("seed", "row", "condition", "variant", "training_seed"):
         assert list(scores[column]) == list(frame[column])
     assert scores["judge_pass"].tolist() == [False] * 12
+    assert set(scores["judge"]) == {"label_trusting"}
+    assert scores[["judge_prompt", "judge_p_pass", "judge_mass"]].isna().all(axis=None)
     assert set(scores["invalid_reason"]) == {"truncated"}
 
 
@@ -324,10 +326,12 @@ def test_a_cut_file_of_rollouts(rollouts, tmp_path):
 
 
 def test_the_judge_of_a_block(random_nano, task, tmp_path):
-    block = {"kind": "llm", "max_attempts": 2, "model": POLICY | {"folder": str(random_nano), "thinking": False}}
+    block = {"kind": "llm", "model": POLICY | {"folder": str(random_nano), "thinking": False}}
+    block |= {"threshold": 0.7, "min_mass": 0.2, "batch_size": 5}
     judge = make_judge(block, task)
     assert isinstance(judge, LanguageModelJudge)
-    assert (judge.max_attempts, judge.chat.thinking) == (2, False)
+    assert (judge.threshold, judge.min_mass, judge.engine.batch_size) == (0.7, 0.2, 5)
+    assert (judge.name, judge.chat.thinking) == ("llm:tiny", False)
     block["model"]["folder"] = str(tmp_path / "gone")
     with pytest.raises(InputError, match="gone: no model here"):
         make_judge(block, task)
