@@ -132,15 +132,8 @@ def test_the_two_words_must_begin_with_different_tokens(task, scripted, more, sa
         LanguageModelJudge(*arguments)
 
 
-@pytest.mark.parametrize("opened_by", ["setting", "template"])
-def test_a_model_that_thinks_first_is_no_judge(task, scripted, plain_chat, opened_by, monkeypatch):
-    chat = plain_chat
-    if opened_by == "setting":
-        chat = Chat(plain_chat.tokenizer, thinking=True)
-    else:
-        template = chat.tokenizer.chat_template.replace("<|im_start|>assistant\n", "<|im_start|>assistant\n<think>\n")
-        monkeypatch.setattr(chat.tokenizer, "chat_template", template)
-    with pytest.raises(InputError, match="this model thinks before it replies"):
+def test_a_model_that_thinks_first_is_no_judge(task, scripted, chat):
+    with pytest.raises(InputError, match="must not think before it replies: set `thinking: false`"):
         LanguageModelJudge(scripted([]), chat, task, "llm:tiny")
 
 

@@ -75,10 +75,10 @@ class LanguageModelJudge(Judge):
         self._opening, self._choices = _verdict_tokens(chat.tokenizer)
         added = sorted(chat.tokenizer.get_added_vocab(), key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, added)) or "(?!)")
-        if chat.thinking or _opens_thinking(chat):
+        if chat.thinking:
             raise InputError(
-                f"{chat.tokenizer.name_or_path}: this model thinks before it replies, so its first word is no verdict: "
-                f"name a judge with `thinking: false` whose chat template leaves thinking out"
+                f"{chat.tokenizer.name_or_path}: as a judge this model must not think before it replies: set "
+                f"`thinking: false` for it"
             )
 
     def prompt_ids(self, spec: Spec, answer: str) -> list[int]:
@@ -120,10 +120,3 @@ def _verdict_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list
             f"token behind {JUDGE_OPENING!r}: use another model as the judge"
         )
     return opening, choices
-
-
-def _opens_thinking(chat: Chat) -> bool:
-    """Whether the chat template leaves a think block open although thinking is off."""
-    ids = chat.prompt_ids([{"role": "user", "content": "x"}])
-    text = chat.tokenizer.decode(ids)
-    return text.count("<think>") > text.count("</think>")
