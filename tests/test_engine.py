@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import PeftModel
 from scipy.stats import chisquare
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from confessions import models
 from confessions.engines import Sampling
@@ -209,6 +210,15 @@ def test_choose_is_a_plain_forward_pass(model, tokenizer):
     for prompt, logprobs in zip(PROMPTS, chosen, strict=True):
         assert logprobs == pytest.approx([forward_logprobs(model, prompt, [c])[0] for c in choices], abs=1e-5)
     assert TransformersEngine(model, tokenizer).choose([], choices) == []
+
+
+def test_choose_where_positions_are_absolute(tokenizer):
+    """Padding on the left moves no token: GPT-2 would notice, which adds an embedding of the position."""
+    torch.manual_seed(0)
+    shape = GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=32, n_layer=2, n_head=2, initializer_range=0.5)
+    model = GPT2LMHeadModel(shape).eval()
+    for prompt, logprobs in zip(PROMPTS, TransformersEngine(model, tokenizer).choose(PROMPTS, [41, 7]), strict=True):
+        assert logprobs == pytest.approx([forward_logprobs(model, prompt, [c])[0] for c in (41, 7)], abs=1e-4)
 
 
 def test_choose_asks_the_base_model(model, tokenizer, random_adapter):
