@@ -17,5 +17,6 @@ def make_judge(block: Block, task: Task) -> Judge:
 
     folder, model = Path(block["model"]["folder"]), block["model"]
     tokenizer = models.load_tokenizer(folder)
-    engine = TransformersEngine(models.load_model(folder, model["dtype"]), tokenizer)
-    return LanguageModelJudge(engine, Chat(tokenizer, model["thinking"]), task, block["max_attempts"])
+    engine = TransformersEngine(models.load_model(folder, model["dtype"]), tokenizer, block["batch_size"])
+    chat, name = Chat(tokenizer, model["thinking"]), f"llm:{model['key']}"
+    return LanguageModelJudge(engine, chat, task, name, block["threshold"], block["min_mass"])
