@@ -117,7 +117,10 @@ class Model(Strict):
     label: str = Field(min_length=1, description="name in figure titles")
     source: Nano | Folder | Hub | PostTrained = Field(discriminator="kind", description="where its weights come from")
     dtype: Literal["float32", "bfloat16"] = Field(description="weights and activations")
-    thinking: bool = Field(description="let the chat template open a reasoning block before each reply")
+    thinking: bool = Field(description="the model reasons in a <think> block before each reply")
+    keep_thinking: bool = Field(
+        True, description="keep turn 1's reasoning in turn 2's context; false is for evaluation only"
+    )
 
 
 class LabelTrusting(Strict):
@@ -189,7 +192,9 @@ class Evaluation(Strict):
     conditions: list[Key] = Field(min_length=1, description="system prompts, files of prompts/conditions")
     variants: list[Key] = Field(min_length=1, description="wordings of the request, files of prompts/variants")
     rollouts: int = Field(ge=2, description="a cell")
-    sampling: Sampling = Field(description="of evaluation rollouts")
+    sampling: Sampling | None = Field(
+        None, description="of evaluation rollouts; left out: what each model's authors recommend (generation_config.json)"
+    )
     max_task_tokens: int = Field(ge=1, description="limit of turn 1")
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
     batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
@@ -258,6 +263,13 @@ class Config(Strict):
                         raise _error("unknown model", f"experiments.{name}.{axis}.{number}", key, self.models)
             if experiment.policy not in self.models:
                 raise _error("unknown model", f"experiments.{name}.policy", experiment.policy, self.models)
+            if not self.models[experiment.policy].keep_thinking:
+                # Loss and rollout must see one sequence; without z the confession's context is another one.
+                raise _error(
+                    "a policy is trained with its reasoning in context; evaluate it under another key of `models`",
+                    f"models.{experiment.policy}.keep_thinking",
+                    False,
+                )
             judge = experiment.judge
             if isinstance(judge, LanguageModelJudge) and judge.model not in self.models:
                 raise _error("unknown model", f"experiments.{name}.judge.model", judge.model, self.models)

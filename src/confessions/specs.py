@@ -107,7 +107,7 @@ def survey_file(config: Config) -> str:
 def _engine_block(config: Config, key: str) -> dict[str, Any]:
     """What generation needs to know of a model; without its label, so that renaming it re-runs nothing."""
     model = config.models[key]
-    return {"key": key, "dtype": model.dtype, "thinking": model.thinking}
+    return {"key": key, "dtype": model.dtype, "thinking": model.thinking, "keep_thinking": model.keep_thinking}
 
 
 def _judge_block(config: Config) -> dict[str, Any]:

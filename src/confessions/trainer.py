@@ -217,7 +217,7 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
         tuple(stream_seed(trainer.args.seed, step, first + row, turn) for turn in (1, 2)) for row in range(len(specs))
     ]
     model = trainer.accelerator.unwrap_model(trainer.model)
-    engine = TransformersEngine(model, trainer.chat.tokenizer, batch_size=len(specs))
+    engine = TransformersEngine(model, trainer.chat.tokenizer, batch_size=len(specs), eos=trainer.chat.eos)
     was_training = model.training
     model.eval()
     try:

@@ -12,10 +12,9 @@ def make_judge(block: Block, task: Task) -> Judge:
     if block["kind"] == "label_trusting":
         return LabelTrusting(task)
     from confessions import models
-    from confessions.chat import Chat
     from confessions.engines.transformers import TransformersEngine
 
     folder, model = Path(block["model"]["folder"]), block["model"]
-    tokenizer = models.load_tokenizer(folder)
-    engine = TransformersEngine(models.load_model(folder, model["dtype"]), tokenizer)
-    return LanguageModelJudge(engine, Chat(tokenizer, model["thinking"]), task, block["max_attempts"])
+    chat = models.load_chat(folder, model["thinking"])
+    engine = TransformersEngine(models.load_model(folder, model["dtype"]), chat.tokenizer, eos=chat.eos)
+    return LanguageModelJudge(engine, chat, task, block["max_attempts"])
