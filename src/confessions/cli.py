@@ -29,7 +29,7 @@ def _read(spec: str) -> dict[str, Any]:
 
 @app.command()
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
-    """Make a model folder: unpack the embedded model, or link to a folder on this machine."""
+    """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
     with reported() as say:
         from confessions.sources import build
 

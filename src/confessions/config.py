@@ -64,6 +64,21 @@ class Hub(Strict):
     revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="commit, 40 hex digits: a branch could move")
 
 
+class Gguf(Strict):
+    """A model in a GGUF file: in a folder, or in an installed package."""
+
+    kind: Literal["gguf"]
+    package: str | None = Field(None, pattern=r"^[A-Za-z_]\w*$", description="installed package that ships the file")
+    path: str | None = Field(None, min_length=1, description="folder that holds the file, where no package does")
+    file: str = Field(pattern=r"^[^/\\]+\.gguf$", description="name of the file")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.package is None) == (self.path is None):
+            raise _error("give one of package and path", "package", self.package)
+        return self
+
+
 class Sampling(Strict):
     """How tokens are drawn."""
 
@@ -115,7 +130,7 @@ class Model(Strict):
     """A model that experiments refer to by its key."""
 
     label: str = Field(min_length=1, description="name in figure titles")
-    source: Nano | Folder | Hub | PostTrained = Field(discriminator="kind", description="where its weights come from")
+    source: Nano | Folder | Hub | Gguf | PostTrained = Field(discriminator="kind", description="where its weights come from")
     dtype: Literal["float32", "bfloat16"] = Field(description="weights and activations")
     thinking: bool = Field(description="the model reasons in a <think> block before each reply")
     keep_thinking: bool = Field(

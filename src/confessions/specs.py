@@ -48,7 +48,7 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
     blocks = [block for blocks in files.values() for block in blocks]
     used = {folder: sorted({name for block in blocks for name in block[folder]}) for folder in REFERENCE}
     return {
-        "model": _engine_block(config, key),
+        "model": _engine_block(config, key) | {"keep_thinking": config.models[key].keep_thinking},
         "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts"}),
         "texts": {
             folder: {name: _digest(prompts.load(f"{folder}/{name}")) for name in names}
@@ -107,7 +107,7 @@ def survey_file(config: Config) -> str:
 def _engine_block(config: Config, key: str) -> dict[str, Any]:
     """What generation needs to know of a model; without its label, so that renaming it re-runs nothing."""
     model = config.models[key]
-    return {"key": key, "dtype": model.dtype, "thinking": model.thinking, "keep_thinking": model.keep_thinking}
+    return {"key": key, "dtype": model.dtype, "thinking": model.thinking}
 
 
 def _judge_block(config: Config) -> dict[str, Any]:
