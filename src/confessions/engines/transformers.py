@@ -16,6 +16,7 @@ import torch
 from peft import PeftModel
 from transformers import (
     Cache,
+    DynamicCache,
     DynamicLayer,
     GenerationConfig,
     LogitsProcessor,
@@ -212,12 +213,11 @@ class TransformersEngine(Engine):
         workers: int | None = None,
         eos: Sequence[int] | None = None,
     ):
-        self.model, self.tokenizer, self.batch_size, self.reuse_prefix = (
-            model,
-            tokenizer,
-            batch_size,
-            reuse_prefix,
-        )
+        # A kept row may end in padding before its new tokens. Positions do not mind, but the mask of a sliding window
+        # (OLMo-3) counts columns: it would look back over fewer tokens. Such models compute turn 2 from its start.
+        slides = any(DynamicCache(config=model.config).is_sliding)
+        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+        self.reuse_prefix = reuse_prefix and not slides
         self.eos = list(eos or [tokenizer.eos_token_id])
         self.workers = workers or (torch.get_num_threads() if model.device.type == "cpu" else 1)
         self._memories: dict[Path | None, _Memory] = {}
