@@ -86,7 +86,7 @@ def tiny(request, tokenizer) -> PreTrainedModel:
 
 
 def test_both_turns_whatever_is_cached(tiny, chat, task):
-    """Prompts of several lengths, turns that end at different steps: turn 2 after a kept cache is turn 2 from its start.
+    """Prompts of several lengths, turns that end at different steps: with a kept cache turn 2 is what it is without.
 
     OLMo-3 looks back over a window in most of its layers: a gap between the cached tokens and the new ones would narrow
     it.
@@ -124,6 +124,4 @@ def test_sampling_logprobs_are_the_models(tiny, chat, task):
             logits = tiny(ids).logits[0, len(rollout.x_ids) - 1 : -1].float()
         picked = logits.log_softmax(-1).gather(-1, torch.tensor(rollout.completion_ids).unsqueeze(-1)).squeeze(-1)
         generated = torch.tensor(rollout.spans.generated_mask()).bool()
-        assert torch.tensor(rollout.logprobs)[generated].tolist() == pytest.approx(
-            picked[generated].tolist(), abs=1e-3
-        )
+        assert torch.tensor(rollout.logprobs)[generated].tolist() == pytest.approx(picked[generated].tolist(), abs=1e-3)

