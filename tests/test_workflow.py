@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 import confessions
+from confessions.config import load
+from confessions.plan import Plan
 
 ROOT = Path(__file__).parent.parent
 TABLES = ["reproduction", "stress_grid", "power", "training", "hack_survey", "verification", "scale", "ladder"]
@@ -133,6 +135,17 @@ def test_snakemake_alone_makes_everything_and_keeps_the_logs(workflow):
         compared = {*DEMO["scale"], *DEMO["ladder"]}
         assert {path.parent.name for path in results.glob(f"demo/models/*/{stage}.parquet")} == compared
     assert (results / "demo/seed0/logs/train.log").read_text() == "train is done\n"
+
+
+def test_the_plan_counts_the_jobs(workflow):
+    """As the dry run does, tables and figures taken together."""
+    counted = Counter()
+    for rule, n in jobs(snakemake(workflow, "-n", "--forceall")).items():
+        counted[{"tabulate": "tables", "plot": "figures"}.get(rule.split("_")[0], rule)] += n
+    planned = Counter()
+    for job in Plan(load(CONFIG), "H200", "transformers").jobs():
+        planned[job.rule] += job.n
+    assert planned == counted
 
 
 LOCAL_RULES = """

@@ -114,5 +114,24 @@ def score(
             raise typer.Exit(1)
 
 
+@app.command()
+def plan(
+    experiment: Annotated[str | None, typer.Option(help="default: the one that the configuration names")] = None,
+    config: Annotated[Path, typer.Option(help="configuration")] = Path("config.yaml"),
+    device: Annotated[str, typer.Option(help="GPU: H200, H100 or A100")] = "H200",
+    engine: Annotated[str, typer.Option(help="engine whose measured throughputs count")] = "transformers",
+    fill: Annotated[float, typer.Option(min=0.01, max=1, help="length of turns as a share of their limits")] = 1.0,
+) -> None:
+    """Print jobs, tokens, GPU hours and disk of an experiment, with the arithmetic, before anything is submitted."""
+    with reported():
+        from confessions.config import load
+        from confessions.plan import Plan, render
+
+        chosen = load(config)
+        if experiment is not None:
+            chosen = load(chosen.model_dump() | {"experiment": experiment})
+        typer.echo(render(Plan(chosen, device, engine, fill)))
+
+
 if __name__ == "__main__":
     app()
