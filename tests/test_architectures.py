@@ -1,13 +1,19 @@
 """The architectures of the ladder: full shapes on the meta device, tiny ones through both turns."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from confessions import models, train
+from confessions.config import Train
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
-from confessions.rollout import stream_seed, two_turns
+from confessions.judge import LabelTrusting
+from confessions.rollout import opening, stream_seed, two_turns
+from confessions.trainer import DualSpanGRPOTrainer
 
 # Values of the models' public config.json.
 QWEN3 = {"vocab_size": 151936, "head_dim": 128, "num_key_value_heads": 8, "max_position_embeddings": 40960}
@@ -125,3 +131,46 @@ def test_sampling_logprobs_are_the_models(tiny, chat, task):
         picked = logits.log_softmax(-1).gather(-1, torch.tensor(rollout.completion_ids).unsqueeze(-1)).squeeze(-1)
         generated = torch.tensor(rollout.spans.generated_mask()).bool()
         assert torch.tensor(rollout.logprobs)[generated].tolist() == pytest.approx(picked[generated].tolist(), abs=1e-3)
+
+
+SETTINGS = {
+    "steps": 2, "prompts_per_step": 1, "generations": 2, "learning_rate": 0.1, "kl_weight": 0.1,
+    "lora": {"rank": 2, "alpha": 4.0, "target_modules": "all-linear"},
+    "confession_reward": {"claims": "plain", "grade_weight": 0.2},
+    "sampling": {"temperature": 1.0, "top_p": 1.0, "top_k": 0},
+    "max_task_tokens": 12, "max_confession_tokens": 12, "checkpoint_fractions": [0.0, 1.0],
+    "micro_batch": 2, "gradient_checkpointing": True, "warmup_steps": 0, "max_grad_norm": 1.0,
+}  # fmt: skip
+
+
+def test_trains_and_its_adapter_is_served(tiny, chat, task, tmp_path, monkeypatch):
+    """Dual-span GRPO, the adapter on disk, and the engine with it: greedy tokens are those of the adapted model."""
+    base = tmp_path / "base"
+    tiny.save_pretrained(base)
+    chat.tokenizer.save_pretrained(base)
+    monkeypatch.setattr(  # so that there is a gradient
+        DualSpanGRPOTrainer, "_confession_rewards", lambda self, rollout, **_: [sum(r.confession.ids) for r in rollout]
+    )
+    fingerprint, work = models.fingerprint(base), tmp_path / "work"
+    settings = Train.model_validate(SETTINGS)
+    train.run(settings, 0, task, LabelTrusting(task), base, "float32", True, fingerprint, work)
+    adapters = [train.adapter_folder(work, step) for step in (0, 2)]
+    prompts = [chat.prompt_ids(opening(task, spec)) for spec in task.specs("train")[:2]]
+    engine = TransformersEngine(models.load_model(base, "float32"), chat.tokenizer, eos=chat.eos)
+    greedy = Sampling(12, temperature=0.0)
+    served = engine.generate(prompts * 3, greedy, range(6), [None] * 2 + [adapters[0]] * 2 + [adapters[1]] * 2)
+    ids = [completion.ids for completion in served]
+    assert ids[2:4] == ids[:2]  # step 0 is the untrained policy
+    assert [c.logprobs for c in served[4:]] != [c.logprobs for c in served[:2]]
+    for prompt, completion in zip(prompts, served[4:], strict=True):
+        assert completion.ids == greedily(base, adapters[1], prompt, len(completion.ids))
+
+
+def greedily(base: Path, adapter: Path, prompt: list[int], n: int) -> list[int]:
+    """`n` tokens, each from a forward pass of its own over everything before it."""
+    model = PeftModel.from_pretrained(models.load_model(base, "float32"), adapter).eval()
+    ids = list(prompt)
+    with torch.no_grad():
+        for _ in range(n):
+            ids.append(model(torch.tensor([ids], device=model.device)).logits[0, -1].argmax().item())
+    return ids[len(prompt) :]

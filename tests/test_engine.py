@@ -1,5 +1,6 @@
 """The transformers engine against plain forward passes and the distributions that it claims to sample."""
 
+import copy
 from threading import get_ident
 
 import numpy as np
@@ -197,3 +198,28 @@ def test_zero_temperature_is_greedy(model, tokenizer):
     with torch.inference_mode():
         logits_TV = model(torch.tensor([prompt + a.ids], device=model.device)).logits[0, len(prompt) - 1 : -1]
     assert a.ids == b.ids == logits_TV.argmax(-1).tolist()
+
+
+def test_every_end_token_ends_a_row(model, tokenizer):
+    """Two of them, as Qwen3 has: the same tokens as without, up to the first of either."""
+    free = TransformersEngine(model, tokenizer).generate(PROMPTS, TURN, SEEDS)
+    ends = {free[0].ids[4], free[1].ids[2]}
+    stopped = TransformersEngine(model, tokenizer, eos=sorted(ends)).generate(PROMPTS, TURN, SEEDS)
+    for whole, row in zip(free, stopped, strict=True):
+        first = next((at + 1 for at, token in enumerate(whole.ids) if token in ends), len(whole.ids))
+        assert row.ids == whole.ids[:first]
+        assert row.finish_reason == ("stop" if row.ids[-1] in ends else "length")
+    assert {stopped[0].ids[-1], stopped[1].ids[-1]} <= ends
+
+
+def test_padding_with_an_end_token_changes_nothing(stopping, tokenizer):
+    """SmolLM2 pads with its end of turn, Qwen3 with its other end token."""
+    padded = copy.deepcopy(tokenizer)
+    padded.pad_token = tokenizer.eos_token
+    turns = []
+    for pad in (tokenizer, padded):
+        engine = TransformersEngine(stopping, pad)
+        first = engine.generate(PROMPTS, TURN, SEEDS)
+        longer = [p + c.ids + [17] for p, c in zip(PROMPTS, first, strict=True)]
+        turns.append([(c.ids, c.finish_reason) for c in first + engine.generate(longer, TURN, SEEDS)])
+    assert turns[0] == turns[1]
