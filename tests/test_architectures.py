@@ -69,6 +69,16 @@ def test_full_shape_and_its_adapter(name):
     assert not any("lm_head" in key for key in lora)
 
 
+def test_olmo3_stretches_full_attention_alone():
+    """Its config.json, older than transformers 5, has one rope_scaling; layers with a window must not get it."""
+    yarn = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 8192}
+    config = AutoConfig.for_model("olmo3", **FULL["Olmo-3-7B"][1], rope_theta=500_000, rope_scaling=yarn)
+    kinds = {kind: config.rope_parameters[kind]["rope_type"] for kind in ("full_attention", "sliding_attention")}
+    assert kinds == {"full_attention": "yarn", "sliding_attention": "default"}
+    assert {config.rope_parameters[kind]["rope_theta"] for kind in kinds} == {500_000}
+    assert config.layer_types == (["sliding_attention"] * 3 + ["full_attention"]) * 8
+
+
 TINY = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4}
 TINY |= {"num_key_value_heads": 2, "max_position_embeddings": 2048, "tie_word_embeddings": True}
 KINDS = {

@@ -265,6 +265,12 @@ def test_a_model_beside_the_policy_may_forget_its_reasoning():
 
 
 def test_sampling_of_evaluation_may_be_left_out():
-    config = load(changed(f"{EVALUATION}.sampling", remove=True))
-    assert specs.rollout_spec(config, "nano")["evaluation"]["sampling"] is None
+    """The experiment's comes first, then the model's; else its own files say (models.recommended_sampling)."""
+    own, stated = {"temperature": 0.5, "top_p": 0.9, "top_k": 0}, BASE["experiments"]["demo"]["evaluation"]["sampling"]
+    data = changed("models.nano.sampling", own)
+    assert specs.rollout_spec(load(data), "nano")["evaluation"]["sampling"] == stated
+    del data["experiments"]["demo"]["evaluation"]["sampling"]
+    config = load(data)
+    assert specs.rollout_spec(config, "nano")["evaluation"]["sampling"] == own
+    assert specs.rollout_spec(config, "nano-s")["evaluation"]["sampling"] is None
     assert "sampling: this key is missing" in error(changed(f"{TRAIN}.sampling", remove=True))

@@ -138,6 +138,9 @@ class Model(Strict):
     keep_thinking: bool = Field(
         True, description="keep turn 1's reasoning in turn 2's context; false is for evaluation only"
     )
+    sampling: Sampling | None = Field(
+        None, description="what its authors recommend, where its generation_config.json does not say it"
+    )
 
 
 class LabelTrusting(Strict):
@@ -210,7 +213,8 @@ class Evaluation(Strict):
     variants: list[Key] = Field(min_length=1, description="wordings of the request, files of prompts/variants")
     rollouts: int = Field(ge=2, description="a cell")
     sampling: Sampling | None = Field(
-        None, description="of evaluation rollouts; left out: each model's own, from its generation_config.json"
+        None,
+        description="of evaluation rollouts; left out: the model's own `sampling`, or its generation_config.json's",
     )
     max_task_tokens: int = Field(ge=1, description="limit of turn 1")
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
