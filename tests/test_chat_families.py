@@ -177,6 +177,17 @@ def test_a_tag_of_several_tokens(tokens, reasoning, body, start):
     assert (turn.reasoning, turn.body, turn.body_start, turn.closed) == (reasoning, body, start, True)
 
 
+def test_a_tag_of_several_tokens_that_the_model_opens():
+    """A template may leave that to the model, as the one that OLMo-3 Think was fine-tuned with does."""
+    chat = chat_of(FAMILIES["OLMo-3 Instruct"], thinking=True, keep_thinking=False)
+    said = ids(chat, "<th ink > Ċ Plan </ think >ĊĊ Ok <|im_end|>")
+    turn = chat.split(said)
+    assert (turn.reasoning, turn.body, turn.body_start, turn.closed) == ("Plan", "Ok", 8, True)
+    assert chat.context([1, 2], said) == [1, 2, *ids(chat, "Ok <|im_end|>")]
+    turn = chat.split(said[:5])
+    assert (turn.reasoning, turn.body, turn.body_start, turn.closed) == ("Plan", "", 5, False)
+
+
 @pytest.mark.parametrize(
     ("name", "tokens", "expected"),
     [
