@@ -67,8 +67,8 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     """Train and write the merged model to `out`, which must not exist. Raises InputError where there is nothing to
     learn from."""
     task = get_task(settings.task)
-    model = models.load_model(model_folder, dtype)
     chat = models.load_chat(model_folder, thinking)
+    model = models.load_model(model_folder, dtype)
     answers = Answers(task, chat, settings)
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
     make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]

@@ -180,8 +180,8 @@ def run(
     """
     if all(adapter_folder(work, step).exists() for step in settings.save_steps):
         return
+    chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
     model = models.load_model(model_folder, dtype)
-    chat = models.load_chat(model_folder, thinking)
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     check_lengths(chat, task, task.specs("train"), new_tokens, model.config.max_position_embeddings)
     work.mkdir(parents=True, exist_ok=True)
