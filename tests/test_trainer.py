@@ -243,3 +243,10 @@ def test_trl_still_has_the_parts_that_are_overridden():
     )
     for name, parameters in vars(hooks).items():
         assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters) == parameters
+
+
+def test_rollouts_without_reasoning_in_context_are_not_trained_on(tiny64, tmp_path):
+    """The loss would see z before the confession, the rollout had not."""
+    model, chat = tiny64
+    with pytest.raises(ValueError, match="needs keep_thinking"):
+        make_trainer((model, Chat(chat.tokenizer, True, keep_thinking=False)), tmp_path)

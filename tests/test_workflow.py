@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 import confessions
+from confessions.config import load
+from confessions.plan import Plan
 
 ROOT = Path(__file__).parent.parent
 TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey", "verification", "scale", "ladder"]
@@ -134,6 +136,36 @@ def test_snakemake_alone_makes_everything_and_keeps_the_logs(workflow):
         compared = {*DEMO["scale"], *DEMO["ladder"]}
         assert {path.parent.name for path in results.glob(f"demo/models/*/{stage}.parquet")} == compared
     assert (results / "demo/seed0/logs/train.log").read_text() == "train is done\n"
+
+
+def test_the_plan_counts_the_jobs(workflow):
+    """As the dry run does, tables and figures taken together."""
+    counted = Counter()
+    for rule, n in jobs(snakemake(workflow, "-n", "--forceall")).items():
+        counted[{"tabulate": "tables", "plot": "figures"}.get(rule.split("_")[0], rule)] += n
+    planned = Counter()
+    for job in Plan(load(CONFIG), "H200", "transformers").jobs():
+        planned[job.rule] += job.n
+    assert planned == counted
+
+
+LOCAL_RULES = """
+from pathlib import Path
+
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import OutputSettings, ResourceSettings
+
+with SnakemakeApi(OutputSettings()) as api:
+    workflow = api.workflow(ResourceSettings(cores=1), snakefile=Path("workflow/Snakefile"))._workflow
+    print("local:", *workflow._localrules)
+"""
+
+
+def test_models_are_fetched_where_snakemake_runs(workflow):
+    """A compute node may have no network; what takes a GPU is never run on the login node."""
+    command = [sys.executable, "-c", LOCAL_RULES]
+    run = subprocess.run(command, cwd=workflow, check=False, text=True, capture_output=True)
+    assert run.stdout.splitlines()[-1] == "local: build_model", run.stderr
 
 
 def load_steps() -> list[int]:

@@ -2,9 +2,10 @@
 
 Turn 2 is made by *appending* ids to the ids that were sampled in turn 1. Rendering the conversation again would not
 do: chat templates drop earlier reasoning (Qwen3's does), and decoding and encoding sampled text changes its tokens.
+What differs between families of models is read off their templates and vocabularies (docs/models.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from confessions.errors import InputError
 
+THINK, UNTHINK = "<think>", "</think>"
 _ANSWER_SLOT = "\x02the answer\x03"
 
 
@@ -28,35 +30,37 @@ class Turn:
 class Chat:
     """Renders prompts and splits turns for one tokenizer.
 
-    `thinking` says whether the model opens a <think> block; it is passed to the template as `enable_thinking`.
-    Raises InputError when the tokenizer has no chat template, no end-of-turn token, or no single-token think tags
-    though thinking is on.
+    `thinking` says whether the model reasons in a <think> block; it is passed to the template as `enable_thinking`.
+    `keep_thinking=False` leaves the reasoning of turn 1 out of turn 2's prompt. `eos` are ids that end a turn besides
+    the tokenizer's own (models.load_chat takes them from generation_config.json). Raises InputError when the
+    tokenizer has no chat template or no end-of-turn token, or when the template opens a <think> block though thinking
+    is off.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, thinking: bool):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        thinking: bool,
+        keep_thinking: bool = True,
+        eos: Iterable[int] = (),
+    ):
+        self.tokenizer, self.thinking, self.keep_thinking = tokenizer, thinking, keep_thinking
         if not tokenizer.chat_template:
-            raise InputError(f"the tokenizer in {tokenizer.name_or_path} has no chat template: use an instruct model")
+            raise InputError(f"{self._name} has no chat template: use an instruct model")
         if tokenizer.eos_token_id is None:
-            raise InputError(f"the tokenizer in {tokenizer.name_or_path} names no end-of-turn (eos) token")
-        self.tokenizer = tokenizer
-        self.thinking = thinking
-        if thinking and None in (self._think, self._unthink):
+            raise InputError(f"{self._name} names no end-of-turn (eos) token")
+        self._given_eos = {tokenizer.eos_token_id, *eos}
+        if self._opener and not thinking:
             raise InputError(
-                f"the tokenizer in {tokenizer.name_or_path} has no <think> and </think> tokens: set "
-                f"`thinking: false` for this model"
+                f"the chat template of {tokenizer.name_or_path} opens a {THINK} block in every reply: "
+                "set `thinking: true` for this model"
             )
 
-    def _token(self, text: str) -> int | None:
-        ids = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids[0] if len(ids) == 1 else None
+    @property
+    def _name(self) -> str:
+        return f"the tokenizer in {self.tokenizer.name_or_path}"
 
-    @cached_property
-    def _think(self) -> int | None:
-        return self._token("<think>")
-
-    @cached_property
-    def _unthink(self) -> int | None:
-        return self._token("</think>")
+    # -- prompts -------------------------------------------------------------------------------------------------------
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         return self.tokenizer.apply_chat_template(
@@ -70,12 +74,17 @@ class Chat:
         """Ids of the conversation up to the point where the model's first turn begins."""
         return self._encode(self._render(messages))
 
-    def request_ids(self, request: str, turn_ended: bool) -> list[int]:
-        """Ids that follow turn 1 to ask for the confession: scaffold, xc, and the opening of turn 2.
+    @cached_property
+    def _opener(self) -> list[int]:
+        """The ids with which the template itself opens the block of reasoning, the last of every prompt (OLMo-3
+        Think); none where the model does so (Qwen3)."""
+        rendered = self._render([{"role": "user", "content": "x"}])
+        if not rendered.rstrip().endswith(THINK):
+            return []
+        return self._encode(rendered)[len(self._encode(rendered[: rendered.rindex(THINK)])) :]
 
-        A turn that ended by itself already holds its end-of-turn token; a truncated one is closed here (the
-        closing token is scaffold and is never trained).
-        """
+    def _after_answer(self, request: str) -> list[int]:
+        """Ids of what the template writes behind an answer: its end, the request, the opening of the next turn."""
         rendered = self._render(
             [
                 {"role": "user", "content": "x"},
@@ -89,24 +98,87 @@ class Chat:
                 f"the chat template of {self.tokenizer.name_or_path} does not render an assistant turn as it is"
             )
         ids = self._encode(after)
-        eos = self.tokenizer.eos_token_id
-        if ids[0] != eos:
+        if ids[0] not in self._given_eos and ids[0] not in self.tokenizer.added_tokens_decoder:
             raise InputError(
                 f"the chat template of {self.tokenizer.name_or_path} does not end a turn with its "
-                f"eos token {self.tokenizer.eos_token!r}"
+                f"eos token {self.tokenizer.eos_token!r} or another special token"
             )
+        return ids
+
+    @cached_property
+    def end_of_turn(self) -> int:
+        """The id that closes a turn in the history. The tokenizer's eos may be another one (OLMo-3)."""
+        return self._after_answer("x")[0]
+
+    @cached_property
+    def eos(self) -> list[int]:
+        """Every id that ends a turn, for the engines: the template's, the tokenizer's and those given."""
+        return sorted({self.end_of_turn, *self._given_eos})
+
+    def request_ids(self, request: str, turn_ended: bool) -> list[int]:
+        """Ids that follow turn 1 to ask for the confession: scaffold, xc, and the opening of turn 2.
+
+        A turn that ended with the template's own token already holds it; one that was cut, or ended with another of
+        the model's end tokens, is closed here (the closing token is scaffold and is never trained).
+        """
+        ids = self._after_answer(request)
         return ids[1:] if turn_ended else ids
 
+    def follow_up(self, prompt: Sequence[int], turn: Sequence[int], request: str) -> tuple[list[int], list[int]]:
+        """Turn 2's prompt in two parts: the conversation so far, and the ids that ask for the confession."""
+        context = self.context(prompt, turn)
+        return context, self.request_ids(request, context[-1] == self.end_of_turn)
+
+    def context(self, prompt: Sequence[int], turn: Sequence[int]) -> list[int]:
+        """The ids of x and turn 1 as turn 2 sees them.
+
+        With `keep_thinking` these are exactly prompt + turn. Without, the ids up to the closing tag, the blank lines
+        behind it and an opening tag in the prompt are left out, as templates that forget reasoning do it.
+        """
+        if self.keep_thinking or not self.thinking:
+            return [*prompt, *turn]
+        body = list(turn[self.split(turn).body_start :])
+        while body and not self.tokenizer.decode(body[:1]).strip():
+            body = body[1:]
+        return [*prompt[: len(prompt) - len(self._opener)], *body]
+
+    # -- turns ---------------------------------------------------------------------------------------------------------
+
     def split(self, ids: Sequence[int]) -> Turn:
-        """Reasoning and body of one sampled turn, cut at the first </think> by token id."""
+        """Reasoning and body of one sampled turn, cut behind the id that completes the first </think>.
+
+        The tag may be one id (Qwen3) or several, the last of which can hold the line break too (OLMo-3). A turn that
+        neither the template nor the model opened with <think> has no reasoning: all of it is body.
+        """
         ids = list(ids)
         if not self.thinking:
             return Turn("", self._text(ids), 0, True)
-        if self._unthink not in ids:
-            return Turn(self._text(ids), "", len(ids), False)
-        cut = ids.index(self._unthink) + 1
-        return Turn(self._text(ids[: cut - 1]), self._text(ids[cut:]), cut, True)
+        cut = self._end_of_thinking(ids)
+        if cut is None:
+            if self._opener or self.tokenizer.decode(ids).lstrip().startswith(THINK):
+                return Turn(self._text(ids), "", len(ids), False)
+            return Turn("", self._text(ids), 0, True)
+        reasoning, _, rest = self._text(ids[:cut]).partition(UNTHINK)
+        return Turn(reasoning.strip(), (rest + self._text(ids[cut:])).strip(), cut, True)
+
+    def _end_of_thinking(self, ids: list[int]) -> int | None:
+        """How many ids it takes to complete the first </think>; None when they never do.
+
+        Looked for in the tokens' own spelling, in which ASCII stands for itself; nothing is encoded.
+        """
+        pieces = [piece or "" for piece in self.tokenizer.convert_ids_to_tokens(ids)]
+        at = "".join(pieces).find(UNTHINK)
+        if at < 0:
+            return None
+        length = 0
+        for number, piece in enumerate(pieces, 1):
+            length += len(piece)
+            if length >= at + len(UNTHINK):
+                return number
+        raise AssertionError("the tag lies within the joined pieces")
 
     def _text(self, ids: list[int]) -> str:
-        kept = [i for i in ids if i != self._think]
-        return self.tokenizer.decode(kept, skip_special_tokens=True).strip()
+        """For reading only, without opening tags. End tokens are left out by id: not every tokenizer marks them as
+        special."""
+        text = self.tokenizer.decode([i for i in ids if i not in self.eos], skip_special_tokens=True)
+        return text.replace(THINK, "").strip()

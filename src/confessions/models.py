@@ -3,12 +3,14 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from confessions.chat import Chat
 from confessions.errors import InputError, first_line
 
 BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
@@ -58,7 +60,63 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         ) from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    size, highest = _read_json(folder / "config.json").get("vocab_size"), max(tokenizer.get_vocab().values())
+    if size is not None and highest >= size:
+        raise InputError(
+            f"{folder}: the tokenizer has ids up to {highest}, the model an embedding of {size} rows: they do not "
+            "belong together; copy the model's own tokenizer files there, or resize its embedding"
+        )
     return tokenizer
+
+
+def load_chat(folder: Path, thinking: bool, keep_thinking: bool = True) -> Chat:
+    """The chat scaffold of a model folder: its tokenizer, its template, and every id that ends a turn."""
+    return Chat(load_tokenizer(folder), thinking, keep_thinking, eos_ids(folder))
+
+
+def eos_ids(folder: Path) -> list[int]:
+    """The ids that end a turn by generation_config.json, which names more of them than the tokenizer does (Qwen3)."""
+    ids = _generation_config(folder).get("eos_token_id")
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
+SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}  # what an author who names only some of them leaves open
+
+
+def recommended_sampling(folder: Path) -> dict[str, float | int]:
+    """temperature, top_p and top_k as the model's authors recommend them, in generation_config.json.
+
+    Raises InputError where they name none, or something that our sampling does not have.
+    """
+    given = _generation_config(folder)
+    named = {name: given[name] for name in SAMPLING if given.get(name) is not None}
+    if not named:
+        raise InputError(
+            f"{folder}: generation_config.json recommends no sampling; set evaluation.sampling in config.yaml"
+        )
+    others = {"repetition_penalty": 1.0, "min_p": 0.0, "typical_p": 1.0}
+    for name, off in others.items():
+        if given.get(name) not in (None, off):
+            raise InputError(
+                f"{folder}: generation_config.json recommends {name} {given[name]}, which is not supported; "
+                "set evaluation.sampling in config.yaml"
+            )
+    return SAMPLING | named
+
+
+def _generation_config(folder: Path) -> dict[str, Any]:
+    file = folder / "generation_config.json"
+    return _read_json(file) if file.exists() else {}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({first_line(error)}); copy the model's own file there") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: not a JSON object; copy the model's own file there")
+    return content
 
 
 def load_model(folder: Path, dtype: str) -> PreTrainedModel:

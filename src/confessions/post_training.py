@@ -52,7 +52,7 @@ class Answers:
 
     def sample(self, model: PreTrainedModel, specs: Sequence[Spec], step: int, first: int = 0) -> list[Completion]:
         seeds = [stream_seed(self.settings.seed, step, first + row) for row in range(len(specs))]
-        engine = TransformersEngine(model, self.chat.tokenizer, BATCH, reuse_prefix=False)
+        engine = TransformersEngine(model, self.chat.tokenizer, BATCH, reuse_prefix=False, eos=self.chat.eos)
         return engine.generate([self.prompt(spec) for spec in specs], self.sampling, seeds)
 
     def quality(self, spec: Spec, answer: Completion) -> float:
@@ -67,16 +67,19 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     """Train and write the merged model to `out`, which must not exist. Raises InputError where there is nothing to
     learn from."""
     task = get_task(settings.task)
+    chat = models.load_chat(model_folder, thinking)
     model = models.load_model(model_folder, dtype)
-    tokenizer = models.load_tokenizer(model_folder)
-    answers = Answers(task, Chat(tokenizer, thinking), settings)
+    answers = Answers(task, chat, settings)
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
     make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]
     trainer: Trainer = make(settings, answers, model, specs, _arguments(settings, dtype, work))
     trainer.add_callback(_Progress(settings.method))
     trainer.train()
     trainer.accelerator.unwrap_model(trainer.model).merge_and_unload().save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    chat.tokenizer.save_pretrained(out)
+    settings_file = model_folder / "generation_config.json"
+    if settings_file.exists():  # end tokens and recommended sampling stay the base's
+        shutil.copyfile(settings_file, out / settings_file.name)
     shutil.rmtree(work, ignore_errors=True)
 
 

@@ -47,6 +47,7 @@ class Rollout:
     confession: Completion
     answer: Turn  # z, y
     report: Turn  # zc, yc
+    keep_thinking: bool = True  # False: turn 2 was sampled without z in its prompt (Chat.context)
 
     @property
     def spans(self) -> Spans:
@@ -99,9 +100,9 @@ def two_turns(
         x_ids = [chat.prompt_ids(opening(task, *pair)) for pair in zip(batch, conditions[part], strict=True)]
         answers = engine.generate(x_ids, task_sampling, [first for first, _ in seeds[part]], adapters[part])
         asked = [(i, v, confession_request(v, task.objectives(batch[i]))) for i in range(len(batch)) for v in variants]
-        xc_ids = [chat.request_ids(xc, answers[i].finish_reason == "stop") for i, _, xc in asked]
+        contexts, xc_ids = zip(*(chat.follow_up(x_ids[i], answers[i].ids, xc) for i, _, xc in asked), strict=True)
         reports = engine.generate(
-            [x_ids[i] + answers[i].ids + xc for (i, _, _), xc in zip(asked, xc_ids, strict=True)],
+            [context + xc for context, xc in zip(contexts, xc_ids, strict=True)],
             confession_sampling,
             [seeds[start + i][1] for i, _, _ in asked],
             [adapters[start + i] for i, _, _ in asked],
@@ -119,6 +120,7 @@ def two_turns(
                 confession=report,
                 answer=chat.split(answers[i].ids),
                 report=chat.split(report.ids),
+                keep_thinking=chat.keep_thinking,
             )
             for (i, variant, xc), ids, report in zip(asked, xc_ids, reports, strict=True)
         ]
@@ -181,6 +183,7 @@ def to_frame(rollouts: Sequence[Rollout], **columns: object) -> pd.DataFrame:
             "task_finish": r.task.finish_reason,
             "confession_finish": r.confession.finish_reason,
             "answer_closed": r.answer.closed,
+            "keep_thinking": r.keep_thinking,
         }
         for row, r in enumerate(rollouts)
     ]

@@ -4,19 +4,55 @@ import os
 import shutil
 from collections.abc import Mapping
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
+from huggingface_hub.errors import (
+    GatedRepoError,
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
 from confessions.errors import InputError, first_line
+
+HUB_FILES = [
+    "*.json",
+    "*.safetensors",
+    "*.jinja",
+    "*.txt",
+    "*.model",
+]  # no second copy of the weights in another format
+_REACH = "with network, and HF_HUB_OFFLINE unset, run snakemake again; or use a local folder"
+_UNREACHABLE = f"the hub cannot be reached and the model is not in the cache: {_REACH}"
+HUB_TROUBLE = {  # first match: some are kinds of others
+    GatedRepoError: "this model is gated: accept its terms on its hub page, give HF_TOKEN a token of that account, "
+    "and run snakemake again",
+    RepositoryNotFoundError: "the hub has no such model, or it is private: check models.*.source.repo in config.yaml, "
+    "or give HF_TOKEN a token that may read it",
+    RevisionNotFoundError: "the hub has the model, but not this revision: take a commit from the model's history "
+    "(models.*.source.revision in config.yaml)",
+    IncompleteSnapshotError: f"the hub cannot be reached and the download in the cache is not complete: {_REACH}",
+    LocalEntryNotFoundError: _UNREACHABLE,
+    OfflineModeIsEnabled: _UNREACHABLE,
+    httpx.ConnectError: _UNREACHABLE,
+    httpx.ProxyError: _UNREACHABLE,
+}
+GGUF_INSTALL = "pip install --no-deps -r requirements-smollm2.lock"
 
 
 def build(source: Mapping[str, Any], out: Path) -> None:
     """Make the model folder `out` for one `source` block of config.yaml; it appears whole or not at all.
 
     nano: the weights that ship in the package. folder: a link to it. hub: huggingface_hub's snapshot of the pinned
-    revision. Raises InputError when the source is not there.
+    revision. gguf: a GGUF file, saved as safetensors. Raises InputError when the source is not there.
     """
-    maker = {"nano": _unpack_nano, "folder": _link_folder, "hub": _download}[source["kind"]]
+    makers = {"nano": _unpack_nano, "folder": _link_folder, "hub": _download, "gguf": _convert_gguf}
+    maker = makers[source["kind"]]
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -45,15 +81,59 @@ def _link_folder(source: Mapping[str, Any], out: Path) -> None:
 
 
 def _download(source: Mapping[str, Any], out: Path) -> None:
+    """A link into the hub's cache. A download that was cut off goes on where it stopped; with HF_HUB_OFFLINE=1 only
+    the cache is read."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        folder = snapshot_download(source["repo"], revision=source["revision"])
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(
-            f"{source['repo']}@{source['revision'][:12]}: cannot be had from the hub ({first_line(error)}); "
-            f"check the name, the network and HF_TOKEN, "
-            "or use a local folder"
-        ) from None
+        folder = snapshot_download(source["repo"], revision=source["revision"], allow_patterns=HUB_FILES)
+    except (httpx.HTTPError, OSError) as error:  # every error of huggingface_hub's downloads is one of these
+        raise InputError(f"{source['repo']}@{source['revision'][:12]}: {_hub_trouble(error)}") from None
     out.symlink_to(folder, target_is_directory=True)
+
+
+def _hub_trouble(error: Exception) -> str:
+    """What went wrong on the hub, and what to do about it."""
+    for kind, text in HUB_TROUBLE.items():
+        if isinstance(error, kind):
+            return text
+    return f"the download failed ({first_line(error)}); run snakemake again: it goes on where it stopped"
+
+
+def _convert_gguf(source: Mapping[str, Any], out: Path) -> None:
+    """Dequantise a GGUF file once, to float32 safetensors, with the tokenizer that it holds."""
+    file = _gguf_file(source)
+    if find_spec("gguf") is None:
+        raise InputError(f"{file}: reading it needs the gguf package: {GGUF_INSTALL}")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        )
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise InputError(f"{file}: not a model that transformers can read ({first_line(error)})") from None
+    # transformers takes the tokenizer's end of turn for its beginning and leaves the pad token out.
+    for role in ("eos", "pad"):
+        token = getattr(model.config, f"{role}_token_id")
+        if token is not None:
+            setattr(tokenizer, f"{role}_token", tokenizer.convert_ids_to_tokens(token))
+    tokenizer.clean_up_tokenization_spaces = False
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def _gguf_file(source: Mapping[str, Any]) -> Path:
+    """The GGUF file of a folder, or of an installed package (found without importing it)."""
+    if source["path"]:
+        folder, fix = Path(source["path"]).expanduser().resolve(), "correct models.*.source in config.yaml"
+    else:
+        found = find_spec(source["package"])
+        if found is None or not found.submodule_search_locations:
+            raise InputError(f"the package {source['package']} is not installed: {GGUF_INSTALL}")
+        folder, fix = Path(found.submodule_search_locations[0]), "another version of the package may hold it"
+    if not (folder / source["file"]).is_file():
+        raise InputError(f"{folder / source['file']}: no such file; {fix}")
+    return folder / source["file"]

@@ -46,9 +46,11 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
         files[model_rollout_file(config, key)] = [base | cells | {"variants": evaluation.variants}]
     blocks = [block for blocks in files.values() for block in blocks]
     used = {folder: sorted({name for block in blocks for name in block[folder]}) for folder in REFERENCE}
+    model, sampling = config.models[key], evaluation.sampling or config.models[key].sampling
     return {
-        "model": _engine_block(config, key),
-        "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts"}),
+        "model": _engine_block(config, key) | {"keep_thinking": model.keep_thinking},
+        "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts"})
+        | {"sampling": sampling and sampling.model_dump()},
         "texts": {
             folder: {name: prompts.digest(prompts.load(f"{folder}/{name}")) for name in names}
             for folder, names in used.items()

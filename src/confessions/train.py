@@ -23,7 +23,6 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig
 
 from confessions import models
-from confessions.chat import Chat
 from confessions.config import Train
 from confessions.files import published
 from confessions.judge import Judge
@@ -181,8 +180,8 @@ def run(
     """
     if all(adapter_folder(work, step).exists() for step in settings.save_steps):
         return
+    chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
     model = models.load_model(model_folder, dtype)
-    chat = Chat(models.load_tokenizer(model_folder), thinking)
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     check_lengths(chat, task, task.specs("train"), new_tokens, model.config.max_position_embeddings)
     work.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ class DualSpanGRPOTrainer(GRPOTrainer):
     """GRPO over two-turn rollouts. Rewards come in two columns, (task, confession), and never meet.
 
     Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one
-    generation batch.
+    generation batch, or when `chat` leaves the reasoning out of turn 2's prompt.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class DualSpanGRPOTrainer(GRPOTrainer):
         callbacks: list[TrainerCallback] | None = None,
     ):
         _refuse_mixing(args)
+        if not chat.keep_thinking:
+            raise ValueError("dual-span training needs keep_thinking: its loss sees z before the confession")
         self.task, self.judge, self.settings, self.chat = task, judge, settings, chat
         self.task_sampling, self.confession_sampling = (
             Sampling(n, **settings.sampling.model_dump())
@@ -217,7 +219,7 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
         tuple(stream_seed(trainer.args.seed, step, first + row, turn) for turn in (1, 2)) for row in range(len(specs))
     ]
     model = trainer.accelerator.unwrap_model(trainer.model)
-    engine = TransformersEngine(model, trainer.chat.tokenizer, batch_size=len(specs))
+    engine = TransformersEngine(model, trainer.chat.tokenizer, batch_size=len(specs), eos=trainer.chat.eos)
     was_training = model.training
     model.eval()
     try:

@@ -1,4 +1,9 @@
-# Where a model's weights come from, as a folder that the later stages load.
+# Where a model's weights come from, as a folder that the later stages load. Downloads happen where snakemake runs (the
+# login node): compute nodes often have no network.
+localrules:
+    build_model,
+
+
 rule build_model:
     output:
         folder=directory(specs.model_folder("{model}")),

@@ -16,6 +16,7 @@ import torch
 from peft import PeftModel
 from transformers import (
     Cache,
+    DynamicCache,
     DynamicLayer,
     GenerationConfig,
     LogitsProcessor,
@@ -241,7 +242,7 @@ class TransformersEngine(Engine):
 
     On a CPU a batch is shared out to `workers` threads of one core each (default: as many as torch would use): the
     operations of a small model are too short to be worth splitting. `reuse_prefix=False` computes every prompt from
-    its start (for tests and benchmarks).
+    its start (for tests and benchmarks). `eos` are the ids that end a turn (Chat.eos; default: the tokenizer's one).
     """
 
     def __init__(
@@ -251,13 +252,14 @@ class TransformersEngine(Engine):
         batch_size: int = 64,
         reuse_prefix: bool = True,
         workers: int | None = None,
+        eos: Sequence[int] | None = None,
     ):
-        self.model, self.tokenizer, self.batch_size, self.reuse_prefix = (
-            model,
-            tokenizer,
-            batch_size,
-            reuse_prefix,
-        )
+        # A kept row may end in padding before its new tokens. Positions do not mind, but the mask of a sliding window
+        # (OLMo-3) counts columns: it would look back over fewer tokens. Such models compute turn 2 from its start.
+        slides = any(DynamicCache(config=model.config).is_sliding)
+        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+        self.reuse_prefix = reuse_prefix and not slides
+        self.eos = list(eos or [tokenizer.eos_token_id])
         self.workers = workers or (torch.get_num_threads() if model.device.type == "cpu" else 1)
         self._memories: dict[Path | None, _Memory] = {}
         peft = isinstance(model, PeftModel)
@@ -370,7 +372,7 @@ class TransformersEngine(Engine):
                 ids[row] += tokens[:n]
                 logprobs[row] += scores[:n]
             last = done + steps == sampling.max_new_tokens
-            over = [i for i, row in enumerate(rows) if last or ids[row][-1] == self.tokenizer.eos_token_id]
+            over = [i for i, row in enumerate(rows) if last or ids[row][-1] in self.eos]
             if over and self.reuse_prefix:
                 part = state.select(torch.tensor(over, device=device))
                 memory.add([prompts[rows[i]] + ids[rows[i]] for i in over], part)
@@ -381,15 +383,14 @@ class TransformersEngine(Engine):
             kept = torch.tensor(left, device=device)
             state = state.select(kept) if over else state
             sampler.keep(kept)
-        eos = self.tokenizer.eos_token_id
         return [
-            Completion(tokens, scores, "stop" if tokens[-1] == eos else "length")
+            Completion(tokens, scores, "stop" if tokens[-1] in self.eos else "length")
             for tokens, scores in zip(ids, logprobs, strict=True)
         ]
 
     def _stretch(self, state: _Computed, sampler: SeededSampler, steps: int) -> list[int]:
         """Sample up to `steps` tokens for every row and advance `state`; returns how many each row has got."""
-        eos, width = self.tokenizer.eos_token_id, state.ids.shape[1]
+        width = state.ids.shape[1]
         output = self.model.generate(
             input_ids=state.ids,
             attention_mask=state.mask,
@@ -397,14 +398,14 @@ class TransformersEngine(Engine):
             generation_config=GenerationConfig(
                 max_new_tokens=steps,
                 do_sample=False,
-                eos_token_id=eos,
+                eos_token_id=self.eos,
                 pad_token_id=self.tokenizer.pad_token_id,
                 return_dict_in_generate=True,
             ),
             logits_processor=LogitsProcessorList([sampler]),
         )
         new = output.sequences[:, width:]  # (B, T), padded after the end of a row
-        ended = (new == eos).long()
+        ended = torch.isin(new, torch.tensor(self.eos, device=new.device)).long()
         n_new = torch.where(ended.any(1), ended.argmax(1) + 1, new.shape[1])
         written = torch.arange(new.shape[1], device=new.device) < n_new.unsqueeze(1)
         state.ids, state.cache = output.sequences, output.past_key_values

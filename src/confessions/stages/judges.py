@@ -12,11 +12,11 @@ def make_judge(block: Block, task: Task) -> Judge:
     if block["kind"] == "label_trusting":
         return LabelTrusting(task)
     from confessions import models
-    from confessions.chat import Chat
     from confessions.engines.transformers import TransformersEngine
 
     folder, model = Path(block["model"]["folder"]), block["model"]
-    tokenizer = models.load_tokenizer(folder)
-    engine = TransformersEngine(models.load_model(folder, model["dtype"]), tokenizer, block["batch_size"])
-    chat, name = Chat(tokenizer, model["thinking"]), f"llm:{model['key']}"
+    chat = models.load_chat(folder, model["thinking"])
+    base, size = models.load_model(folder, model["dtype"]), block["batch_size"]
+    engine = TransformersEngine(base, chat.tokenizer, size, eos=chat.eos)
+    name = f"llm:{model['key']}"
     return LanguageModelJudge(engine, chat, task, name, block["threshold"], block["min_mass"])

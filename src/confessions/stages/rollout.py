@@ -24,7 +24,7 @@ from confessions.train import config_hash
 
 def run(spec: Block, model: Path, work: Path, say: Say) -> None:
     """Sample every block of `spec` (specs.rollout_spec) and publish its files."""
-    base = models.fingerprint(model)
+    base, spec = models.fingerprint(model), _with_sampling(spec, model, say)
     kept = {
         (out, number): work / f"{config_hash(_key(spec, block, base))}.parquet"
         for out, blocks in spec["files"].items()
@@ -40,10 +40,9 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
         if block["adapter"]:
             models.check_adapter(Path(block["adapter"]), model)
     if todo:
-        tokenizer = models.load_tokenizer(model)
-        chat = Chat(tokenizer, spec["model"]["thinking"])
-        size = spec["evaluation"]["batch_size"]
-        engine = TransformersEngine(models.load_model(model, spec["model"]["dtype"]), tokenizer, size)
+        chat = models.load_chat(model, spec["model"]["thinking"], spec["model"]["keep_thinking"])
+        policy, size = models.load_model(model, spec["model"]["dtype"]), spec["evaluation"]["batch_size"]
+        engine = TransformersEngine(policy, chat.tokenizer, size, eos=chat.eos)
         for block in todo.values():
             _check(chat, spec, block, engine.model.config.max_position_embeddings)
         say(f"engine started: {spec['model']['key']}, {len(todo)} blocks of cells")
@@ -91,10 +90,20 @@ def sample(engine: Engine, chat: Chat, spec: Block, block: Block, progress=lambd
         training_seed=block["seed"],
         step=block["step"],
         config_hash=config_hash(spec),
+        **evaluation["sampling"],
     )
     frame["row"] = [row for _, row in cells for _ in block["variants"]]
     frame["seed"] = [first for first, _ in seeds for _ in block["variants"]]
     return frame
+
+
+def _with_sampling(spec: Block, model: Path, say: Say) -> Block:
+    """`spec` with the sampling that the model's authors recommend, where the configuration names none."""
+    if spec["evaluation"]["sampling"] is not None:
+        return spec
+    sampling = models.recommended_sampling(model)
+    say(f"sampling of {spec['model']['key']}, as its authors recommend: {sampling}")
+    return {**spec, "evaluation": {**spec["evaluation"], "sampling": sampling}}
 
 
 def _turns(evaluation: Block) -> list[Sampling]:

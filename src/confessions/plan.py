@@ -1,0 +1,324 @@
+"""What an experiment will take before anything is submitted: jobs, tokens, GPU hours and disk, with the arithmetic.
+
+Tokens are upper bounds: every turn runs to its limit (`fill` says to which share of it), and a prompt is one token for
+CHARS_PER_TOKEN characters. Hours are tokens over the rates of costs.py. What cannot be told is shown as `?` and named
+under the totals. Nothing here imports torch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+from confessions import costs, prompts, specs, tasks
+from confessions.config import Config, Gguf, Hub, LanguageModelJudge, Model, Nano, PostTrained
+from confessions.costs import CPU, DEVICES, SIZE, Rates, Shape
+
+CHARS_PER_TOKEN = 4
+ROLLOUT_BYTES = 10  # of a Parquet file for each token; 3.3 on the embedded model, whose vocabulary is small
+
+
+@dataclass(frozen=True)
+class Job:
+    """Jobs of one rule for one model; tokens are summed over the `n` jobs."""
+
+    rule: str
+    model: str = ""  # key; empty: no model
+    n: int = 1
+    prompt: int = 0  # read, not generated; turn 2 goes on from turn 1's cache
+    turn1: int = 0
+    turn2: int = 0
+    trained: int = 0
+    judged: int = 0  # prompts of the judge, which is another model
+    batch: int = 1  # rows generated together
+    length: int = 1  # tokens of a whole conversation
+    passes: int = 0  # operations a parameter and trained token
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment's jobs, each with its hours (None: not known), on `device`."""
+
+    config: Config
+    device: str
+    engine: str
+    fill: float = 1.0
+
+    def __post_init__(self) -> None:
+        costs.check_device(self.device)
+
+    # -- tokens --------------------------------------------------------------------------------------------------------
+
+    def jobs(self) -> list[Job]:
+        """Every job of the workflow, as `snakemake -n --forceall` counts them, without the target `all`."""
+        config, experiment = self.config, self.config.active
+        models = list(dict.fromkeys([experiment.policy, *config.judges, *config.compared]))
+        lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
+        trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]
+        axes = sum(bool(axis) for axis in (experiment.scale, experiment.ladder))
+        others = [key for key in config.compared if key != experiment.policy]
+        return [
+            *(Job("build_model", key) for key in lineage if key not in trained),
+            *(self._post_training(key) for key in trained),
+            self._training(),
+            self._sampling("sample_policy", experiment.policy),
+            *(self._sampling("sample_model", key) for key in others),
+            self._scoring("score_policy", len(experiment.seeds) * len(experiment.train.save_steps)),
+            *(self._scoring("score_model", model=key) for key in config.compared),
+            *([Job("write_logs")] if find_spec("inspect_ai") else []),
+            Job("tables", n=6 + axes),
+            Job("figures", n=3 + axes),
+        ]
+
+    def _lineage(self, key: str) -> Iterator[str]:
+        source = self.config.models[key].source
+        if isinstance(source, PostTrained):
+            yield from self._lineage(source.base)
+        yield key
+
+    def _turns(self, block) -> tuple[int, int]:
+        return round(block.max_task_tokens * self.fill), round(block.max_confession_tokens * self.fill)
+
+    def _training(self) -> Job:
+        experiment, train = self.config.active, self.config.active.train
+        rows = len(experiment.seeds) * train.steps * train.prompts_per_step * train.generations
+        first, second = self._turns(train)
+        x, xc = _prompt_tokens(experiment.task, "baseline"), _request_tokens(experiment.task, "default")
+        length = x + first + xc + second
+        return Job(
+            "train_policy",
+            experiment.policy,
+            n=len(experiment.seeds),
+            prompt=rows * (x + xc),
+            turn1=rows * first,
+            turn2=rows * second,
+            trained=rows * length,
+            judged=rows * self._judge_tokens(x, first),
+            batch=train.prompts_per_step * train.generations,
+            length=length,
+            passes=4 + 2 * train.gradient_checkpointing + 2 * bool(train.kl_weight),
+        )
+
+    def _post_training(self, key: str) -> Job:
+        source = self.config.models[key].source
+        sampled = source.steps * source.prompts_per_step * source.samples
+        learnt = source.steps * source.prompts_per_step * {"sft": 1, "dpo": 2, "rl": source.samples}[source.method]
+        x, answer = _prompt_tokens(source.task, "baseline"), round(source.max_new_tokens * self.fill)
+        return Job(
+            "post_train_model",
+            key,
+            prompt=sampled * x,
+            turn1=sampled * answer,
+            trained=learnt * (x + answer),
+            batch=min(256, source.prompts_per_step * source.samples),
+            length=x + answer,
+            passes=4 + 2 * bool(source.kl_weight),
+        )
+
+    def _sampling(self, rule: str, key: str) -> Job:
+        """Turn 1 is sampled once for all variants of the request."""
+        evaluation = self.config.active.evaluation
+        first, second = self._turns(evaluation)
+        job = Job(rule, key, batch=evaluation.batch_size)
+        for block in (b for blocks in specs.rollout_spec(self.config, key)["files"].values() for b in blocks):
+            xs = [_prompt_tokens(block["task"], condition) for condition in block["conditions"]]
+            xcs = [_request_tokens(block["task"], variant) for variant in block["variants"]]
+            answers = block["rollouts"] * len(xs)
+            job = replace(
+                job,
+                prompt=job.prompt + block["rollouts"] * (sum(xs) + len(xs) * sum(xcs)),
+                turn1=job.turn1 + answers * first,
+                turn2=job.turn2 + answers * len(xcs) * second,
+                length=max(job.length, max(xs) + first + max(xcs) + second),
+            )
+        return job
+
+    def _scoring(self, rule: str, checkpoints: int = 1, model: str = "") -> Job:
+        """Variants ask about one answer, which is judged once; a model of an axis has the first condition alone."""
+        evaluation, task = self.config.active.evaluation, self.config.active.task
+        conditions = 1 if model else len(evaluation.conditions)
+        answers = checkpoints * conditions * evaluation.rollouts
+        x, (first, _) = _prompt_tokens(task, "baseline"), self._turns(evaluation)
+        return Job(rule, model, judged=answers * self._judge_tokens(x, first))
+
+    def _judge_tokens(self, x: int, answer: int) -> int:
+        """What the judge reads of one answer; 0 where the judge is no model."""
+        if not isinstance(self.config.active.judge, LanguageModelJudge):
+            return 0
+        return _tokens(prompts.load("judge")) + x + answer
+
+    # -- hours ---------------------------------------------------------------------------------------------------------
+
+    def place(self, key: str) -> str:
+        """The device of a model: the embedded one and GGUF files run on the CPU."""
+        return CPU if isinstance(_origin(self.config, key).source, Nano | Gguf) else self.device
+
+    def rates(self, job: Job) -> Rates:
+        """Throughput of the job's model."""
+        name, dtype = _name(self.config, job.model), self.config.models[job.model].dtype
+        return costs.rates(name, dtype, self.place(job.model), self.engine, job.batch, job.length, job.passes)
+
+    def shape(self, key: str) -> Shape | None:
+        return costs.shapes().get(_name(self.config, key))
+
+    def hours(self, job: Job) -> float | None:
+        """Of all `n` jobs together; None where a throughput is missing."""
+        seconds = 0.0
+        if job.turn1 or job.trained:
+            rates = self.rates(job)
+            parts = [(job.turn1 + job.turn2, rates.decode), (job.trained, rates.train)]
+            if rates.prompt:
+                parts.append((job.prompt, rates.prompt))
+            if any(tokens and not rate for tokens, rate in parts):
+                return None
+            seconds += sum(tokens / rate for tokens, rate in parts if tokens)
+        if job.judged:
+            judge = self.rates(Job("judge", self.config.judges[0]))
+            rate = judge.prompt or judge.decode
+            if not rate:
+                return None
+            seconds += job.judged / rate
+        return seconds / 3600
+
+    def devices(self, job: Job) -> str:
+        """Where the job runs: on the GPU as soon as one of its models does."""
+        keys = [job.model] if job.turn1 or job.trained else []
+        keys += self.config.judges if job.judged else []
+        return next((self.place(key) for key in keys if self.place(key) != CPU), CPU)
+
+    # -- disk and memory -----------------------------------------------------------------------------------------------
+
+    def disk(self) -> list[tuple[str, int | None]]:
+        """What is written, in bytes; None where the model's shape is not known."""
+        config, experiment = self.config, self.config.active
+        jobs = self.jobs()
+        rows: list[tuple[str, int | None]] = []
+        for job in jobs:
+            if job.rule in ("build_model", "post_train_model"):
+                shape, size = self.shape(job.model), _stored_bytes(config.models[job.model])
+                rows.append((f"weights of {job.model}", shape.parameters * size if shape else None if size else 0))
+        shape = self.shape(experiment.policy)
+        adapter = 4 * shape.adapter_parameters(experiment.train.lora.rank) if shape else None
+        seeds, kept = len(experiment.seeds), len(experiment.train.save_steps)
+        for what, n in (("adapters, in the working folder and published", 2 * kept), ("two checkpoints to resume", 6)):
+            rows.append((f"{what}: {seeds} x {n} adapters", adapter and seeds * n * adapter))
+        sampled = [job for job in jobs if job.rule in ("sample_policy", "sample_model")]
+        tokens = sum(job.prompt + job.turn1 + job.turn2 for job in sampled)
+        return [*rows, ("rollouts", tokens * ROLLOUT_BYTES)]
+
+    def too_large(self) -> list[str]:
+        """Models whose weights and cache do not fit one device, a line each."""
+        lines = []
+        for job in self.jobs():
+            shape = self.shape(job.model) if job.turn1 else None
+            if shape is None or self.place(job.model) == CPU:
+                continue
+            dtype = self.config.models[job.model].dtype
+            weights, cache = shape.parameters * SIZE[dtype], job.batch * job.length * shape.cache_bytes(dtype)
+            memory = DEVICES[self.device][2]
+            if weights + cache > memory:
+                lines.append(
+                    f"{job.rule} {job.model}: weights {weights / 1e9:.1f} GB + cache {cache / 1e9:.1f} GB at batch "
+                    f"{job.batch} exceed one {self.device} ({memory / 1e9:.0f} GB): lower the batch, or use two devices"
+                )
+        return lines
+
+
+# -- names and prompts -----------------------------------------------------------------------------------------------
+
+
+def _origin(config: Config, key: str) -> Model:
+    model = config.models[key]
+    return _origin(config, model.source.base) if isinstance(model.source, PostTrained) else model
+
+
+def _name(config: Config, key: str) -> str:
+    """How data/*.csv call a model: its repository, nano:size, gguf:file; a post-trained one is what it came from."""
+    source = _origin(config, key).source
+    if isinstance(source, Hub):
+        return source.repo
+    if isinstance(source, Nano):
+        return f"nano:{source.size}"
+    return f"gguf:{source.file}" if isinstance(source, Gguf) else source.path
+
+
+def _stored_bytes(model: Model) -> int:
+    """Bytes of a parameter in the model's folder: hubs hold bfloat16; a folder is linked and takes nothing."""
+    if isinstance(model.source, PostTrained):
+        return SIZE[model.dtype]
+    return {"nano": 4, "gguf": 4, "hub": 2, "folder": 0}[model.source.kind]
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text) // CHARS_PER_TOKEN)
+
+
+def _prompt_tokens(task: str, condition: str) -> int:
+    chosen = tasks.get(task)
+    return _tokens(prompts.system_prompt(condition) + chosen.prompt(chosen.specs("evaluation")[0]))
+
+
+def _request_tokens(task: str, variant: str) -> int:
+    chosen = tasks.get(task)
+    return _tokens(prompts.confession_request(variant, chosen.objectives(chosen.specs("evaluation")[0])))
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+
+
+def render(plan: Plan) -> str:
+    """The plan as text: jobs with tokens and hours, the throughputs behind them, disk, totals, what is not known."""
+    jobs = plan.jobs()
+    hours = {id(job): plan.hours(job) for job in jobs}
+    table = [["rule", "model", "jobs", "prompt", "turn 1", "turn 2", "trained", "judge", "device", "hours"]]
+    for job in jobs:
+        counts = (job.prompt, job.turn1, job.turn2, job.trained, job.judged)
+        busy = any(counts)
+        time = _hours(hours[id(job)]) if busy else "-"
+        table.append([job.rule, job.model or "-", str(job.n), *map(_count, counts), plan.devices(job), time])
+    speeds = [["rule", "model", "device", "batch", "decode tok/s", "train tok/s", "prompt tok/s", "basis"]]
+    for job in jobs:
+        if job.turn1 or job.trained:
+            rates = plan.rates(job)
+            numbers = map(_rate, (rates.decode, rates.train if job.trained else 0, rates.prompt or 0))
+            speeds.append([job.rule, job.model, plan.place(job.model), str(job.batch), *numbers, rates.basis])
+    disk = plan.disk()
+    disk_table = [["disk", "GB"], *([name, "?" if size is None else f"{size / 1e9:.2f}"] for name, size in disk)]
+    totals = []
+    for device in dict.fromkeys(plan.devices(job) for job in jobs):
+        known = [hours[id(job)] for job in jobs if plan.devices(job) == device]
+        least = "at least " if None in known else ""
+        unit = "CPU hours (2 cores)" if device == CPU else f"GPU hours ({device})"
+        totals.append(f"{least}{sum(h or 0 for h in known):.2f} {unit}")
+    gigabytes = sum(size or 0 for _, size in disk) / 1e9
+    totals.append(f"{'at least ' if any(s is None for _, s in disk) else ''}{gigabytes:.1f} GB of disk")
+    unknown = sorted({job.model or "the judge" for job in jobs if hours[id(job)] is None})
+    lines = [
+        f"experiment {plan.config.experiment}: {sum(job.n for job in jobs)} jobs; "
+        f"turns at {plan.fill:.0%} of their limits",
+        "", _aligned(table), "", _aligned(speeds), "", _aligned(disk_table), "",
+        *plan.too_large(),
+        f"total: {'; '.join(totals)}",
+    ]  # fmt: skip
+    if unknown:
+        lines.append(f"not counted, no throughput known: {', '.join(unknown)} (src/confessions/data/throughput.csv)")
+    return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _count(n: int) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= size:
+            return f"{n / size:.2f}{letter}"
+    return str(n) if n else "-"
+
+
+def _rate(rate: float | None) -> str:
+    return "?" if rate is None else f"{rate:,.0f}" if rate else "-"
+
+
+def _hours(hours: float | None) -> str:
+    return "?" if hours is None else f"{hours:.2f}"

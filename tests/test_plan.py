@@ -1,0 +1,202 @@
+"""The plan's arithmetic, exact on a small experiment; its shapes against the real architectures."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from test_architectures import FULL, model_of
+from typer.testing import CliRunner
+
+from confessions import costs, models, prompts, tasks
+from confessions.cli import app
+from confessions.config import Config, load
+from confessions.errors import InputError
+from confessions.plan import CHARS_PER_TOKEN, Plan, render
+
+ROOT = Path(__file__).parent.parent
+BASE = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def small(**changes: object) -> Config:
+    """Qwen3-8B judged by Qwen3-4B: 10 steps of 2 x 4 rollouts; 2 seeds, 3 checkpoints, 2 x 2 cells of 5."""
+    data = copy.deepcopy(BASE)
+    experiment = data["experiments"]["reproduction"]
+    experiment |= {"seeds": [0, 1], "scale": ["qwen3-1.7b", "qwen3-8b"], "ladder": []}
+    experiment["train"] |= {
+        "steps": 10, "prompts_per_step": 2, "generations": 4, "max_task_tokens": 100, "max_confession_tokens": 200,
+        "checkpoint_fractions": [0, 0.5, 1], "micro_batch": 2,
+    }  # fmt: skip
+    experiment["evaluation"] |= {
+        "conditions": ["baseline", "hard"], "variants": ["default", "forced_count"], "rollouts": 5,
+        "max_task_tokens": 1000, "max_confession_tokens": 2000, "batch_size": 4,
+    }  # fmt: skip
+    experiment["survey"]["rollouts"] = 7
+    return load(data | {"experiment": "reproduction"} | changes)
+
+
+def length(text: str) -> int:
+    return -(-len(text) // CHARS_PER_TOKEN)
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return Plan(small(), "H200", "transformers")
+
+
+@pytest.fixture
+def texts() -> dict[str, int]:
+    """Tokens of x, of x after the hard system prompt, of both requests, of the judge's prompt."""
+    task = tasks.get("word_count")
+    spec = task.specs("evaluation")[0]
+    x, objectives = task.prompt(spec), task.objectives(spec)
+    requests = {name: length(prompts.confession_request(name, objectives)) for name in ("default", "forced_count")}
+    judge = length(prompts.load("judge"))
+    return {"x": length(x), "hard": length(prompts.system_prompt("hard") + x), "judge": judge} | requests
+
+
+def test_jobs_and_tokens(plan, texts):
+    jobs = {(job.rule, job.model): job for job in plan.jobs()}
+    assert {key: job.n for key, job in jobs.items() if key[0] == "train_policy"} == {("train_policy", "qwen3-8b"): 2}
+    built = [model for rule, model in jobs if rule == "build_model"]
+    assert built == ["qwen3-8b", "qwen3-4b-instruct", "qwen3-1.7b"]
+
+    train = jobs["train_policy", "qwen3-8b"]  # 2 seeds * 10 steps * 8 rollouts
+    assert (train.turn1, train.turn2) == (160 * 100, 160 * 200)
+    assert train.prompt == 160 * (texts["x"] + texts["default"])
+    assert train.trained == 160 * (texts["x"] + 100 + texts["default"] + 200)
+    assert train.judged == 160 * (texts["judge"] + texts["x"] + 100)
+
+    policy = jobs["sample_policy", "qwen3-8b"]
+    grid, survey, axis = 2 * 3 * 2 * 5, 2 * 2 * 7, 5  # answers; both variants ask about each of the grid and the axis
+    assert policy.turn1 == (grid + survey + axis) * 1000
+    assert policy.turn2 == (2 * grid + survey + 2 * axis) * 2000
+    assert ("sample_model", "qwen3-8b") not in jobs  # its rollouts are the policy's job
+    other = jobs["sample_model", "qwen3-1.7b"]
+    assert (other.turn1, other.turn2) == (5 * 1000, 10 * 2000)
+    assert other.prompt == 5 * (texts["x"] + texts["default"] + texts["forced_count"])
+    assert other.length == texts["x"] + 1000 + max(texts["default"], texts["forced_count"]) + 2000
+
+    assert jobs["score_policy", ""].judged == grid * (texts["judge"] + texts["x"] + 1000)
+    assert jobs["score_model", "qwen3-1.7b"].judged == 5 * (texts["judge"] + texts["x"] + 1000)
+
+
+def test_fill_scales_the_turns_alone(texts):
+    job = next(job for job in Plan(small(), "H200", "transformers", 0.25).jobs() if job.rule == "train_policy")
+    assert (job.turn1, job.turn2) == (160 * 25, 160 * 50)
+    assert job.prompt == 160 * (texts["x"] + texts["default"])
+
+
+def test_roofline_estimate(plan):
+    """By hand, for Qwen3-8B in bfloat16 on an H200."""
+    job = next(job for job in plan.jobs() if job.rule == "train_policy")
+    rates, parameters = plan.rates(job), 8_190_735_360
+    cache = 8 * job.length / 2 * (2 * 36 * 8 * 128 * 2)  # 8 rows at half their length
+    assert rates.decode == pytest.approx(8 * 0.5 * 4.8e12 / (2 * parameters + cache))
+    assert rates.train == pytest.approx(0.4 * 989e12 / (6 * parameters))  # gradient checkpointing, no reference model
+    assert rates.prompt == pytest.approx(0.4 * 989e12 / (2 * parameters))
+    assert rates.basis == "estimate"
+    judge = 0.4 * 989e12 / (2 * 4_022_468_096)
+    seconds = (job.turn1 + job.turn2) / rates.decode + job.trained / rates.train + job.prompt / rates.prompt
+    assert plan.hours(job) == pytest.approx((seconds + job.judged / judge) / 3600)
+
+
+def test_a_measured_throughput_comes_first(plan, monkeypatch):
+    monkeypatch.setattr(costs, "measured", lambda name, *_: (1000.0, None) if name == "Qwen/Qwen3-8B" else None)
+    jobs = {job.rule: job for job in plan.jobs()}
+    job = jobs["sample_policy"]
+    assert plan.hours(job) == pytest.approx((job.turn1 + job.turn2) / 1000 / 3600)  # prompts are in the measured rate
+    assert plan.rates(job).basis == "measured"
+    assert plan.rates(jobs["train_policy"]).basis == "estimate"  # half of it
+
+
+def test_disk(plan):
+    disk = dict(plan.disk())
+    adapter = 4 * 32 * 36 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 12288))
+    assert disk["weights of qwen3-8b"] == 16_381_470_720
+    assert disk["adapters, in the working folder and published: 2 x 6 adapters"] == 12 * adapter
+    assert disk["two checkpoints to resume: 2 x 6 adapters"] == 12 * adapter
+    sampled = [job for job in plan.jobs() if job.rule.startswith("sample")]
+    assert disk["rollouts"] == 10 * sum(job.prompt + job.turn1 + job.turn2 for job in sampled)
+
+
+def test_nothing_is_left_out_silently(tmp_path):
+    """A model of unknown shape and speed: question marks, `at least`, and its name."""
+    config = small(models=BASE["models"] | {
+        "qwen3-1.7b": BASE["models"]["qwen3-1.7b"] | {"source": {"kind": "folder", "path": str(tmp_path)}},
+        "qwen3-4b-instruct": BASE["models"]["qwen3-4b-instruct"] | {
+            "source": {"kind": "hub", "repo": "a/b", "revision": "0" * 40},
+        },
+    })  # fmt: skip
+    text = render(Plan(config, "H200", "transformers"))
+    assert "not counted, no throughput known: qwen3-1.7b, qwen3-8b, the judge (src/confessions/data" in text
+    assert "total: " in text
+    assert text.count("at least") == 2  # hours, and disk: the judge's weights
+    rows = [line.split() for line in text.splitlines()]
+    assert next(row for row in rows if row[:2] == ["sample_model", "qwen3-1.7b"])[-1] == "?"
+
+
+def test_what_does_not_fit_is_said():
+    text = "\n".join(Plan(load(BASE | {"experiment": "reproduction"}), "H100", "transformers").too_large())
+    assert "sample_model qwen3-32b: weights 65.5 GB + cache" in text
+    assert "exceed one H100 (80 GB)" in text
+
+
+def test_unknown_device_and_experiment():
+    with pytest.raises(InputError, match="--device TPU: unknown; known: H200, H100, A100"):
+        Plan(small(), "TPU", "transformers")
+    result = CliRunner().invoke(app, ["plan", "--config", str(ROOT / "config.yaml"), "--experiment", "reproducton"])
+    assert result.exit_code == 1
+    assert "unknown experiment; nearest known: 'reproduction'" in result.stderr
+
+
+@pytest.mark.parametrize("experiment", BASE["experiments"])
+def test_every_checked_in_experiment(experiment):
+    result = CliRunner().invoke(app, ["plan", "--config", str(ROOT / "config.yaml"), "--experiment", experiment])
+    assert result.exit_code == 0, result.output
+    assert f"experiment {experiment}: " in result.stdout
+    config = load(BASE | {"experiment": experiment})
+    for key in (config.active.policy, *config.compared, *config.judges):
+        assert Plan(config, "H200", "transformers").shape(key) is not None
+
+
+def test_the_plan_needs_no_heavy_library():
+    code = "import sys; import confessions.plan; print([m for m in ('torch', 'pandas') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+NAMES = {"Olmo-3-7B": "allenai/Olmo-3-7B-Think"}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_shapes_are_the_architectures(name):
+    kind, config, n_parameters, _ = FULL[name]
+    shape = costs.shapes()[NAMES.get(name, f"Qwen/{name}")]
+    with torch.device("meta"):
+        model = model_of(kind, **config)
+    experts = sum(p.numel() for key, p in model.named_parameters() if ".experts." in key)
+    used = config.get("num_experts_per_tok", 0) / config.get("num_experts", 1)
+    assert shape.parameters == n_parameters == model.num_parameters()
+    assert shape.active == n_parameters - experts + round(experts * used)
+    assert (shape.hidden, shape.layers, shape.heads) == tuple(
+        config[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads")
+    )
+    assert (shape.kv_heads, shape.head_dim) == (config["num_key_value_heads"], config.get("head_dim", 128))
+    assert shape.feed_forward == config["intermediate_size"]
+
+
+@pytest.mark.parametrize("size", ["xs", "s", "m"])
+def test_shapes_are_the_embedded_models(size):
+    shape, folder = costs.shapes()[f"nano:{size}"], Path(models.__file__).parent / "nano" / "weights" / size
+    model = models.load_model(folder, "float32")
+    config = model.config
+    assert shape.parameters == shape.active == model.num_parameters()
+    assert (shape.hidden, shape.feed_forward, shape.layers) == (
+        config.hidden_size, config.intermediate_size, config.num_hidden_layers,
+    )  # fmt: skip
+    assert (shape.heads, shape.kv_heads, shape.head_dim) == (
+        config.num_attention_heads, config.num_key_value_heads, config.head_dim,
+    )  # fmt: skip
