@@ -19,7 +19,7 @@ def train_spec(config: Config, seed: int) -> dict[str, Any]:
     return {
         "task": experiment.task,
         "policy": _engine_block(config, experiment.policy),
-        "judge": _judge_block(config),
+        "judge": _judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
         "train": experiment.train.model_dump(),
         "seed": seed,
     }
@@ -49,6 +49,7 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
     used = {folder: sorted({name for block in blocks for name in block[folder]}) for folder in REFERENCE}
     return {
         "model": _engine_block(config, key),
+        "engine": engine_block(config),
         "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts"}),
         "texts": {
             folder: {name: _digest(prompts.load(f"{folder}/{name}")) for name in names}
@@ -64,7 +65,7 @@ def _digest(text: str) -> str:
 
 def score_spec(config: Config) -> dict[str, Any]:
     """What the scores of a rollout depend on."""
-    return {"task": config.active.task, "judge": _judge_block(config)}
+    return {"task": config.active.task, "judge": _judge_block(config, engine_block(config))}
 
 
 def model_spec(config: Config, key: str) -> dict[str, Any]:
@@ -110,9 +111,16 @@ def _engine_block(config: Config, key: str) -> dict[str, Any]:
     return {"key": key, "dtype": model.dtype, "thinking": model.thinking}
 
 
-def _judge_block(config: Config) -> dict[str, Any]:
+def engine_block(config: Config) -> dict[str, Any]:
+    """The engine that samples evaluation rollouts, and its settings."""
+    experiment = config.active
+    return {"kind": experiment.engine} | (experiment.vllm.model_dump() if experiment.engine == "vllm" else {})
+
+
+def _judge_block(config: Config, engine: dict[str, Any]) -> dict[str, Any]:
     judge = config.active.judge
     block = judge.model_dump()
     if isinstance(judge, LanguageModelJudge):
         block["model"] = _engine_block(config, judge.model) | {"folder": model_folder(judge.model)}
+        block["engine"] = engine
     return block

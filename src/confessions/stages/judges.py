@@ -13,9 +13,9 @@ def make_judge(block: Block, task: Task) -> Judge:
         return LabelTrusting(task)
     from confessions import models
     from confessions.chat import Chat
-    from confessions.engines.transformers import TransformersEngine
+    from confessions.engines import start
 
     folder, model = Path(block["model"]["folder"]), block["model"]
     tokenizer = models.load_tokenizer(folder)
-    engine = TransformersEngine(models.load_model(folder, model["dtype"]), tokenizer)
+    engine = start(block["engine"], folder, model["dtype"], tokenizer)
     return LanguageModelJudge(engine, Chat(tokenizer, model["thinking"]), task, block["max_attempts"])
