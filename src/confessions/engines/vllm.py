@@ -1,10 +1,10 @@
 """The vLLM engine: continuous batches over paged caches, for GPUs; one start serves every adapter of a base model.
 
-vLLM's core runs in this process, so that its errors arrive as they are raised and a script needs no __main__ guard. Its
-prefix cache lets turn 2 continue turn 1 and lets conditions share what they have in common. Ids go in and come out: its
-detokeniser is off, and a turn ends at the tokenizer's end-of-turn token and nowhere else, as in the transformers engine.
-Noise is drawn differently there, so that a seed repeats a sample within an engine, not across the two; greedy samples
-and log-probabilities agree.
+vLLM's core runs in this process: its errors arrive as they are raised, and a script needs no __main__ guard. Its
+prefix cache lets turn 2 continue turn 1 and prompts share what they have in common. Ids go in and come out, its
+detokeniser is off, and a turn ends at the tokenizer's end-of-turn token and nowhere else, as in the transformers
+engine. Noise is drawn in another way there: a seed repeats a sample within one engine, not across the two. Greedy
+samples and log-probabilities agree.
 """
 
 import json
@@ -47,7 +47,7 @@ def _require() -> None:
 
 
 def adapter_rank(folder: Path) -> int:
-    """The rank of a LoRA adapter, from its configuration. Raises InputError when it cannot be read or differs by layer."""
+    """The rank of a LoRA adapter, from its configuration. Raises InputError when it has none or several."""
     file = folder / "adapter_config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -68,8 +68,8 @@ def max_lora_rank(adapters: Sequence[Path]) -> int:
     largest = max(needed, key=needed.__getitem__)
     if needed[largest] > allowed[-1]:
         raise InputError(
-            f"{largest}: an adapter of rank {needed[largest]}, and vLLM takes {allowed[-1]} at most: lower train.lora.rank "
-            "or set engine: transformers"
+            f"{largest}: an adapter of rank {needed[largest]}, and vLLM takes {allowed[-1]} at most: "
+            "lower train.lora.rank or set engine: transformers"
         )
     return next(rank for rank in allowed if rank >= needed[largest])
 
@@ -85,7 +85,7 @@ def _memory_errors(where: str) -> Iterator[None]:
         text = str(error).lower()
         if isinstance(error, InputError):
             raise
-        if "out of memory" in text or "memory" in text and isinstance(error, ValueError):
+        if "out of memory" in text or ("memory" in text and isinstance(error, ValueError)):
             raise InputError(f"{where}: not enough memory ({_sentence(error)}); see {KNOBS}") from None
         if "max_model_len" in text and isinstance(error, ValueError):
             raise InputError(f"{where}: vLLM refuses max_model_len ({_sentence(error)})") from None
@@ -140,8 +140,11 @@ def start(
 
 
 class VllmEngine(Engine):
-    """Samples from a running vLLM. `batch_size` is how many rollouts a caller should hand over together: vLLM batches by
-    itself, but turn 2 finds turn 1 in the cache only while all of them fit there."""
+    """Samples from a running vLLM.
+
+    vLLM makes its own batches. `batch_size` is how many rollouts a caller should hand over together: turn 2 finds
+    turn 1 in the cache only while all of them fit there.
+    """
 
     def __init__(self, llm: "LLM", tokenizer: PreTrainedTokenizerBase, batch_size: int = 64):
         self.llm, self.tokenizer, self.batch_size = llm, tokenizer, batch_size
@@ -166,7 +169,7 @@ class VllmEngine(Engine):
         return [_completion(output) for output in self._run(prompts, params, limit, adapters or [None] * len(prompts))]
 
     def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
-        """For each prompt the log-probability of each of the ids `choices` as its next token, under the model itself."""
+        """For each prompt the log-probability of each of `choices` as its next token, under the model itself."""
         from vllm import SamplingParams
 
         params = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(choices), detokenize=False)
