@@ -24,16 +24,18 @@ def start(
     tokenizer: PreTrainedTokenizerBase,
     batch_size: int = 64,
     adapters: Sequence[Path] = (),
+    eos: Sequence[int] | None = None,
 ) -> Engine:
     """The engine that `options` (specs.engine_block) names, with the model in `folder`.
 
-    `adapters` are all that will be asked for. Raises InputError when the model or the engine cannot be loaded.
+    `adapters` are all that will be asked for; `eos` the ids that end a turn (default: the tokenizer's). Raises
+    InputError when the model or the engine cannot be loaded.
     """
     if options["kind"] == "vllm":
         from confessions.engines import vllm
 
-        return vllm.start(options, folder, dtype, tokenizer, batch_size, adapters)
+        return vllm.start(options, folder, dtype, tokenizer, batch_size, adapters, eos)
     from confessions import models
     from confessions.engines.transformers import TransformersEngine
 
-    return TransformersEngine(models.load_model(folder, dtype), tokenizer, batch_size)
+    return TransformersEngine(models.load_model(folder, dtype), tokenizer, batch_size, **({"eos": eos} if eos else {}))

@@ -105,6 +105,7 @@ def start(
     tokenizer: PreTrainedTokenizerBase,
     batch_size: int,
     adapters: Sequence[Path] = (),
+    eos: Sequence[int] | None = None,
 ) -> "VllmEngine":
     """Load the model in `folder`; `options` are those of config.Vllm, `adapters` every one that will be asked for.
 
@@ -136,18 +137,25 @@ def start(
             **memory,
             **lora,
         )
-    return VllmEngine(llm, tokenizer, batch_size)
+    return VllmEngine(llm, tokenizer, batch_size, eos)
 
 
 class VllmEngine(Engine):
     """Samples from a running vLLM.
 
     vLLM makes its own batches. `batch_size` is how many rollouts a caller should hand over together: turn 2 finds
-    turn 1 in the cache only while all of them fit there.
+    turn 1 in the cache only while all of them fit there. `eos` are the ids that end a turn (default: the tokenizer's).
     """
 
-    def __init__(self, llm: "LLM", tokenizer: PreTrainedTokenizerBase, batch_size: int = 64):
+    def __init__(
+        self,
+        llm: "LLM",
+        tokenizer: PreTrainedTokenizerBase,
+        batch_size: int = 64,
+        eos: Sequence[int] | None = None,
+    ):
         self.llm, self.tokenizer, self.batch_size = llm, tokenizer, batch_size
+        self.eos = list(eos or [tokenizer.eos_token_id])
         self.context: int = llm.model_config.max_model_len  # longest conversation, tokens
         self._requests: dict[Path, LoRARequest] = {}
 
@@ -163,8 +171,8 @@ class VllmEngine(Engine):
 
         fields = asdict(sampling)  # named as vLLM names them, but for the limit
         limit = fields.pop("max_new_tokens")
-        eos = self.tokenizer.eos_token_id
-        fixed = {"logprobs": 0, "flat_logprobs": True, "detokenize": False, "ignore_eos": True, "stop_token_ids": [eos]}
+        fixed = {"logprobs": 0, "flat_logprobs": True, "detokenize": False}
+        fixed |= {"ignore_eos": True, "stop_token_ids": self.eos}  # these ids and no others
         params = [SamplingParams(**fields, **fixed, max_tokens=limit, seed=seed) for seed in seeds]
         return [_completion(output) for output in self._run(prompts, params, limit, adapters or [None] * len(prompts))]
 
