@@ -106,11 +106,21 @@ def test_every_prompt_has_its_own_seed(engine, prompts):
     """The same seed repeats a sample in another batch and another place; another seed does not."""
     seeds = [stream_seed(0, row, 1) for row in range(N)]
     first = engine.generate(prompts, DRAWN, seeds)
-    assert engine.generate(prompts[::-1][:5], DRAWN, seeds[::-1][:5]) == first[::-1][:5]
+    assert_same(engine.generate(prompts[::-1][:5], DRAWN, seeds[::-1][:5]), first[::-1][:5])
     others = engine.generate(prompts, DRAWN, [seed + 1 for seed in seeds])
     assert sum(a.ids == b.ids for a, b in zip(first, others, strict=True)) < N / 2
     alike = engine.generate([prompts[0]] * N, DRAWN, seeds)
     assert len({tuple(c.ids) for c in alike}) > N / 2
+
+
+def test_more_prompts_than_vllm_reads_at_once(engine, prompts):
+    """On a CPU it reads 4,096 tokens at a time, and a prompt that it cut there would lose its seed's place."""
+    many = [prompts[row % N] + prompts[(row + 1) % N] for row in range(40)]
+    assert sum(map(len, many)) > 4096
+    seeds = [stream_seed(0, row, 1) for row in range(40)]
+    engine.llm.reset_prefix_cache()
+    together = engine.generate(many, DRAWN, seeds)
+    assert_same(engine.generate(many[-2:], DRAWN, seeds[-2:]), together[-2:])
 
 
 def test_each_field_of_sampling_reaches_vllm(engine, prompts):

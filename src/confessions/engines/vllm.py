@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from confessions.engines import context
 from confessions.engines.base import Completion, Engine, Sampling
 from confessions.errors import InputError, first_line
 
@@ -33,9 +34,9 @@ _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",  # it would report every start to its makers
     "VLLM_LOGGING_LEVEL": "WARNING",
 }
-_CPU_BLOCK = (
-    32  # tokens of a cache page, the smallest it has on a CPU: a prefix is found again up to the last whole page
-)
+# Tokens of a page of the cache, on a CPU the fewest it takes: a prefix is found again up to its last whole page.
+_CPU_BLOCK = 32
+_CPU_STEP = 4096  # tokens that it computes at once, at least
 
 
 def _require() -> None:
@@ -112,12 +113,15 @@ def start(
     Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
     """
     _require()
-    gpu = torch.cuda.is_available()
-    memory = (
-        {"gpu_memory_utilization": options["gpu_memory_utilization"]}
-        if gpu
-        else {"kv_cache_memory_bytes": int(options["cpu_cache_gib"] * 2**30), "block_size": _CPU_BLOCK}
-    )
+    memory: dict[str, Any] = {"gpu_memory_utilization": options["gpu_memory_utilization"]}
+    if not torch.cuda.is_available():
+        memory = {
+            "kv_cache_memory_bytes": int(options["cpu_cache_gib"] * 2**30),
+            "block_size": _CPU_BLOCK,
+            # A prompt that is read in two steps would need its seed's stream turned back, which a CPU's cannot be.
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(_CPU_STEP, context(options, folder)),
+        }
     lora: dict[str, Any] = {}
     if adapters:
         lora = {"enable_lora": True, "max_lora_rank": max_lora_rank(adapters), "max_cpu_loras": len(set(adapters))}
