@@ -143,6 +143,18 @@ class ConfessionReward(Strict):
     grade_weight: float = Field(ge=0, le=1, description="weight of the overall grade; claims have the rest")
 
 
+class TrainVllm(Strict):
+    """The vLLM that samples training rollouts. It holds the policy's weights, and needs a GPU."""
+
+    mode: Literal["colocate", "server"] = Field(
+        "colocate", description="beside the trainer on its GPU, or behind `vllm serve` on others"
+    )
+    gpu_memory_utilization: float = Field(0.3, gt=0, lt=1, description="colocate: part of the GPU that it takes")
+    server_url: str = Field(
+        "http://localhost:8000", pattern=r"^https?://", description="server: its address; it is started by hand"
+    )
+
+
 class Train(Strict):
     """Dual-span GRPO."""
 
@@ -163,6 +175,8 @@ class Train(Strict):
     gradient_checkpointing: bool = Field(description="recompute activations: less memory, more time")
     warmup_steps: int = Field(ge=0, description="steps of linear learning-rate warm-up")
     max_grad_norm: float = Field(gt=0, description="gradients are clipped to this norm")
+    engine: Literal["transformers", "vllm"] = Field("transformers", description="samples the training rollouts")
+    vllm: TrainVllm = Field(default_factory=TrainVllm, description="settings of the engine `vllm`")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -20,7 +20,7 @@ def train_spec(config: Config, seed: int) -> dict[str, Any]:
         "task": experiment.task,
         "policy": _engine_block(config, experiment.policy),
         "judge": _judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
-        "train": experiment.train.model_dump(),
+        "train": experiment.train.model_dump(exclude={"vllm"} if experiment.train.engine != "vllm" else None),
         "seed": seed,
     }
 

@@ -217,7 +217,12 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
         tuple(stream_seed(trainer.args.seed, step, first + row, turn) for turn in (1, 2)) for row in range(len(specs))
     ]
     model = trainer.accelerator.unwrap_model(trainer.model)
-    engine = TransformersEngine(model, trainer.chat.tokenizer, batch_size=len(specs))
+    if trainer.use_vllm:
+        from confessions.engines.trl import training_engine
+
+        engine = training_engine(trainer.vllm_generation, trainer.chat.tokenizer, len(specs))
+    else:
+        engine = TransformersEngine(model, trainer.chat.tokenizer, batch_size=len(specs))
     was_training = model.training
     model.eval()
     try:

@@ -39,7 +39,7 @@ _CPU_BLOCK = 32
 _CPU_STEP = 4096  # tokens that it computes at once, at least
 
 
-def _require() -> None:
+def require() -> None:
     """Raise InputError where vLLM is not installed; set up its environment where it is."""
     if find_spec("vllm") is None:
         raise InputError(f"engine: vllm, but vLLM is not installed here: {INSTALL}, or set engine: transformers")
@@ -112,7 +112,7 @@ def start(
 
     Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
     """
-    _require()
+    require()
     memory: dict[str, Any] = {"gpu_memory_utilization": options["gpu_memory_utilization"]}
     if not torch.cuda.is_available():
         memory = {
