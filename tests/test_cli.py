@@ -39,6 +39,7 @@ TRAIN = {
     },
 }  # fmt: skip
 EVALUATION = LIMITS | {"sampling": SAMPLING, "batch_size": 4, "seed": 1000}
+ENGINE = {"kind": "transformers"}
 CELLS = {
     "task": "word_count",
     "conditions": ["baseline", "hard"],
@@ -80,7 +81,8 @@ def rollout_spec(trained: SimpleNamespace, folder: Path, **evaluation: object) -
     files[str(folder / "survey.parquet")] = [at | survey for at in steps]
     files[str(folder / "model.parquet")] = [{"seed": 0, "step": 0, "adapter": None} | CELLS | PLAIN]
     model = POLICY | {"keep_thinking": True}
-    return {"model": model, "evaluation": EVALUATION | evaluation, "texts": {}, "files": files}
+    blocks = {"model": model, "engine": ENGINE, "evaluation": EVALUATION | evaluation, "texts": {}}
+    return blocks | {"files": files}
 
 
 @pytest.fixture(scope="module")
@@ -351,7 +353,8 @@ def test_a_cut_file_of_rollouts(rollouts, tmp_path):
 
 
 def test_the_judge_of_a_block(random_nano, task, tmp_path):
-    block = {"kind": "llm", "max_attempts": 2, "model": POLICY | {"folder": str(random_nano), "thinking": False}}
+    model = POLICY | {"folder": str(random_nano), "thinking": False}
+    block = {"kind": "llm", "max_attempts": 2, "model": model, "engine": ENGINE}
     judge = make_judge(block, task)
     assert isinstance(judge, LanguageModelJudge)
     assert (judge.max_attempts, judge.chat.thinking) == (2, False)

@@ -12,9 +12,9 @@ def make_judge(block: Block, task: Task) -> Judge:
     if block["kind"] == "label_trusting":
         return LabelTrusting(task)
     from confessions import models
-    from confessions.engines.transformers import TransformersEngine
+    from confessions.engines import start
 
     folder, model = Path(block["model"]["folder"]), block["model"]
     chat = models.load_chat(folder, model["thinking"])
-    engine = TransformersEngine(models.load_model(folder, model["dtype"]), chat.tokenizer, eos=chat.eos)
+    engine = start(block["engine"], folder, model["dtype"], chat.tokenizer, eos=chat.eos)
     return LanguageModelJudge(engine, chat, task, block["max_attempts"])
