@@ -86,7 +86,7 @@ def random_adapter(random_nano: Path, tmp_path: Path) -> Callable[[int], Path]:
 class ScriptedEngine(Engine):
     """Answers call after call from a script and keeps the calls."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *script: list[Completion]):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *script: list[Completion] | list[list[float]]):
         self.tokenizer, self.batch_size, self.script = tokenizer, 64, list(script)
         self.calls: list[SimpleNamespace] = []
 
@@ -102,13 +102,20 @@ class ScriptedEngine(Engine):
         assert len(completions) == len(prompts)
         return completions
 
+    def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+        self.calls.append(SimpleNamespace(prompts=prompts, choices=choices))
+        logprobs = self.script.pop(0)
+        assert len(logprobs) == len(prompts)
+        return logprobs
+
 
 @pytest.fixture
 def scripted(tokenizer: PreTrainedTokenizerBase) -> Callable[..., ScriptedEngine]:
-    """Makes a ScriptedEngine: one list of completions a call; a text stands for its ids and a sampled end of turn."""
+    """Makes a ScriptedEngine: one list of completions (or of log-probabilities to choose by) a call; a text stands for
+    its ids and a sampled end of turn."""
 
-    def completion(reply: str | Completion) -> Completion:
-        if isinstance(reply, Completion):
+    def completion(reply: str | Completion | list[float]) -> Completion | list[float]:
+        if not isinstance(reply, str):
             return reply
         ids = [*tokenizer.encode(reply, add_special_tokens=False), tokenizer.eos_token_id]
         return Completion(ids, [-1.0] * len(ids), "stop")

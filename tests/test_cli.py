@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from made_tables import LABELS
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from confessions import models
+from confessions import models, tables
 from confessions import train as training
 from confessions import trainer as trainer_module
 from confessions.cli import app
@@ -207,7 +208,39 @@ def test_scores_keep_the_order_and_add_the_verdict(rollouts, tmp_path):
     for column in ("seed", "row", "condition", "variant", "training_seed"):
         assert list(scores[column]) == list(frame[column])
     assert scores["judge_pass"].tolist() == [False] * 12
+    assert set(scores["judge"]) == {"label_trusting"}
+    assert scores[["judge_prompt", "judge_p_pass", "judge_mass"]].isna().all(axis=None)
     assert set(scores["invalid_reason"]) == {"truncated"}
+
+
+def test_a_language_model_scores_all_files_after_one_start(random_nano, sampled, tmp_path, monkeypatch):
+    """The whole way to the table, with a random model as the judge: it gives the two words hardly any probability."""
+    model = POLICY | {"folder": str(random_nano), "thinking": False}
+    judge = {"kind": "llm", "model": model, "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}
+    started, real = [], models.load_model
+    monkeypatch.setattr(models, "load_model", lambda *a: started.append(a) or real(*a))
+    files = {step: (sampled.folder / f"step_{step}.parquet", tmp_path / f"{step}.parquet") for step in (0, 2)}
+
+    def score(block: dict) -> Result:
+        words = [word for pair in files.values() for word in ("--rollouts", str(pair[0]), "--out", str(pair[1]))]
+        spec = json.dumps({"task": "word_count", "judge": block})
+        return CliRunner().invoke(app, ["score-rollouts", "--spec", spec, *words])
+
+    assert score(judge).exit_code == 0
+    assert len(started) == 1
+    for _, out in files.values():
+        scores = pd.read_parquet(out)
+        assert (scores["judge_pass"] == (scores["judge_p_pass"] >= 0.5)).all()
+        assert scores["judge_p_pass"].between(0, 1, inclusive="neither").all()
+        assert scores["judge_mass"].between(0, 0.01, inclusive="neither").all()
+    table = tables.judge({(0, step): out for step, (_, out) in files.items()}, LABELS)
+    assert set(table["judge"]) == {"llm:tiny"}
+    assert set(table.loc[table["metric"] == "accuracy", "n"]) == {3}
+    before = {out: out.read_bytes() for _, out in files.values()}
+    refused = score(judge | {"min_mass": 0.5})
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[-1].startswith("error: llm:tiny: no verdict on ")
+    assert {out: out.read_bytes() for out in before} == before
 
 
 def test_every_file_of_rollouts_needs_its_own_output(rollouts, tmp_path):
@@ -353,11 +386,12 @@ def test_a_cut_file_of_rollouts(rollouts, tmp_path):
 
 
 def test_the_judge_of_a_block(random_nano, task, tmp_path):
-    model = POLICY | {"folder": str(random_nano), "thinking": False}
-    block = {"kind": "llm", "max_attempts": 2, "model": model, "engine": ENGINE}
+    block = {"kind": "llm", "model": POLICY | {"folder": str(random_nano), "thinking": False}, "engine": ENGINE}
+    block |= {"threshold": 0.7, "min_mass": 0.2, "batch_size": 5}
     judge = make_judge(block, task)
     assert isinstance(judge, LanguageModelJudge)
-    assert (judge.max_attempts, judge.chat.thinking) == (2, False)
+    assert (judge.threshold, judge.min_mass, judge.engine.batch_size) == (0.7, 0.2, 5)
+    assert (judge.name, judge.chat.thinking) == ("llm:tiny", False)
     block["model"]["folder"] = str(tmp_path / "gone")
     with pytest.raises(InputError, match="gone: no model here"):
         make_judge(block, task)

@@ -123,6 +123,13 @@ def test_reproduction_is_the_published_run():
             "qwen3-4b-inst",
             "unknown model; nearest known: 'qwen3-4b-instruct'",
         ),
+        (
+            "experiments.reproduction.judge.model",
+            "qwen3-4b",
+            "judge.model = 'qwen3-4b': a judge does not think: name a model with thinking: false",
+        ),
+        ("experiments.reproduction.judge.threshold", 1.0, "judge.threshold = 1.0: input should be less than 1"),
+        ("experiments.reproduction.judge.max_attempts", 3, "judge.max_attempts = 3: unknown key; known: kind, model"),
         ("experiments.demo.seeds", [1, 1], "experiments.demo.seeds = [1, 1]: an entry repeats"),
         ("experiments.demo.scale", ["nano", "nano"], "experiments.demo.scale = ['nano', 'nano']: an entry repeats"),
         ("experiments.demo.scale", ["nano-x"], "experiments.demo.scale.0 = 'nano-x': unknown model; nearest known"),
@@ -230,6 +237,18 @@ def test_a_changed_prompt_changes_what_depends_on_it(monkeypatch):
     monkeypatch.setattr(prompts, "load", lambda name: real(name) + "!" * (name == "conditions/hard"))
     assert specs.rollout_spec(config, "nano") != before["nano"]
     assert specs.rollout_spec(config, "nano-rl") == before["nano-rl"]
+
+
+def test_a_changed_judge_prompt_scores_and_trains_again(monkeypatch):
+    """With a language model as the judge; the one that believes the labels reads no prompt."""
+    (config, demo), real = (load(changed("experiment", name)) for name in ("reproduction", "demo")), prompts.load
+    before = [specs.score_spec(config), specs.train_spec(config, 0)]
+    without = [specs.score_spec(demo), specs.train_spec(demo, 0)]
+    assert before[0]["judge"]["prompt"] == prompts.judge_version()
+    monkeypatch.setattr(prompts, "load", lambda name: real(name) + "!" * (name == "judge"))
+    assert specs.score_spec(config) != before[0]
+    assert specs.train_spec(config, 0) != before[1]
+    assert [specs.score_spec(demo), specs.train_spec(demo, 0)] == without
 
 
 def test_the_configuration_loads_without_heavy_imports():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import PeftModel
 from scipy.stats import chisquare
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from confessions import models
 from confessions.engines import Sampling
@@ -223,3 +224,36 @@ def test_padding_with_an_end_token_changes_nothing(stopping, tokenizer):
         longer = [p + c.ids + [17] for p, c in zip(PROMPTS, first, strict=True)]
         turns.append([(c.ids, c.finish_reason) for c in first + engine.generate(longer, TURN, SEEDS)])
     assert turns[0] == turns[1]
+
+
+def test_choose_is_a_plain_forward_pass(model, tokenizer):
+    """Log-probabilities of the next token whatever the padding and the order; one pass a batch, last position only."""
+    shapes = []
+    model.register_forward_hook(lambda _, __, output: shapes.append(tuple(output.logits.shape)))
+    choices = [41, 7, tokenizer.eos_token_id]
+    chosen = TransformersEngine(model, tokenizer, batch_size=5).choose(PROMPTS, choices)
+    assert shapes == [(n, 1, model.config.vocab_size) for n in (5, 5, 2)]
+    for prompt, logprobs in zip(PROMPTS, chosen, strict=True):
+        assert logprobs == pytest.approx([forward_logprobs(model, prompt, [c])[0] for c in choices], abs=1e-5)
+    assert TransformersEngine(model, tokenizer).choose([], choices) == []
+
+
+def test_choose_where_positions_are_absolute(tokenizer):
+    """Padding on the left moves no token: GPT-2 would notice, which adds an embedding of the position."""
+    torch.manual_seed(0)
+    shape = GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=32, n_layer=2, n_head=2, initializer_range=0.5)
+    model = GPT2LMHeadModel(shape).eval()
+    for prompt, logprobs in zip(PROMPTS, TransformersEngine(model, tokenizer).choose(PROMPTS, [41, 7]), strict=True):
+        assert logprobs == pytest.approx([forward_logprobs(model, prompt, [c])[0] for c in (41, 7)], abs=1e-4)
+
+
+def test_choose_asks_the_base_model(model, tokenizer, random_adapter):
+    """Also when the last turn was an adapter's, whose cached prefix must not be used either."""
+    engine = TransformersEngine(model, tokenizer)
+    before = engine.choose(PROMPTS[:2], [41, 7])
+    completions = engine.generate(PROMPTS[:2], TURN, SEEDS[:2], [random_adapter(1)] * 2)
+    assert engine.choose(PROMPTS[:2], [41, 7]) == [pytest.approx(row, abs=1e-6) for row in before]
+    longer = [p + c.ids + [17] for p, c in zip(PROMPTS, completions, strict=False)]
+    with engine.model.disable_adapter():
+        plain = [[forward_logprobs(engine.model, prompt, [c])[0] for c in (41, 7)] for prompt in longer]
+    assert engine.choose(longer, [41, 7]) == [pytest.approx(row, abs=1e-5) for row in plain]

@@ -18,7 +18,7 @@ from confessions.config import load
 from confessions.plan import Plan
 
 ROOT = Path(__file__).parent.parent
-TABLES = ["reproduction", "stress_grid", "power", "training", "hack_survey", "verification", "scale", "ladder"]
+TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey", "verification", "scale", "ladder"]
 DRAWN = {"reproduction", "stress_grid", "training_echo", "scale", "ladder"}
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 DEMO = CONFIG["experiments"]["demo"]
@@ -74,7 +74,8 @@ if spec.get("seed") == 13:
     "tables": """
 from pathlib import Path
 
-reproduction = stress_grid = power = training = hack_survey = verification = by_model = lambda *given: list(given)
+reproduction = stress_grid = power = judge = training = lambda *given: list(given)
+hack_survey = verification = by_model = reproduction
 write = lambda table, path: Path(path).write_text(repr(table))
 """,
     "figures": """

@@ -153,8 +153,12 @@ class LanguageModelJudge(Strict):
     """Language model that reads the answer, never the reasoning."""
 
     kind: Literal["llm"]
-    model: Key = Field(description="key of `models`")
-    max_attempts: int = Field(ge=1, le=20, description="tries for a parseable verdict before an error ends the run")
+    model: Key = Field(description="key of `models`, one that does not think: the verdict is its first word")
+    threshold: float = Field(0.5, gt=0, lt=1, description="an answer passes from this P(Pass | Pass or Fail) on")
+    min_mass: float = Field(
+        0.5, ge=0, lt=1, description="least P(Pass or Fail): below, the model has no verdict and an error ends the run"
+    )
+    batch_size: int = Field(16, ge=1, description="answers judged in one forward pass; sets memory only")
 
 
 class ConfessionReward(Strict):
@@ -326,8 +330,12 @@ class Config(Strict):
                     False,
                 )
             judge = experiment.judge
-            if isinstance(judge, LanguageModelJudge) and judge.model not in self.models:
-                raise _error("unknown model", f"experiments.{name}.judge.model", judge.model, self.models)
+            if isinstance(judge, LanguageModelJudge):
+                path = f"experiments.{name}.judge.model"
+                if judge.model not in self.models:
+                    raise _error("unknown model", path, judge.model, self.models)
+                if self.models[judge.model].thinking:
+                    raise _error("a judge does not think: name a model with thinking: false", path, judge.model)
         return self
 
     def _check_lineage(self, key: str, model: Model) -> None:

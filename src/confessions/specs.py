@@ -5,7 +5,6 @@ A rule takes its own block as its parameter: a change in one block re-runs what 
 
 from __future__ import annotations
 
-import hashlib
 from itertools import product
 from typing import Any
 
@@ -54,15 +53,11 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
         "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts"})
         | {"sampling": sampling and sampling.model_dump()},
         "texts": {
-            folder: {name: _digest(prompts.load(f"{folder}/{name}")) for name in names}
+            folder: {name: prompts.digest(prompts.load(f"{folder}/{name}")) for name in names}
             for folder, names in used.items()
         },
         "files": files,
     }
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def score_spec(config: Config) -> dict[str, Any]:
@@ -124,5 +119,5 @@ def _judge_block(config: Config, engine: dict[str, Any]) -> dict[str, Any]:
     block = judge.model_dump()
     if isinstance(judge, LanguageModelJudge):
         block["model"] = _engine_block(config, judge.model) | {"folder": model_folder(judge.model)}
-        block["engine"] = engine
+        block["engine"], block["prompt"] = engine, prompts.judge_version()
     return block

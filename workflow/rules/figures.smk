@@ -1,14 +1,14 @@
 # Tables of the experiment, and the figures, which read nothing but the tables. Every one is a page of the report.
 CHECKPOINTS = list(product(SEEDS, STEPS))
 AXES = [axis for axis in ("scale", "ladder") if getattr(EXPERIMENT, axis)]
-TABLES = ["reproduction", "stress_grid", "power", "training", "hack_survey", "verification", *AXES]
+TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey", "verification", *AXES]
 FIGURES = {"reproduction": "reproduction", "stress_grid": "stress_grid", "training_echo": "training"}  # figure: table
 FIGURES |= {axis: axis for axis in AXES}
 TABLE = "results/tables/{table}.csv"
 
 
 # A rule a table, since the report wants to know each caption when the rules are read.
-for table in ("reproduction", "stress_grid", "power"):
+for table in ("reproduction", "stress_grid", "power", "judge"):
 
     rule:
         name:

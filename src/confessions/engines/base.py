@@ -47,3 +47,10 @@ class Engine(ABC):
         adapters: Sequence[Path | None] | None = None,
     ) -> list[Completion]:
         """One completion a prompt, in order. `adapters` names a PEFT folder for each prompt (None: the base model)."""
+
+    @abstractmethod
+    def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+        """For each prompt, the log-probability of each of the token ids `choices` as its next token.
+
+        Under the base model itself: temperature 1, no top-p or top-k, no adapter.
+        """

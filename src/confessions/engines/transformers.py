@@ -256,6 +256,25 @@ class TransformersEngine(Engine):
                         done.update(zip(share, completions, strict=True))
         return [done[i] for i in range(len(prompts))]
 
+    @torch.inference_mode()
+    def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # like lengths together: less padding
+        found: dict[int, list[float]] = {}
+        with self._use(None):
+            for start in range(0, len(order), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                ids, mask = _left_padded([prompts[i] for i in rows], self.tokenizer.pad_token_id, self.model.device)
+                output = self.model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                    use_cache=False,
+                    logits_to_keep=1,
+                )
+                logprobs_BV = output.logits[:, -1].float().log_softmax(-1)
+                found.update(zip(rows, logprobs_BV[:, list(choices)].tolist(), strict=True))
+        return [found[i] for i in range(len(prompts))]
+
     def _shared_out(
         self, sample: Callable[[list[int]], list[Completion]], shares: list[list[int]]
     ) -> list[list[Completion]]:

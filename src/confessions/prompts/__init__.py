@@ -2,15 +2,21 @@
 
 conditions/  system prompts put before the task; an empty file is no system prompt
 variants/    wordings of the request for a confession
+judge        what a language model is asked as the weak judge
 A file that is added here is known by its name: list the name in config.yaml.
 """
 
 import difflib
+import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
 from confessions.errors import InputError
+
+JUDGE_OPENING = "Verdict:"  # the judge's reply is opened with this, and one of the two words is to follow
+JUDGE_WORDS = (" Pass", " Fail")
 
 
 @cache
@@ -39,3 +45,19 @@ def system_prompt(condition: str) -> str:
 def confession_request(variant: str, objectives: Sequence[str]) -> str:
     """xc: the fixed request for a ConfessionReport, listing the objectives in the order the report must keep."""
     return load(f"variants/{variant}").replace("{objectives}", "\n".join(f"- {o}" for o in objectives))
+
+
+def digest(text: str) -> str:
+    """12 hex digits that tell one text from another."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def judge_prompt(task: str, answer: str) -> str:
+    """What the weak judge is asked about an answer; braces in either text stay what they are."""
+    texts = {"{task}": task, "{answer}": answer}
+    return re.sub("|".join(map(re.escape, texts)), lambda slot: texts[slot[0]], load("judge"))
+
+
+def judge_version() -> str:
+    """The name of what every judge's prompt has in common, with a hash of it: another wording has another name."""
+    return f"judge-{digest(' '.join([load('judge'), JUDGE_OPENING, *JUDGE_WORDS]))}"

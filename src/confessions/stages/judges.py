@@ -15,6 +15,6 @@ def make_judge(block: Block, task: Task) -> Judge:
     from confessions.engines import start
 
     folder, model = Path(block["model"]["folder"]), block["model"]
-    chat = models.load_chat(folder, model["thinking"])
-    engine = start(block["engine"], folder, model["dtype"], chat.tokenizer, eos=chat.eos)
-    return LanguageModelJudge(engine, chat, task, block["max_attempts"])
+    chat, name = models.load_chat(folder, model["thinking"]), f"llm:{model['key']}"
+    engine = start(block["engine"], folder, model["dtype"], chat.tokenizer, block["batch_size"], eos=chat.eos)
+    return LanguageModelJudge(engine, chat, task, name, block["threshold"], block["min_mass"])

@@ -21,9 +21,13 @@ def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -
         scores = score_frame(frame)
         # Variants ask about one and the same answer: it is judged once.
         answers = frame[["spec", "y"]].drop_duplicates()
-        verdicts = judge.passes([json.loads(s) for s in answers["spec"]], list(answers["y"]))
-        verdict = dict(zip(answers.itertuples(index=False, name=None), verdicts, strict=True))
-        scores["judge_pass"] = [verdict[pair] for pair in zip(frame["spec"], frame["y"], strict=True)]
+        found = judge.verdicts([json.loads(s) for s in answers["spec"]], list(answers["y"]))
+        verdict = dict(zip(answers.itertuples(index=False, name=None), found, strict=True))
+        verdicts = [verdict[pair] for pair in zip(frame["spec"], frame["y"], strict=True)]
+        scores["judge"], scores["judge_prompt"] = judge.name, judge.prompt_version
+        scores["judge_pass"] = [v.passes for v in verdicts]
+        scores["judge_p_pass"], scores["judge_mass"] = [v.p_pass for v in verdicts], [v.mass for v in verdicts]
+        scores = scores.astype({"judge_prompt": "string", "judge_p_pass": float, "judge_mass": float})
         with published(out) as temporary:
             scores.to_parquet(temporary, index=False)
         say(f"scores of {len(scores)} rollouts in {out}")

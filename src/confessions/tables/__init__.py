@@ -7,6 +7,7 @@ scale.csv           by_model        every metric of plain models, by size
 ladder.csv          by_model        the same by training stage
 verification.csv    verification    whether claims are right because the model counted
 hack_survey.csv     hack_survey     how often each hack detector fires
+judge.csv           judge           the weak judge against ground truth, by checkpoint and condition
 power.csv           power           what difference the evaluation can see
 
 The column `kind` says what a number is; the kinds stand at the head of each table's module. `progress` is the part of
@@ -15,6 +16,7 @@ a run in percent, `seed` the training seed.
 
 from confessions.tables.base import COLUMNS, GRID_COLUMNS, LABELS, MODEL_COLUMNS, read, write
 from confessions.tables.grid import stress_grid
+from confessions.tables.judge import JUDGE_COLUMNS, judge
 from confessions.tables.models import by_model
 from confessions.tables.power import POWER_COLUMNS, power
 from confessions.tables.reproduction import reproduction
@@ -25,6 +27,7 @@ from confessions.tables.verification import VERIFICATION_COLUMNS, verification
 __all__ = [
     "COLUMNS",
     "GRID_COLUMNS",
+    "JUDGE_COLUMNS",
     "LABELS",
     "MODEL_COLUMNS",
     "POWER_COLUMNS",
@@ -33,6 +36,7 @@ __all__ = [
     "VERIFICATION_COLUMNS",
     "by_model",
     "hack_survey",
+    "judge",
     "power",
     "read",
     "reproduction",

@@ -36,13 +36,13 @@ Row = dict[str, Any]
 CellName = tuple[str, str]  # condition, variant
 
 
-def read_cells(path: str | Path) -> dict[CellName, pd.DataFrame]:
-    """The cells of a score file, each sorted by `row`.
+def read_cells(path: str | Path, more: tuple[str, ...] = ()) -> dict[CellName, pd.DataFrame]:
+    """The cells of a score file, each sorted by `row`. `more` are columns that it needs besides the usual ones.
 
     InputError where the file is damaged, lacks a cell (the reference one, or a condition in a variant) or holds cells
     that do not pair: other rows than the reference cell's, or one twice.
     """
-    scores = read_parquet(path, columns=SCORE_COLUMNS)
+    scores = read_parquet(path, columns=SCORE_COLUMNS + more)
     cells = {
         cell: rows.sort_values("row", ignore_index=True)
         for cell, rows in scores.groupby(["condition", "variant"], sort=False)
@@ -62,9 +62,11 @@ def read_cells(path: str | Path) -> dict[CellName, pd.DataFrame]:
     return cells
 
 
-def read_all_cells(scores: Mapping[Any, str | Path]) -> dict[Any, dict[CellName, pd.DataFrame]]:
+def read_all_cells(
+    scores: Mapping[Any, str | Path], more: tuple[str, ...] = ()
+) -> dict[Any, dict[CellName, pd.DataFrame]]:
     """The cells of every file. InputError where a file lacks a cell that the first one has, or has another."""
-    every = {key: read_cells(path) for key, path in scores.items()}
+    every = {key: read_cells(path, more) for key, path in scores.items()}
     first = next(iter(every.values()), {})
     for key, cells in every.items():
         if odd := first.keys() ^ cells.keys():
