@@ -216,7 +216,7 @@ def test_scores_keep_the_order_and_add_the_verdict(rollouts, tmp_path):
 def test_a_language_model_scores_all_files_after_one_start(random_nano, sampled, tmp_path, monkeypatch):
     """The whole way to the table, with a random model as the judge: it gives the two words hardly any probability."""
     model = POLICY | {"folder": str(random_nano), "thinking": False}
-    judge = {"kind": "llm", "model": model, "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}
+    judge = {"kind": "llm", "engine": ENGINE, "model": model, "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}
     started, real = [], models.load_model
     monkeypatch.setattr(models, "load_model", lambda *a: started.append(a) or real(*a))
     files = {step: (sampled.folder / f"step_{step}.parquet", tmp_path / f"{step}.parquet") for step in (0, 2)}
