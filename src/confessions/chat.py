@@ -156,10 +156,10 @@ class Chat:
         cut = self._end_of_thinking(ids)
         if cut is None:
             if self._opener or self.tokenizer.decode(ids).lstrip().startswith(THINK):
-                return Turn(_opened(self._text(ids)), "", len(ids), False)
+                return Turn(self._text(ids), "", len(ids), False)
             return Turn("", self._text(ids), 0, True)
         reasoning, _, rest = self._text(ids[:cut]).partition(UNTHINK)
-        return Turn(_opened(reasoning), (rest + self._text(ids[cut:])).strip(), cut, True)
+        return Turn(reasoning.strip(), (rest + self._text(ids[cut:])).strip(), cut, True)
 
     def _end_of_thinking(self, ids: list[int]) -> int | None:
         """How many ids it takes to complete the first </think>; None when they never do.
@@ -178,9 +178,7 @@ class Chat:
         raise AssertionError("the tag lies within the joined pieces")
 
     def _text(self, ids: list[int]) -> str:
-        """For reading only. End tokens are left out by id: not every tokenizer marks them as special."""
-        return self.tokenizer.decode([i for i in ids if i not in self.eos], skip_special_tokens=True).strip()
-
-
-def _opened(reasoning: str) -> str:
-    return reasoning.removeprefix(THINK).strip()
+        """For reading only, without opening tags. End tokens are left out by id: not every tokenizer marks them as
+        special."""
+        text = self.tokenizer.decode([i for i in ids if i not in self.eos], skip_special_tokens=True)
+        return text.replace(THINK, "").strip()
