@@ -25,6 +25,7 @@ from trl import GRPOConfig
 from confessions import models
 from confessions.chat import Chat
 from confessions.config import Train
+from confessions.errors import InputError
 from confessions.files import published
 from confessions.judge import Judge
 from confessions.rollout import check_lengths
@@ -198,6 +199,8 @@ def run(
         from confessions.engines.vllm import require
 
         require()
+        if not torch.cuda.is_available():  # there its weights are packed when they are loaded, and cannot be renewed
+            raise InputError("train.engine: vllm needs a GPU, and there is none here: set train.engine: transformers")
     model = models.load_model(model_folder, dtype)
     chat = Chat(models.load_tokenizer(model_folder), thinking)
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
