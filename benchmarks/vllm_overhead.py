@@ -54,6 +54,7 @@ def bare(engine: Recorder) -> list[list[int]]:
                 top_k=sampling.top_k,
                 seed=seed,
                 logprobs=0,
+                flat_logprobs=True,
                 detokenize=False,
                 ignore_eos=True,
                 stop_token_ids=engine.eos,
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder of a chat model")
     parser.add_argument("--rollouts", type=int, default=64, help="in one batch")
     parser.add_argument("--tokens", type=int, default=128, help="limit of each turn")
-    parser.add_argument("--rounds", type=int, default=3, help="pairs, after one that warms up")
+    parser.add_argument("--rounds", type=int, default=3, help="pairs, whose order takes turns")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--eager", action="store_true", help="no compilation")
     options = parser.parse_args()
@@ -119,19 +120,23 @@ def main() -> None:
         engine.calls = []
         return two_turns(engine, chat, task, specs, seeds, turn, turn)
 
+    def bare_calls() -> list[list[int]]:
+        return bare(engine)
+
     ratios, again, overheads, speeds = [], [], [], []
-    for number in range(options.rounds + 1):
-        mine, rollouts = timed(engine, ours)
-        again.append(recomputed(engine, rollouts))
-        theirs, sampled = timed(engine, lambda: bare(engine))
+    timed(engine, ours)  # warms up, and leaves the calls that `bare` repeats
+    for number in range(options.rounds):
+        pair = {}
+        for way in (ours, bare_calls) if number % 2 else (bare_calls, ours):
+            pair[way] = timed(engine, way)
+        (mine, rollouts), (theirs, sampled) = pair[ours], pair[bare_calls]
         if sampled != [r.task.ids for r in rollouts] + [r.confession.ids for r in rollouts]:
             sys.exit("error: the two ways did not sample the same tokens")
-        overhead = write_and_score(rollouts) / mine
         n_tokens = sum(map(len, sampled))
-        if number:  # the first warms up
-            ratios.append(theirs / mine)
-            overheads.append(overhead)
-            speeds.append(n_tokens / mine)
+        again.append(recomputed(engine, rollouts))
+        ratios.append(theirs / mine)
+        overheads.append(write_and_score(rollouts) / mine)
+        speeds.append(n_tokens / mine)
         print(f"{n_tokens} tokens: ours {mine:.2f} s, bare {theirs:.2f} s", flush=True)
     speed = statistics.median(speeds)
     print(f"{options.rollouts} rollouts, {speed:.0f} tokens/s; medians and ranges of {options.rounds} pairs")

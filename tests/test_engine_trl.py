@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+import torch
 from accelerate import Accelerator
 from trl import GRPOConfig, GRPOTrainer
 from trl.generation.vllm_client import VLLMClient
@@ -119,9 +120,15 @@ def test_the_settings_are_trls_arguments(tmp_path):
     assert not plain.use_vllm
 
 
-def test_training_without_vllm_says_how_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(vllm_module, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="vLLM is not installed here"):
+@pytest.mark.parametrize(
+    ("installed", "message"), [(False, "vLLM is not installed here"), (True, "train.engine: vllm needs a GPU")]
+)
+def test_training_where_vllm_cannot(tmp_path, monkeypatch, installed, message):
+    monkeypatch.setattr(vllm_module, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in vllm_module._ENVIRONMENT:
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(InputError, match=message):
         training.run(settings(), 0, None, None, tmp_path / "model", "float32", True, "", tmp_path / "work")
 
 

@@ -24,6 +24,7 @@ from trl import GRPOConfig
 
 from confessions import models
 from confessions.config import Train
+from confessions.errors import InputError
 from confessions.files import published
 from confessions.judge import Judge
 from confessions.rollout import check_lengths
@@ -197,6 +198,8 @@ def run(
         from confessions.engines.vllm import require
 
         require()
+        if not torch.cuda.is_available():  # there its weights are packed when they are loaded, and cannot be renewed
+            raise InputError("train.engine: vllm needs a GPU, and there is none here: set train.engine: transformers")
     chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
     model = models.load_model(model_folder, dtype)
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
