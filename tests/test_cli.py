@@ -40,6 +40,7 @@ TRAIN = {
     },
 }  # fmt: skip
 EVALUATION = LIMITS | {"sampling": SAMPLING, "batch_size": 4, "seed": 1000}
+ENGINE = {"kind": "transformers"}
 CELLS = {
     "task": "word_count",
     "conditions": ["baseline", "hard"],
@@ -81,7 +82,8 @@ def rollout_spec(trained: SimpleNamespace, folder: Path, **evaluation: object) -
     files[str(folder / "survey.parquet")] = [at | survey for at in steps]
     files[str(folder / "model.parquet")] = [{"seed": 0, "step": 0, "adapter": None} | CELLS | PLAIN]
     model = POLICY | {"keep_thinking": True}
-    return {"model": model, "evaluation": EVALUATION | evaluation, "texts": {}, "files": files}
+    blocks = {"model": model, "engine": ENGINE, "evaluation": EVALUATION | evaluation, "texts": {}}
+    return blocks | {"files": files}
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +216,7 @@ def test_scores_keep_the_order_and_add_the_verdict(rollouts, tmp_path):
 def test_a_language_model_scores_all_files_after_one_start(random_nano, sampled, tmp_path, monkeypatch):
     """The whole way to the table, with a random model as the judge: it gives the two words hardly any probability."""
     model = POLICY | {"folder": str(random_nano), "thinking": False}
-    judge = {"kind": "llm", "model": model, "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}
+    judge = {"kind": "llm", "engine": ENGINE, "model": model, "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}
     started, real = [], models.load_model
     monkeypatch.setattr(models, "load_model", lambda *a: started.append(a) or real(*a))
     files = {step: (sampled.folder / f"step_{step}.parquet", tmp_path / f"{step}.parquet") for step in (0, 2)}
@@ -384,7 +386,7 @@ def test_a_cut_file_of_rollouts(rollouts, tmp_path):
 
 
 def test_the_judge_of_a_block(random_nano, task, tmp_path):
-    block = {"kind": "llm", "model": POLICY | {"folder": str(random_nano), "thinking": False}}
+    block = {"kind": "llm", "model": POLICY | {"folder": str(random_nano), "thinking": False}, "engine": ENGINE}
     block |= {"threshold": 0.7, "min_mass": 0.2, "batch_size": 5}
     judge = make_judge(block, task)
     assert isinstance(judge, LanguageModelJudge)

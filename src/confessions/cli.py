@@ -130,7 +130,7 @@ def plan(
         chosen = load(config)
         if experiment is not None:
             chosen = load(chosen.model_dump() | {"experiment": experiment})
-        engine = engine or getattr(chosen.active, "engine", "transformers")
+        engine = engine or chosen.active.engine
         typer.echo(render(Plan(chosen, device, engine, fill)))
 
 

@@ -170,6 +170,18 @@ class ConfessionReward(Strict):
     grade_weight: float = Field(ge=0, le=1, description="weight of the overall grade; claims have the rest")
 
 
+class TrainVllm(Strict):
+    """The vLLM that samples training rollouts. It holds the policy's weights, and needs a GPU."""
+
+    mode: Literal["colocate", "server"] = Field(
+        "colocate", description="beside the trainer on its GPU, or behind `vllm serve` on others"
+    )
+    gpu_memory_utilization: float = Field(0.3, gt=0, lt=1, description="colocate: part of the GPU that it takes")
+    server_url: str = Field(
+        "http://localhost:8000", pattern=r"^https?://", description="server: its address; it is started by hand"
+    )
+
+
 class Train(Strict):
     """Dual-span GRPO."""
 
@@ -190,6 +202,8 @@ class Train(Strict):
     gradient_checkpointing: bool = Field(description="recompute activations: less memory, more time")
     warmup_steps: int = Field(ge=0, description="steps of linear learning-rate warm-up")
     max_grad_norm: float = Field(gt=0, description="gradients are clipped to this norm")
+    engine: Literal["transformers", "vllm"] = Field("transformers", description="samples the training rollouts")
+    vllm: TrainVllm = Field(default_factory=TrainVllm, description="settings of the engine `vllm`")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -244,6 +258,22 @@ class Survey(Strict):
     rollouts: int = Field(ge=2, description="a checkpoint")
 
 
+class Vllm(Strict):
+    """How vLLM runs. What is sampled depends on none of it, but for rounding."""
+
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="part of a GPU's memory that the weights and the cache take"
+    )
+    max_model_len: int | None = Field(
+        None,
+        ge=1,
+        description="longest conversation, tokens; null: the model's own. Lower it where a cache does not fit",
+    )
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share one model")
+    enforce_eager: bool = Field(False, description="no compilation, no CUDA graphs: starts sooner, samples slower")
+    cpu_cache_gib: float = Field(1.0, gt=0, description="size of the cache on a machine without a GPU")
+
+
 class Experiment(Strict):
     """Which policy learns which task from which judge, and what is measured."""
 
@@ -254,6 +284,10 @@ class Experiment(Strict):
     train: Train = Field(description="training")
     evaluation: Evaluation = Field(description="measurement of each checkpoint")
     survey: Survey = Field(description="search for hacks")
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="samples the evaluation's rollouts, and runs an llm judge on them"
+    )
+    vllm: Vllm = Field(default_factory=Vllm, description="settings of the engine `vllm`")
     scale: list[Key] = Field(description="models of the scale axis, in order; may be empty")
     ladder: list[Key] = Field(description="models of the training-stage ladder, in order; may be empty")
 

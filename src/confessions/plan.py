@@ -65,7 +65,7 @@ class Plan:
             self._scoring("score_policy", len(experiment.seeds) * len(experiment.train.save_steps)),
             *(self._scoring("score_model", model=key) for key in config.compared),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
-            Job("tables", n=6 + axes),
+            Job("tables", n=7 + axes),
             Job("figures", n=3 + axes),
         ]
 

@@ -18,8 +18,8 @@ def train_spec(config: Config, seed: int) -> dict[str, Any]:
     return {
         "task": experiment.task,
         "policy": _engine_block(config, experiment.policy),
-        "judge": _judge_block(config),
-        "train": experiment.train.model_dump(),
+        "judge": _judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
+        "train": experiment.train.model_dump(exclude={"vllm"} if experiment.train.engine != "vllm" else None),
         "seed": seed,
     }
 
@@ -49,6 +49,7 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
     model, sampling = config.models[key], evaluation.sampling or config.models[key].sampling
     return {
         "model": _engine_block(config, key) | {"keep_thinking": model.keep_thinking},
+        "engine": engine_block(config),
         "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts"})
         | {"sampling": sampling and sampling.model_dump()},
         "texts": {
@@ -61,7 +62,7 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
 
 def score_spec(config: Config) -> dict[str, Any]:
     """What the scores of a rollout depend on."""
-    return {"task": config.active.task, "judge": _judge_block(config)}
+    return {"task": config.active.task, "judge": _judge_block(config, engine_block(config))}
 
 
 def model_spec(config: Config, key: str) -> dict[str, Any]:
@@ -107,10 +108,16 @@ def _engine_block(config: Config, key: str) -> dict[str, Any]:
     return {"key": key, "dtype": model.dtype, "thinking": model.thinking}
 
 
-def _judge_block(config: Config) -> dict[str, Any]:
+def engine_block(config: Config) -> dict[str, Any]:
+    """The engine that samples evaluation rollouts, and its settings."""
+    experiment = config.active
+    return {"kind": experiment.engine} | (experiment.vllm.model_dump() if experiment.engine == "vllm" else {})
+
+
+def _judge_block(config: Config, engine: dict[str, Any]) -> dict[str, Any]:
     judge = config.active.judge
     block = judge.model_dump()
     if isinstance(judge, LanguageModelJudge):
         block["model"] = _engine_block(config, judge.model) | {"folder": model_folder(judge.model)}
-        block["prompt"] = prompts.judge_version()
+        block["engine"], block["prompt"] = engine, prompts.judge_version()
     return block

@@ -24,6 +24,7 @@ from trl import GRPOConfig
 
 from confessions import models
 from confessions.config import Train
+from confessions.errors import InputError
 from confessions.files import published
 from confessions.judge import Judge
 from confessions.rollout import check_lengths
@@ -142,7 +143,20 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
         report_to=[],
         disable_tqdm=True,  # MetricsLog shows the progress
         dataloader_pin_memory=torch.cuda.is_available(),
+        **(_vllm_arguments(settings) if settings.engine == "vllm" else {}),
     )
+
+
+def _vllm_arguments(settings: Train) -> dict[str, Any]:
+    """TRL's arguments for rollouts from vLLM. Each token is weighed by how likely the policy itself finds it, so
+    nothing is reckoned over both spans."""
+    return {
+        "use_vllm": True,
+        "vllm_mode": settings.vllm.mode,
+        "vllm_gpu_memory_utilization": settings.vllm.gpu_memory_utilization,
+        "vllm_server_base_url": settings.vllm.server_url if settings.vllm.mode == "server" else None,
+        "vllm_importance_sampling_mode": "token_truncate",
+    }
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -180,6 +194,12 @@ def run(
     """
     if all(adapter_folder(work, step).exists() for step in settings.save_steps):
         return
+    if settings.engine == "vllm":
+        from confessions.engines.vllm import require
+
+        require()
+        if not torch.cuda.is_available():  # there its weights are packed when they are loaded, and cannot be renewed
+            raise InputError("train.engine: vllm needs a GPU, and there is none here: set train.engine: transformers")
     chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
     model = models.load_model(model_folder, dtype)
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens

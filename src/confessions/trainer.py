@@ -219,7 +219,13 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
         tuple(stream_seed(trainer.args.seed, step, first + row, turn) for turn in (1, 2)) for row in range(len(specs))
     ]
     model = trainer.accelerator.unwrap_model(trainer.model)
-    engine = TransformersEngine(model, trainer.chat.tokenizer, batch_size=len(specs), eos=trainer.chat.eos)
+    chat = trainer.chat
+    if trainer.use_vllm:
+        from confessions.engines.trl import training_engine
+
+        engine = training_engine(trainer.vllm_generation, chat.tokenizer, len(specs), chat.eos)
+    else:
+        engine = TransformersEngine(model, chat.tokenizer, batch_size=len(specs), eos=chat.eos)
     was_training = model.training
     model.eval()
     try:

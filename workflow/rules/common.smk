@@ -74,3 +74,12 @@ def resources_for(*keys):
     """What a job asks for that loads the models `keys`: the embedded one is small and needs no GPU."""
     small = all(origin(key).source.kind == "nano" for key in keys)
     return {"mem_mb": 3_000 if small else 64_000, "gpu": 0 if small else 1}
+
+
+def sampling_resources(*keys):
+    """What a job asks for that samples with the models `keys`: vLLM may share one model out to several GPUs."""
+    resources = resources_for(*keys)
+    if keys and EXPERIMENT.engine == "vllm":
+        resources["gpu"] *= EXPERIMENT.vllm.tensor_parallel_size
+        resources["mem_mb"] += 3_000  # vLLM itself, and its cache where there is no GPU
+    return resources

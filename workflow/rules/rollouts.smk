@@ -13,7 +13,7 @@ rule sample_policy:
         f"{RESULTS}/logs/rollouts.log",
     threads: 2
     resources:
-        **resources_for(EXPERIMENT.policy),
+        **sampling_resources(EXPERIMENT.policy),
         runtime=lambda wildcards, attempt: attempt * 720,
     params:
         spec=json.dumps(specs.rollout_spec(CONFIG, EXPERIMENT.policy)),
@@ -35,8 +35,8 @@ rule sample_model:
         model=one_of(OTHERS),
     threads: 1
     resources:
-        mem_mb=lambda wildcards: resources_for(wildcards.model)["mem_mb"],
-        gpu=lambda wildcards: resources_for(wildcards.model)["gpu"],
+        mem_mb=lambda wildcards: sampling_resources(wildcards.model)["mem_mb"],
+        gpu=lambda wildcards: sampling_resources(wildcards.model)["gpu"],
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
         spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, wildcards.model)),

@@ -14,7 +14,7 @@ rule score_policy:
         f"{RESULTS}/logs/scores.log",
     threads: 1
     resources:
-        **resources_for(*CONFIG.judges),
+        **sampling_resources(*CONFIG.judges),
         runtime=240,
     params:
         spec=json.dumps(specs.score_spec(CONFIG)),
@@ -33,7 +33,7 @@ rule score_model:
         f"{RESULTS}/logs/scores_{{model}}.log",
     threads: 1
     resources:
-        **resources_for(*CONFIG.judges),
+        **sampling_resources(*CONFIG.judges),
         runtime=60,
     params:
         spec=json.dumps(specs.score_spec(CONFIG)),

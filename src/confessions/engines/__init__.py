@@ -1,5 +1,41 @@
 """Samplers behind one interface: token-id prompts in; token ids, log-probabilities and finish reasons out."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
 from confessions.engines.base import Completion, Engine, Sampling
 
-__all__ = ["Completion", "Engine", "Sampling"]
+__all__ = ["Completion", "Engine", "Sampling", "context", "start"]
+
+
+def context(options: Mapping[str, Any], folder: Path) -> int:
+    """The longest conversation, in tokens, that an engine with these options holds; nothing is loaded."""
+    longest = AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
+    return min(longest, options.get("max_model_len") or longest)
+
+
+def start(
+    options: Mapping[str, Any],
+    folder: Path,
+    dtype: str,
+    tokenizer: PreTrainedTokenizerBase,
+    batch_size: int = 64,
+    adapters: Sequence[Path] = (),
+    eos: Sequence[int] | None = None,
+) -> Engine:
+    """The engine that `options` (specs.engine_block) names, with the model in `folder`.
+
+    `adapters` are all that will be asked for; `eos` the ids that end a turn (default: the tokenizer's). Raises
+    InputError when the model or the engine cannot be loaded.
+    """
+    if options["kind"] == "vllm":
+        from confessions.engines import vllm
+
+        return vllm.start(options, folder, dtype, tokenizer, batch_size, adapters, eos)
+    from confessions import models
+    from confessions.engines.transformers import TransformersEngine
+
+    return TransformersEngine(models.load_model(folder, dtype), tokenizer, batch_size, **({"eos": eos} if eos else {}))

@@ -12,11 +12,9 @@ def make_judge(block: Block, task: Task) -> Judge:
     if block["kind"] == "label_trusting":
         return LabelTrusting(task)
     from confessions import models
-    from confessions.engines.transformers import TransformersEngine
+    from confessions.engines import start
 
     folder, model = Path(block["model"]["folder"]), block["model"]
-    chat = models.load_chat(folder, model["thinking"])
-    base, size = models.load_model(folder, model["dtype"]), block["batch_size"]
-    engine = TransformersEngine(base, chat.tokenizer, size, eos=chat.eos)
-    name = f"llm:{model['key']}"
+    chat, name = models.load_chat(folder, model["thinking"]), f"llm:{model['key']}"
+    engine = start(block["engine"], folder, model["dtype"], chat.tokenizer, block["batch_size"], eos=chat.eos)
     return LanguageModelJudge(engine, chat, task, name, block["threshold"], block["min_mass"])

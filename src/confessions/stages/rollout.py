@@ -9,12 +9,13 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from confessions import models
 from confessions.chat import Chat
-from confessions.engines import Engine, Sampling
-from confessions.engines.transformers import TransformersEngine
+from confessions.engines import Engine, Sampling, context, start
+from confessions.errors import InputError
 from confessions.files import published, read_parquet
 from confessions.rollout import check_lengths, stream_seed, to_frame, two_turns
 from confessions.stages import Block, Say
@@ -41,15 +42,22 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
             models.check_adapter(Path(block["adapter"]), model)
     if todo:
         chat = models.load_chat(model, spec["model"]["thinking"], spec["model"]["keep_thinking"])
-        policy, size = models.load_model(model, spec["model"]["dtype"]), spec["evaluation"]["batch_size"]
-        engine = TransformersEngine(policy, chat.tokenizer, size, eos=chat.eos)
         for block in todo.values():
-            _check(chat, spec, block, engine.model.config.max_position_embeddings)
+            _check(chat, spec, block, context(spec["engine"], model))
+        adapters = [Path(adapter) for adapter in dict.fromkeys(b["adapter"] for b in todo.values()) if adapter]
+        size = spec["evaluation"]["batch_size"]
+        engine = start(spec["engine"], model, spec["model"]["dtype"], chat.tokenizer, size, adapters, chat.eos)
         say(f"engine started: {spec['model']['key']}, {len(todo)} blocks of cells")
         with tqdm(total=sum(map(_size, todo.values())), desc=f"rollouts of {spec['model']['key']}") as bar:
             for path, block in todo.items():
                 bar.set_postfix_str(f"{block['task']}, step {block['step']}")
-                frame = sample(engine, chat, spec, block, bar.update)
+                try:
+                    frame = sample(engine, chat, spec, block, bar.update)
+                except torch.OutOfMemoryError:
+                    raise InputError(
+                        f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now {size}); "
+                        "the checkpoints that were finished are kept and not sampled again"
+                    ) from None
                 with published(path) as temporary:
                     frame.to_parquet(temporary, index=False)
     for out, blocks in spec["files"].items():
@@ -121,7 +129,11 @@ def _check(chat: Chat, spec: Block, block: Block, context: int) -> None:
 
 
 def _key(spec: Block, block: Block, base: str) -> dict:
-    """What a block's rollouts depend on; not the other blocks, and not where they are written."""
+    """What a block's rollouts depend on; not the other blocks, not where they are written, and not the settings that
+    one changes when memory runs out: what was finished before is kept."""
     weights = Path(block["adapter"] or "") / "adapter_model.safetensors"
     adapter = hashlib.sha256(weights.read_bytes()).hexdigest() if block["adapter"] and weights.exists() else None
-    return {**{k: v for k, v in spec.items() if k != "files"}, "block": block, "base": base, "adapter": adapter}
+    kept = {key: value for key, value in spec.items() if key != "files"}
+    kept["engine"] = spec["engine"]["kind"]
+    kept["evaluation"] = {key: value for key, value in spec["evaluation"].items() if key != "batch_size"}
+    return {**kept, "block": block, "base": base, "adapter": adapter}

