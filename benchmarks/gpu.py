@@ -14,6 +14,7 @@ is measured and appended to DIR/rows.jsonl; a section that fails is reported, th
   scaled to 64; the second of two steps counts. `even`: all of one length; `spread`: as sampled, so the batch is padded.
 - whole: one step of all 64 rollouts, to check that scaling.
 - profile: where a step's GPU time goes. cast: the same step where PEFT casts no inputs.
+  compiled: that, with every layer through torch.compile.
 - rollouts: TransformersEngine, two turns of 64 and of 256 rows, prompts that stand for a rollout's middle. Seconds a
   decoding step are the difference between a long and a short call. Then turn 2: what of the prefix it computes again.
 - agreement, demo: see gpu_agreement.py.
@@ -29,6 +30,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -73,8 +75,8 @@ DEVICE = torch.device("cuda", RANK) if CUDA else torch.device("cpu")
 DTYPE = torch.bfloat16 if CUDA else torch.float32  # a CPU has no mixed precision here
 STEP, GENERATIONS = 64, 8  # rollouts a step, of which 8 to a prompt
 KINDS = {  # what takes a step's time on the GPU, by parts of the kernels' names; the first that fits
-    "products": ("gemm", "nvjet", "cutlass", "xmma", "aten::mm", "aten::addmm", "aten::bmm"),
     "attention": ("flash", "fmha", "sdpa", "attention"),
+    "products": ("gemm", "nvjet", "cutlass", "xmma", "aten::mm", "aten::addmm", "aten::bmm"),
     "output head": ("_forward_kernel", "_backward_kernel"),
     "elementwise and copies": ("elementwise", "copy", "cat", "Memcpy", "Memset", "fill", "index"),
     "reductions": ("reduce", "norm", "softmax"),
@@ -179,7 +181,7 @@ class Benchmark:
     def ceilings(self) -> None:
         n = 256 if self.options.tiny else 8192
         a, b = (torch.randn(n, n, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
-        seconds = sorted(timed(lambda: [a @ b for _ in range(10)]) / 10 for _ in range(6))[2]
+        seconds = self._best(lambda: a @ b)
         self.matmul_rate = 2 * n**3 / seconds
         self.table.add(
             f"bfloat16 product {n}³, random",
@@ -189,29 +191,35 @@ class Benchmark:
         )
         source = torch.randint(256, (2**20 if self.options.tiny else 2**33,), device=DEVICE, dtype=torch.uint8)
         target = torch.empty_like(source)
-        seconds = sorted(timed(lambda: target.copy_(source)) for _ in range(6))[2]
+        seconds = self._best(lambda: target.copy_(source))
         self.copy_rate = 2 * source.numel() / seconds
         self.table.add(
             "copy, bytes read and written", seconds, note=f"{self.copy_rate / TERA:.2f} TB/s", rate=self.copy_rate
         )
 
+    def _best(self, work: Callable[[], object]) -> float:
+        """Seconds of one call, the best of ten rounds of ten: a ceiling must not be too low."""
+        rounds, calls = (2, 2) if self.options.tiny else (10, 10)
+        return min(timed(lambda: [work() for _ in range(calls)]) / calls for _ in range(rounds))
+
     # -- training ------------------------------------------------------------------------------------------------------
 
     def training(self) -> None:
-        cases = [("even", False), ("even", True), ("spread", False), ("spread", True)]
-        for shape in self.shapes:
-            for kind, checkpointing in cases:
-                ours = self._fitting("dual-span", shape, kind, checkpointing, self.options.rollouts)
-                if kind == "even" or not checkpointing:
-                    self._fitting("TRL", shape, kind, checkpointing, self.options.rollouts, against=ours)
+        for shape, kind, checkpointing in product(self.shapes, self.options.lengths, (False, True)):
+            ours = self._fitting("dual-span", shape, kind, checkpointing, self.options.rollouts)
+            if not self.options.ours_only:
+                self._fitting("TRL", shape, kind, checkpointing, self.options.rollouts, against=ours)
 
     def whole(self) -> None:
         self._fitting("dual-span, all 64", self.shapes[0], "even", False, STEP)
 
     def cast(self) -> None:
         with mock.patch.object(DualSpanGRPOTrainer, "training_step", _without_casts):
-            for checkpointing in (False, True):
-                self._fitting("dual-span, no casts", self.shapes[0], "even", checkpointing, self.options.rollouts)
+            self._fitting("dual-span, no casts", self.shapes[0], self.options.lengths[0], False, self.options.rollouts)
+
+    def compiled(self) -> None:
+        with mock.patch.object(DualSpanGRPOTrainer, "training_step", _without_casts):
+            self._fitting("dual-span, compiled", self.shapes[0], self.options.lengths[0], False, self.options.rollouts)
 
     def _fitting(
         self, who: str, shape: Shape, kind: str, checkpointing: bool, n: int, against: float | None = None
@@ -331,6 +339,9 @@ class Benchmark:
                 dataset=Dataset.from_dict({"prompt": [json.dumps(spec) for spec in self.task.specs("train")]}),
             )
         trainer.remove_callback(PrinterCallback)
+        if who.endswith("compiled"):
+            for layer in trainer.accelerator.unwrap_model(trainer.model).get_base_model().model.layers:
+                layer.compile(dynamic=True)
 
         def two_turns(engine, chat, task, specs, *_):
             return part(len(specs), trainer.accelerator.process_index)
@@ -449,7 +460,7 @@ class Benchmark:
             self.table.add(what, seconds)
 
 
-SECTIONS = ("ceilings", "training", "whole", "profile", "cast", "rollouts", "agreement", "demo")
+SECTIONS = ("ceilings", "training", "whole", "profile", "cast", "compiled", "rollouts", "agreement", "demo")
 _training_step = DualSpanGRPOTrainer.training_step
 
 
@@ -467,6 +478,8 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=["ceilings", "training", "rollouts"])
     parser.add_argument("--models", nargs="+", default=["Qwen3-8B", "Qwen3-4B"])
     parser.add_argument("--rollouts", type=int, default=16, help="a measured training step, a multiple of 8")
+    parser.add_argument("--lengths", nargs="+", choices=["even", "spread"], default=["even", "spread"])
+    parser.add_argument("--ours-only", action="store_true", help="no step of TRL's own trainer")
     parser.add_argument("--micro-batch", type=int, default=2, help="largest to try without checkpointing")
     parser.add_argument("--checkpointed-micro-batch", type=int, default=4, help="largest to try with it")
     parser.add_argument("--matmul", type=float, default=790.0, help="TFLOP/s, where section ceilings does not run")

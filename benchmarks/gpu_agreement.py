@@ -34,10 +34,11 @@ from confessions.engines.transformers import TransformersEngine
 from confessions.judge import LabelTrusting
 from confessions.rollout import Rollout, stream_seed, two_turns
 from confessions.tasks import get as get_task
+from confessions.tasks.base import Spec
 from confessions.train import trainer_arguments
 from confessions.trainer import DualSpanGRPOTrainer
 
-PROMPTS, GENERATIONS, STEPS = 4, 4, 2
+PROMPTS, GENERATIONS, STEPS, N_GREEDY = 4, 4, 2, 16
 CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
 
 
@@ -68,15 +69,15 @@ def measure(folder: Path, dtype: str) -> dict:
     wanted = [spec for spec in task.specs("train")[:PROMPTS] for _ in range(GENERATIONS)]
     turns = (160, 400)
 
-    def sample(temperature: float) -> list[Rollout]:
+    def sample(wanted: list[Spec], temperature: float) -> list[Rollout]:
         seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(wanted))]
         kinds = [Sampling(n, temperature) for n in turns]
         return two_turns(TransformersEngine(model, chat.tokenizer), chat, task, wanted, seeds, *kinds)
 
-    greedy = [r.completion_ids for r in sample(0.0)[::GENERATIONS]]
+    greedy = [r.completion_ids for r in sample(task.specs("evaluation")[:N_GREEDY], 0.0)]
     kept = folder / "rollouts.pickle"
     if not kept.exists():
-        kept.write_bytes(pickle.dumps(sample(1.0)))
+        kept.write_bytes(pickle.dumps(sample(wanted, 1.0)))
     rollouts = pickle.loads(kept.read_bytes())
 
     changes = {
@@ -118,7 +119,7 @@ def compare(folder: Path) -> Iterator[tuple[str, str]]:
     subprocess.run([sys.executable, __file__, "--out", folder], env=hidden, check=True, stdout=subprocess.DEVNULL)
     truth = json.loads((folder / "cpu-float32.json").read_text())
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    for dtype in ("float32", "bfloat16"):
+    for dtype in ("float32", "bfloat16") if device == "cuda" else ("float32",):
         subprocess.run(
             [sys.executable, __file__, "--out", folder, "--dtype", dtype], check=True, stdout=subprocess.DEVNULL
         )
