@@ -11,12 +11,14 @@ somewhere (see docs/training.md).
 """
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedModel, TrainerCallback
+from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOConfig, GRPOTrainer
 
 from confessions import spans
@@ -71,6 +73,10 @@ class DualSpanGRPOTrainer(GRPOTrainer):
             rollout_func=_rollouts,
             callbacks=callbacks,
         )
+        if settings.compile_layers:
+            for module in self.accelerator.unwrap_model(self.model).modules():
+                if isinstance(module, GradientCheckpointingLayer):  # transformers' class of every decoder layer
+                    module.compile(dynamic=True)
 
     # -- rewards: called by TRL with the dataset's columns and what _rollouts returned, one entry a row ----------------
 
@@ -240,16 +246,19 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     engine = TransformersEngine(model, trainer.chat.tokenizer, batch_size=len(specs))
     was_training = model.training
     model.eval()
+    # Sampling calls the layers in other ways than training; compiling those too would take long and gain little.
+    eager = torch.compiler.set_stance("force_eager") if trainer.settings.compile_layers else nullcontext()
     try:
-        rollouts = two_turns(
-            engine,
-            trainer.chat,
-            trainer.task,
-            specs,
-            seeds,
-            trainer.task_sampling,
-            trainer.confession_sampling,
-        )
+        with eager:
+            rollouts = two_turns(
+                engine,
+                trainer.chat,
+                trainer.task,
+                specs,
+                seeds,
+                trainer.task_sampling,
+                trainer.confession_sampling,
+            )
     finally:
         model.train(was_training)
     return {
