@@ -170,6 +170,29 @@ def test_micro_batches_add_up_to_the_whole_batch(tiny64, tmp_path, monkeypatch):
     assert parts == pytest.approx(trainer.compute_loss(trainer.model, inputs).item(), rel=1e-6)
 
 
+def test_a_row_alone_is_read_without_padding(tiny64, tmp_path, monkeypatch):
+    """Micro-batches of one: policy and reference see no padding, and the loss is the whole batch's."""
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    trainer = make_trainer(tiny64, tmp_path, micro_batch=1)
+    disturb_adapter(trainer.accelerator.unwrap_model(trainer.model))
+    masks, original = [], GRPOTrainer._get_per_token_logps_and_entropies
+
+    def watched(self, model, input_ids, attention_mask, *args, **kwargs):
+        masks.append(attention_mask)
+        return original(self, model, input_ids, attention_mask, *args, **kwargs)
+
+    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", watched)
+    inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5])
+    alone = [{k: v[i : i + 1] if v.ndim else v for k, v in inputs.items()} for i in range(4)]
+    parts = sum(trainer.compute_loss(trainer.model, row).item() for row in alone)
+    lengths = [len(r.x_ids) + len(r.completion_ids) for r in rollouts]
+    assert [tuple(mask.shape) for mask in masks] == [(1, n) for n in lengths * 2]
+    assert len(set(lengths)) > 1
+    assert all(mask.all() for mask in masks)
+    trainer.current_gradient_accumulation_steps = 1
+    assert parts == pytest.approx(trainer.compute_loss(trainer.model, inputs).item(), rel=1e-6)
+
+
 def test_request_tokens_get_exactly_no_gradient(tiny64, tmp_path, monkeypatch):
     """The loss does not move when the log-probabilities of scaffold and request do; on every other token it does."""
     trainer = make_trainer(tiny64, tmp_path)
@@ -241,6 +264,8 @@ def test_trl_still_has_the_parts_that_are_overridden():
         _generate_and_score_completions=["self", "inputs"],
         _compute_loss=["self", "model", "inputs"],
     )
+    logps = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters
+    assert list(logps)[:6] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size"]
     for name, parameters in vars(hooks).items():
         assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters) == parameters
 

@@ -11,12 +11,14 @@ somewhere (see docs/training.md).
 """
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedModel, TrainerCallback
+from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOConfig, GRPOTrainer
 
 from confessions import spans
@@ -73,6 +75,10 @@ class DualSpanGRPOTrainer(GRPOTrainer):
             rollout_func=_rollouts,
             callbacks=callbacks,
         )
+        if settings.compile_layers:
+            for module in self.accelerator.unwrap_model(self.model).modules():
+                if isinstance(module, GradientCheckpointingLayer):  # transformers' class of every decoder layer
+                    module.compile(dynamic=True)
 
     # -- rewards: called by TRL with the dataset's columns and what _rollouts returned, one entry a row ----------------
 
@@ -166,10 +172,30 @@ class DualSpanGRPOTrainer(GRPOTrainer):
         for name, total in zip(counts, totals, strict=True):
             self._record(name, total)
 
-    def _get_per_token_logps_and_entropies(self, *args, **kwargs):
-        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        self._logps_BT = result[0].detach()
-        return result
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **kwargs
+    ):
+        """TRL pads a step's rollouts to one width; here no micro-batch is read wider than its own longest row.
+
+        A row by itself has no padding and needs no mask: attention then runs its fastest kernel. Padding gets 0.
+        """
+        parts = []
+        rows = batch_size or len(input_ids)
+        for ids_BW, mask_BW in zip(input_ids.split(rows), attention_mask.split(rows), strict=True):
+            used = mask_BW.any(0).nonzero()
+            first, end = used[0].item(), used[-1].item() + 1
+            n_cut = mask_BW.shape[1] - end
+            *per_token, aux_loss = super()._get_per_token_logps_and_entropies(
+                model, ids_BW[:, first:end], mask_BW[:, first:end], logits_to_keep - n_cut, **kwargs
+            )
+            widened = [None if x_BT is None else torch.nn.functional.pad(x_BT, (0, n_cut)) for x_BT in per_token]
+            parts.append((*widened, aux_loss))
+        logps_BT, entropies_BT, aux_losses = (
+            None if column[0] is None else join(column)
+            for column, join in zip(zip(*parts, strict=True), (torch.cat, torch.cat, torch.stack), strict=True)
+        )
+        self._logps_BT = logps_BT.detach()
+        return logps_BT, entropies_BT, None if aux_losses is None else aux_losses.mean()
 
     def _compute_loss(self, model, inputs):
         loss = super()._compute_loss(model, inputs)
@@ -228,16 +254,19 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
         engine = TransformersEngine(model, chat.tokenizer, batch_size=len(specs), eos=chat.eos)
     was_training = model.training
     model.eval()
+    # Sampling calls the layers in other ways than training; compiling those too would take long and gain little.
+    eager = torch.compiler.set_stance("force_eager") if trainer.settings.compile_layers else nullcontext()
     try:
-        rollouts = two_turns(
-            engine,
-            trainer.chat,
-            trainer.task,
-            specs,
-            seeds,
-            trainer.task_sampling,
-            trainer.confession_sampling,
-        )
+        with eager:
+            rollouts = two_turns(
+                engine,
+                trainer.chat,
+                trainer.task,
+                specs,
+                seeds,
+                trainer.task_sampling,
+                trainer.confession_sampling,
+            )
     finally:
         model.train(was_training)
     return {
