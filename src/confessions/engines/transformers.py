@@ -34,7 +34,7 @@ from confessions.engines.base import Completion, Engine, Sampling
 _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabulary alone, never on the batch
 _STRETCH = 32  # steps between two looks for rows that have ended
 _SHARE = 64  # fewest rows that are worth a thread of their own: below, Python's lock costs more than a core gains
-_ROOM = 64  # columns that a cache layer grows by
+_ROOM = 128  # columns that a cache layer grows by
 
 
 class SeededSampler(LogitsProcessor):
@@ -132,6 +132,16 @@ class _RoomyLayer(DynamicLayer):
         copy.keys, copy.values = (self._columns(buffer)[..., :end, :] for buffer in copy._buffers)
         return copy
 
+    def keep(self, order: torch.Tensor, first: int) -> None:
+        """Hold the rows of `order` only, in place, from column `first` on: nothing that stays where it is is copied."""
+        places = torch.arange(len(order), device=order.device)
+        moved = order != places
+        for buffer in self._buffers:
+            buffer[places[moved]] = buffer[order[moved]]
+        self._buffers = tuple(self._from(buffer, first)[: len(order)] for buffer in self._buffers)
+        end = self.get_seq_length() - first
+        self.keys, self.values = (self._columns(buffer)[..., :end, :] for buffer in self._buffers)
+
     def _room(self, like: torch.Tensor, width: int) -> torch.Tensor:
         n_rows, n_heads, _, size = like.shape
         return like.new_empty(n_rows, n_heads, *((size, width) if self._along_sequence else (width, size)))
@@ -162,6 +172,14 @@ class _Computed:
         first = int(mask.any(0).int().argmax())
         cache = Cache(layers=[layer.select(rows, first) for layer in self.cache.layers])
         return _Computed(self.ids[rows, first:], mask[:, first:], cache)
+
+    def keep(self, order: torch.Tensor) -> None:
+        """Hold the rows of `order` only, in place, without the padding that all of them begin with."""
+        mask = self.mask[order]
+        first = int(mask.any(0).int().argmax())
+        for layer in self.cache.layers:
+            layer.keep(order, first)
+        self.ids, self.mask = self.ids[order, first:], mask[:, first:]
 
     def closed_up(self) -> "_Computed":
         """The same rows, each moved to the right over its own gaps: padding would be read at every step.
@@ -197,6 +215,14 @@ def _joined(parts: Sequence[_Computed], pad: int) -> _Computed:
         for tensors, fill in (([p.ids for p in parts], pad), ([p.mask for p in parts], 0))
     )
     return _Computed(ids, mask, Cache(layers=layers))
+
+
+def _closing_ranks(n_rows: int, gone: Sequence[int]) -> list[int]:
+    """Which row each place holds once those in `gone` have left: rows from the end move into the gaps."""
+    gone = set(gone)
+    n_left = n_rows - len(gone)
+    movers = iter([row for row in range(n_left, n_rows) if row not in gone])
+    return [next(movers) if row in gone else row for row in range(n_left)]
 
 
 class _Memory:
@@ -378,10 +404,11 @@ class TransformersEngine(Engine):
                 memory.add([prompts[rows[i]] + ids[rows[i]] for i in over], part)
             if len(over) == len(rows):
                 break
-            left = [i for i in range(len(rows)) if i not in set(over)]
-            rows = [rows[i] for i in left]
-            kept = torch.tensor(left, device=device)
-            state = state.select(kept) if over else state
+            order = _closing_ranks(len(rows), over)
+            rows = [rows[i] for i in order]
+            kept = torch.tensor(order, device=device)
+            if over:
+                state.keep(kept)
             sampler.keep(kept)
         return [
             Completion(tokens, scores, "stop" if tokens[-1] in self.eos else "length")
