@@ -22,7 +22,7 @@ from unittest import mock
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import PrinterCallback
+from transformers import PreTrainedModel, PrinterCallback
 from transformers.trainer_utils import SaveStrategy
 
 from confessions import config, models, sources, specs
@@ -79,6 +79,7 @@ def measure(folder: Path, dtype: str) -> dict:
     if not kept.exists():
         kept.write_bytes(pickle.dumps(sample(wanted, 1.0)))
     rollouts = pickle.loads(kept.read_bytes())
+    likeliest = [_likeliest(model, r) for r in rollouts]
 
     changes = {
         "steps": STEPS, "prompts_per_step": PROMPTS, "generations": GENERATIONS, "micro_batch": len(wanted),
@@ -105,12 +106,20 @@ def measure(folder: Path, dtype: str) -> dict:
     steps = [log for log in trainer.state.log_history if "loss" in log]
     return {
         "greedy": greedy,
+        "likeliest": likeliest,
         "coefficients": trainer.coefficients,
         "logps": trainer.logps,
         "loss": [log["loss"] for log in steps],
         "grad_norm": [log["grad_norm"] for log in steps],
         "kl": [[log["task_kl"], log["confession_kl"]] for log in steps],
     }
+
+
+@torch.inference_mode()
+def _likeliest(model: PreTrainedModel, rollout: Rollout) -> list[int]:
+    """The most likely token at every position of a rollout: what greedy decoding would choose after the same tokens."""
+    ids = torch.tensor([rollout.x_ids + rollout.completion_ids], device=model.device)
+    return model(input_ids=ids).logits[0, len(rollout.x_ids) - 1 : -1].argmax(-1).tolist()
 
 
 def compare(folder: Path) -> Iterator[tuple[str, str]]:
@@ -143,9 +152,13 @@ def differences(truth: dict, found: dict) -> str:
         sum(1 for _ in _common(a, b)) / max(len(a), len(b))
         for a, b in zip(truth["greedy"], found["greedy"], strict=True)
     ]
+    pairs = [
+        pair for a, b in zip(truth["likeliest"], found["likeliest"], strict=True) for pair in zip(a, b, strict=True)
+    ]
     return (
         f"advantages ±{gap('coefficients'):.1e}; log-probs ±{gap('logps'):.1e} ({relative('logps'):.1e}); "
         f"loss {truth['loss']} → {found['loss']}; gradient norm {relative('grad_norm'):.1e}; KL {relative('kl'):.1e}; "
+        f"likeliest token the same at {sum(a == b for a, b in pairs) / len(pairs):.2%} of positions; "
         f"greedy tokens alike {sum(a == 1 for a in agree)}/{len(agree)} whole, {sum(agree) / len(agree):.1%} of tokens"
     )
 

@@ -1,5 +1,6 @@
 """The dual-span trainer against an independent float64 computation, and TRL's contract that it leans on."""
 
+import copy
 import inspect
 import json
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOTrainer
 
 from confessions import trainer as module
@@ -191,6 +193,40 @@ def test_a_row_alone_is_read_without_padding(tiny64, tmp_path, monkeypatch):
     assert all(mask.all() for mask in masks)
     trainer.current_gradient_accumulation_steps = 1
     assert parts == pytest.approx(trainer.compute_loss(trainer.model, inputs).item(), rel=1e-6)
+
+
+def test_compiled_layers_train_alike_and_sample_eagerly(tiny64, tmp_path, monkeypatch):
+    graphs, compile_layer = [], GradientCheckpointingLayer.compile
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(
+        GradientCheckpointingLayer, "compile", lambda self, **options: compile_layer(self, backend=backend, **options)
+    )
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    model, chat = tiny64
+    losses, found = [], []
+    for compiled in (False, True):
+        torch.manual_seed(3)  # of the adapter
+        trainer = make_trainer((copy.deepcopy(model), chat), tmp_path, compile_layers=compiled, micro_batch=2)
+        disturb_adapter(trainer.accelerator.unwrap_model(trainer.model))
+        inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5])
+        for start in (0, 2):
+            loss = trainer.compute_loss(
+                trainer.model, {k: v[start : start + 2] if v.ndim else v for k, v in inputs.items()}
+            )
+            loss.backward()
+            losses.append(loss.item())
+        found.append(gradients(trainer.model))
+        assert bool(graphs) == compiled
+    assert losses[:2] == pytest.approx(losses[2:], rel=1e-6)
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-6, atol=1e-9)
+    graphs.clear()
+    assert len(module._rollouts([json.dumps(SPEC)] * 2, trainer)["rollout"]) == 2
+    assert not graphs
 
 
 def test_request_tokens_get_exactly_no_gradient(tiny64, tmp_path, monkeypatch):
