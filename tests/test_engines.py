@@ -115,7 +115,7 @@ def test_what_was_finished_before_memory_ran_out_is_kept(random_nano, tmp_path, 
 
     def spec(batch_size: int) -> dict:
         files = {str(out): [cells | {"seed": 0, "step": step}] for step, out in enumerate(outs)}
-        model = {"key": "tiny", "dtype": "float32", "thinking": True}
+        model = {"key": "tiny", "dtype": "float32", "thinking": True, "keep_thinking": True}
         return {"model": model, "engine": TRANSFORMERS, "evaluation": evaluation | {"batch_size": batch_size},
                 "texts": {}, "files": files}  # fmt: skip
 
