@@ -25,7 +25,10 @@ def tensors():
 @torch.inference_mode()
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("along_sequence", [True, False])
-def test_one_query_equals_torch(tensors, masked, along_sequence):
+@pytest.mark.parametrize("kernel", ["products", "scaled_dot_product_attention"])
+def test_one_query_equals_torch(tensors, masked, along_sequence, kernel, monkeypatch):
+    """Both kernels: the CPU's, and the one that a GPU takes."""
+    monkeypatch.setattr(attention, "products", getattr(attention, kernel))
     query, key, value, mask = tensors
     if along_sequence:
         key, value = (t.transpose(-1, -2).contiguous().transpose(-1, -2) for t in (key, value))

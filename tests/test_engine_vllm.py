@@ -188,6 +188,7 @@ def test_what_does_not_fit_the_engine_is_one_line(engine, adapters, prompts):
     with pytest.raises(InputError, match="dora: vLLM does not yet support DoRA; set engine"):
         engine.generate(prompts[:1], GREEDY, [0], [file.parent])
     assert engine.generate(prompts[:1], GREEDY, [0])  # goes on
+    assert engine.generate([], GREEDY, []) == []
 
 
 def test_ranks_are_rounded_up_to_what_vllm_allows(adapters, tmp_path):

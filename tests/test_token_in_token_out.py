@@ -73,12 +73,12 @@ def engine(tokenizer) -> SpellingEngine:
 
 
 def test_through_the_rollout_stage_and_its_file(engine, random_nano, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "start", lambda *_: engine)
+    monkeypatch.setattr(stage, "start", lambda *_, **__: engine)
     out = tmp_path / "rollouts.parquet"
     cells = {"task": "word_count", "conditions": ["baseline", "hard"], "variants": ["default", "forced_count"]}
+    model = {"key": "tiny", "dtype": "float32", "thinking": True, "keep_thinking": True}
     spec = {
-        "model": {"key": "tiny", "dtype": "float32", "thinking": True, "keep_thinking": True},
-        "engine": {"kind": "transformers"},
+        "model": model, "engine": {"kind": "transformers"},
         "evaluation": LIMITS | {"sampling": SAMPLING, "batch_size": 64, "seed": 0}, "texts": {},
         "files": {str(out): [{"seed": 0, "step": 0, "adapter": None, "rollouts": 2} | cells]},
     }  # fmt: skip

@@ -205,7 +205,7 @@ class VllmEngine(Engine):
         Prompts of the base model run apart from those of adapters: on a CPU, vLLM 0.31 applies an adapter to the base
         model's rows of its batch (vllm-project/vllm, pull request 48421).
         """
-        longest = max(map(len, prompts))
+        longest = max(map(len, prompts), default=0)
         if longest + limit > self.context:
             raise InputError(
                 f"a prompt of {longest} tokens and {limit} new ones do not fit the engine's context of {self.context}: "
