@@ -28,7 +28,7 @@ def small(**changes: object) -> Config:
     experiment |= {"seeds": [0, 1], "scale": ["qwen3-1.7b", "qwen3-8b"], "ladder": []}
     experiment["train"] |= {
         "steps": 10, "prompts_per_step": 2, "generations": 4, "max_task_tokens": 100, "max_confession_tokens": 200,
-        "checkpoint_fractions": [0, 0.5, 1], "micro_batch": 2,
+        "checkpoint_fractions": [0, 0.5, 1], "micro_batch": 2, "gradient_checkpointing": True,
     }  # fmt: skip
     experiment["evaluation"] |= {
         "conditions": ["baseline", "hard"], "variants": ["default", "forced_count"], "rollouts": 5,
@@ -90,8 +90,9 @@ def test_fill_scales_the_turns_alone(texts):
     assert job.prompt == 160 * (texts["x"] + texts["default"])
 
 
-def test_roofline_estimate(plan):
+def test_roofline_estimate(plan, monkeypatch):
     """By hand, for Qwen3-8B in bfloat16 on an H200."""
+    monkeypatch.setattr(costs, "measured", lambda *_: None)
     job = next(job for job in plan.jobs() if job.rule == "train_policy")
     rates, parameters = plan.rates(job), 8_190_735_360
     cache = 8 * job.length / 2 * (2 * 36 * 8 * 128 * 2)  # 8 rows at half their length
@@ -111,6 +112,16 @@ def test_a_measured_throughput_comes_first(plan, monkeypatch):
     assert plan.hours(job) == pytest.approx((job.turn1 + job.turn2) / 1000 / 3600)  # prompts are in the measured rate
     assert plan.rates(job).basis == "measured"
     assert plan.rates(jobs["train_policy"]).basis == "estimate"  # half of it
+
+
+def test_each_job_has_the_rates_of_its_own_engine(monkeypatch):
+    """The reproduction evaluates with vLLM and samples its training rollouts with transformers; --engine is for all."""
+    rates = {"transformers": (100.0, 50.0), "vllm": (1000.0, 50.0)}
+    monkeypatch.setattr(costs, "measured", lambda name, device, engine: rates[engine])
+    for engine, expected in ((None, (100, 1000)), ("vllm", (1000, 1000)), ("transformers", (100, 100))):
+        plan = Plan(small(), "H200", engine)
+        jobs = {job.rule: job for job in plan.jobs()}
+        assert (plan.rates(jobs["train_policy"]).decode, plan.rates(jobs["sample_policy"]).decode) == expected
 
 
 def test_disk(plan):

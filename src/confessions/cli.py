@@ -119,7 +119,7 @@ def plan(
     experiment: Annotated[str | None, typer.Option(help="default: the one that the configuration names")] = None,
     config: Annotated[Path, typer.Option(help="configuration")] = Path("config.yaml"),
     device: Annotated[str, typer.Option(help="GPU: H200, H100 or A100")] = "H200",
-    engine: Annotated[str | None, typer.Option(help="engine whose measured rates count; default: its own")] = None,
+    engine: Annotated[str | None, typer.Option(help="whose measured rates count; default: each job's engine")] = None,
     fill: Annotated[float, typer.Option(min=0.01, max=1, help="length of turns as a share of their limits")] = 1.0,
 ) -> None:
     """Print jobs, tokens, GPU hours and disk of an experiment, with the arithmetic, before anything is submitted."""
@@ -130,7 +130,6 @@ def plan(
         chosen = load(config)
         if experiment is not None:
             chosen = load(chosen.model_dump() | {"experiment": experiment})
-        engine = engine or chosen.active.engine
         typer.echo(render(Plan(chosen, device, engine, fill)))
 
 

@@ -36,11 +36,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment's jobs, each with its hours (None: not known), on `device`."""
+    """An experiment's jobs, each with its hours (None: not known), on `device`.
+
+    `engine` says whose measured rates count; None: those of the engine that each job is configured with.
+    """
 
     config: Config
     device: str
-    engine: str
+    engine: str | None = None
     fill: float = 1.0
 
     def __post_init__(self) -> None:
@@ -155,7 +158,13 @@ class Plan:
     def rates(self, job: Job) -> Rates:
         """Throughput of the job's model."""
         name, dtype = _name(self.config, job.model), self.config.models[job.model].dtype
-        return costs.rates(name, dtype, self.place(job.model), self.engine, job.batch, job.length, job.passes)
+        engine = self.engine or self._engine(job)
+        return costs.rates(name, dtype, self.place(job.model), engine, job.batch, job.length, job.passes)
+
+    def _engine(self, job: Job) -> str:
+        experiment = self.config.active
+        own = {"train_policy": experiment.train.engine, "post_train_model": "transformers"}
+        return own.get(job.rule, experiment.engine)
 
     def shape(self, key: str) -> Shape | None:
         return costs.shapes().get(_name(self.config, key))
