@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import settings
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,6 +22,9 @@ from confessions.nano.tokenizer import build_tokenizer
 from confessions.prompts import load
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Task
+
+settings.register_profile("shared machine", deadline=None)  # how long one example takes is the machine's affair
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

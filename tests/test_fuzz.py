@@ -282,7 +282,7 @@ def fuzz(n_reports: int, n_each: int) -> tuple[int, dict[str | None, int]]:
     seen: set[int] = set()
     reasons: dict[str | None, int] = {}
 
-    @settings(max_examples=n_reports, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+    @settings(max_examples=n_reports, derandomize=True, database=None, phases=[Phase.generate])
     @given(reports())
     def run(report: str) -> None:
         rng = random.Random(report)
@@ -348,7 +348,6 @@ def test_mutated_lines_are_read_or_refused_in_one_line() -> None:
 WIDE = "\u00a0\u1680\u2003\u2028\u2029\u202f\u3000\x85\x1c\ud800\udc00\ufffd"
 
 
-@settings(deadline=None)
 @given(st.text(WIDE + "aAJ.!?()1 \n—-*雨。") | st.text(st.characters(codec=None), max_size=50))
 def test_any_answer_is_verified(answer: str) -> None:
     """Wide spaces behind an initial and lone surrogates break the sentence splitter; see _words._split."""

@@ -422,7 +422,7 @@ def test_every_detector_is_described_and_documented() -> None:
     assert len({each.description for each in DETECTORS.values()}) == len(DETECTORS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.text(max_size=400)
     | st.text("aA.!?()[]*_#-—:;,'\n 123<>&\u200b🌊", max_size=400)

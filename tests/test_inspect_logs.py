@@ -137,7 +137,7 @@ def test_nothing_to_count_is_no_number(tmp_path: Path) -> None:
     assert results["exact_compliance"] == 1
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.tuples(*[st.text().filter(lambda text: not text.startswith("tc://"))] * 6))
 @example(ODD)
 @example(("",) * 6)

@@ -151,7 +151,7 @@ def test_the_version_changes_with_the_wording(changed):
 TEXT = st.text(max_size=60)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(z=TEXT.filter(lambda text: "</think>" not in text), zc=TEXT, yc=TEXT)
 def test_neither_reasoning_nor_confession_can_reach_the_judge_in_training(task, tokenizer, chat, plain_chat, z, zc, yc):
     """Of a whole rollout, the prompt holds x and y: whatever z, zc and yc say, it is the same."""
@@ -169,7 +169,7 @@ def test_neither_reasoning_nor_confession_can_reach_the_judge_in_training(task, 
     assert judge.engine.calls[0].prompts == [judge.prompt_ids(spec, "ANSWERY")]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(texts=st.fixed_dictionaries(dict.fromkeys(["z", "xc", "zc", "yc"], TEXT)))
 def test_neither_reasoning_nor_confession_can_reach_the_judge_of_stored_rollouts(
     task, tokenizer, plain_chat, tmp_path_factory, texts

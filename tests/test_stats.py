@@ -126,7 +126,7 @@ def test_metrics_of_a_cell_share_their_resamples_and_stay_what_they_are() -> Non
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_intervals_hold_their_value_and_stay_in_range(pairs: list[tuple[int, int]]) -> None:
     k, n = [min(pair) for pair in pairs], [max(pair) for pair in pairs]
     result = cluster_bootstrap(counts(k, n))
