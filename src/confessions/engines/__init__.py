@@ -38,4 +38,4 @@ def start(
     from confessions import models
     from confessions.engines.transformers import TransformersEngine
 
-    return TransformersEngine(models.load_model(folder, dtype), tokenizer, batch_size, **({"eos": eos} if eos else {}))
+    return TransformersEngine(models.load_model(folder, dtype), tokenizer, batch_size, eos=eos)
