@@ -53,9 +53,9 @@ def traces(folder):
 
 
 def confine(libc, bpf, limits):
-    """Give up everything, for good, in the process that will run the program."""
+    """Give up everything, for good, in the process that will run the program. Its stderr is still the first one's:
+    what fails here is no verdict on the program."""
     cpu, memory, size, files = limits
-    os.closerange(3, 1 << 20)
     for name, value in (
         ("RLIMIT_CPU", cpu),
         ("RLIMIT_AS", memory),
@@ -86,10 +86,11 @@ def serve():
         before, start = traces("."), time.monotonic()
         process = os.fork()
         if not process:
-            for standard, file in enumerate(files[3 * run : 3 * run + 3]):
-                os.dup2(file, standard)
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
             confine(libc, bpf, (cpu, memory, size, n_files))
+            for standard, file in enumerate(files[3 * run : 3 * run + 3]):
+                os.dup2(file, standard)
+            os.closerange(3, 1 << 20)
             return source
         status, used, stopped = wait(process, wall)
         os.write(report, f"{status} {used:.4f} {time.monotonic() - start:.4f} {stopped}\n".encode())

@@ -127,12 +127,12 @@ def _start(limits: Limits, source: str, inputs: Sequence[str]) -> list[Outcome]:
         finally:
             process.kill()  # the first process of the namespace dies with it, and all others with that
             process.wait()
-        if not lines:
-            said = os.pread(errors, STDERR_BYTES, 0).decode(errors="replace").strip().splitlines() or [
-                "no reason given"
-            ]
-            fix = FIX_NAMESPACES if "namespace" in said[-1] else FIX
-            raise InputError(f"the sandbox does not start, and no program is run without it ({said[-1]}): {fix}")
+        # No run can write here: what bwrap or inside.py say is about this machine, and no verdict on a program.
+        said = os.pread(errors, STDERR_BYTES, 0).decode(errors="replace").strip().splitlines()
+        if said or not lines:
+            last = said[-1] if said else "no reason given"
+            fix = FIX_NAMESPACES if "namespace" in last else FIX
+            raise InputError(f"the sandbox does not start, and no program is run without it ({last}): {fix}")
         runs = zip(lines[1:], files[1::3], files[2::3], strict=False)
         return [_outcome(limits, line, *streams) for line, *streams in runs]
 
