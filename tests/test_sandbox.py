@@ -124,6 +124,25 @@ def test_a_file_can_be_written_and_read_in_the_work_folder(sandbox):
     assert outcome.stdout == "b /box ['a']\n"
 
 
+@pytest.mark.parametrize(
+    ("source", "stdout"),
+    [
+        ("import atexit\natexit.register(print, 'last')\nprint('first')", "first\nlast\n"),
+        ("class A:\n    def __del__(self): print('deleted')\na = A()\na.a = a\nprint('end')", "end\ndeleted\n"),
+        ("class A:\n    def __del__(self): print('deleted')\na = A()\nprint('end')", "end\ndeleted\n"),
+        ("file = open(1, 'w')\nfile.write('unflushed')", "unflushed"),
+        ("import io, sys\nprint('a')\nsys.stdout = io.TextIOWrapper(open(1, 'wb'))\nprint('b')", "b\na\n"),
+        ("import sys\nprint('a', flush=True)\nsys.stdout.close()", "a\n"),
+        ("import sys\nprint('a')\nsys.stdout = None", "a\n"),
+        ("import os, sys\nprint('a', flush=True)\nos.write(1, b'b')", "a\nb"),
+    ],
+)
+def test_a_program_ends_as_under_the_interpreter(sandbox, source, stdout):
+    [outcome] = run(sandbox, source)
+    alone = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, env={})
+    assert (outcome.stdout, outcome.exit_code) == (alone.stdout, alone.returncode) == (stdout, 0)
+
+
 # --- isolation between the runs of one program ---
 
 
