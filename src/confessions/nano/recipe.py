@@ -43,6 +43,7 @@ from confessions.prompts import confession_request, system_prompt
 from confessions.rollout import Rollout, stream_seed, two_turns
 from confessions.tasks import get as get_task
 
+
 @dataclass(frozen=True)
 class Shape:
     """Size of the network. Two layers are the fewest that can copy (an induction circuit)."""
@@ -214,7 +215,11 @@ def learn_settings(
     with torch.no_grad():
         new = model.get_input_embeddings().weight[len(old) :]
         new.copy_(old.mean(0) + old.std(0) * torch.randn_like(new))
-    return model, tokenizer, _learn(model, Encoder(Chat(tokenizer, thinking=True)), habits, seed, log, stages, 1 + len(CURRICULUM))
+    return (
+        model,
+        tokenizer,
+        _learn(model, Encoder(Chat(tokenizer, thinking=True)), habits, seed, log, stages, 1 + len(CURRICULUM)),
+    )
 
 
 def _learn(
