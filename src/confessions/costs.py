@@ -41,6 +41,11 @@ class Shape:
         """Keys and values of one token."""
         return 2 * self.layers * self.kv_heads * self.head_dim * SIZE[dtype]
 
+    def rows(self, memory: float, length: int, dtype: str) -> int:
+        """How many conversations of `length` tokens fit beside the weights."""
+        left = memory - self.parameters * SIZE[dtype]
+        return int(left // (length * self.cache_bytes(dtype)))
+
     def adapter_parameters(self, rank: int) -> int:
         """Of a LoRA adapter of every linear layer of a dense model: rank * (inputs + outputs) each."""
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim

@@ -8,10 +8,13 @@ under the totals. Nothing here imports torch.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import cycle, islice
+from random import Random
 
 from confessions import costs, prompts, specs, tasks
-from confessions.config import Config, Gguf, Hub, LanguageModelJudge, Model, Nano, PostTrained
+from confessions.config import Config, Folder, Hub, LanguageModelJudge, Model, Nano, PostTrained
 from confessions.costs import CPU, DEVICES, SIZE, Rates, Shape
+from confessions.nano import corpus
 
 CHARS_PER_TOKEN = 4
 ROLLOUT_BYTES = 10  # of a Parquet file for each token; 3.3 on the embedded model, whose vocabulary is small
@@ -54,22 +57,29 @@ class Plan:
     def jobs(self) -> list[Job]:
         """Every job of the workflow, as `snakemake -n --forceall` counts them, without the target `all`."""
         config, experiment = self.config, self.config.active
-        models = list(dict.fromkeys([experiment.policy, *config.judges, *config.compared]))
+        policies = [experiment.policy] if experiment.train else []
+        models = list(dict.fromkeys([*policies, *config.judges, *config.compared]))
         lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
         trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]
         axes = sum(bool(axis) for axis in (experiment.scale, experiment.ladder))
-        others = [key for key in config.compared if key != experiment.policy]
+        others = [key for key in config.compared if key not in policies]
+        policy = []
+        if experiment.train:
+            checkpoints = len(experiment.seeds) * len(experiment.train.save_steps)
+            policy = [
+                self._training(),
+                self._sampling("sample_policy", experiment.policy),
+                self._scoring("score_policy", checkpoints),
+            ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
             *(self._post_training(key) for key in trained),
-            self._training(),
-            self._sampling("sample_policy", experiment.policy),
+            *policy,
             *(self._sampling("sample_model", key) for key in others),
-            self._scoring("score_policy", len(experiment.seeds) * len(experiment.train.save_steps)),
             *(self._scoring("score_model", model=key) for key in config.compared),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
-            Job("tables", n=7 + axes),
-            Job("figures", n=3 + axes),
+            Job("tables", n=1 + 6 * len(policies) + axes),
+            Job("figures", n=3 * len(policies) + axes),
         ]
 
     def _lineage(self, key: str) -> Iterator[str]:
@@ -103,6 +113,8 @@ class Plan:
 
     def _post_training(self, key: str) -> Job:
         source = self.config.models[key].source
+        if source.data == "generated":
+            return self._warm_up(key)
         sampled = source.steps * source.prompts_per_step * source.samples
         learnt = source.steps * source.prompts_per_step * {"sft": 1, "dpo": 2, "rl": source.samples}[source.method]
         x, answer = _prompt_tokens(source.task, "baseline"), round(source.max_new_tokens * self.fill)
@@ -116,6 +128,19 @@ class Plan:
             length=x + answer,
             passes=4 + 2 * bool(source.kl_weight),
         )
+
+    def _warm_up(self, key: str) -> Job:
+        """SFT on generated conversations: those very texts, counted."""
+        source = self.config.models[key].source
+        task, rng = tasks.get(source.task), Random(source.seed)
+        specs = islice(cycle(task.specs("train")), source.steps * source.prompts_per_step)
+        lengths = []
+        for spec in specs:
+            around = corpus.setting(rng)
+            talk = corpus.conversation(rng, spec["targets"], corpus.Habits(), setting=around)
+            given = _prompt_tokens(around.task, around.condition) + _request_tokens(source.task, around.variant)
+            lengths.append(given + sum(map(_tokens, (talk.z, talk.y, talk.zc, talk.yc))))
+        return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=4)
 
     def _sampling(self, rule: str, key: str) -> Job:
         """Turn 1 is sampled once for all variants of the request."""
@@ -152,19 +177,29 @@ class Plan:
     # -- hours ---------------------------------------------------------------------------------------------------------
 
     def place(self, key: str) -> str:
-        """The device of a model: the embedded one and GGUF files run on the CPU."""
-        return CPU if isinstance(_origin(self.config, key).source, Nano | Gguf) else self.device
+        """The device of a model, as its `gpu` in the configuration says."""
+        return self.device if self.config.models[key].gpu else CPU
 
     def rates(self, job: Job) -> Rates:
         """Throughput of the job's model."""
         name, dtype = _name(self.config, job.model), self.config.models[job.model].dtype
-        engine = self.engine or self._engine(job)
-        return costs.rates(name, dtype, self.place(job.model), engine, job.batch, job.length, job.passes)
+        engine, place, batch = self.engine or self._engine(job), self.place(job.model), job.batch
+        if engine == "vllm" and place != CPU:  # rows that its cache has no room for wait
+            shape = self.shape(job.model)
+            batch = max(1, min(batch, shape.rows(self._vllm_memory, job.length, dtype))) if shape else batch
+        return costs.rates(name, dtype, place, engine, batch, job.length, job.passes)
+
+    @property
+    def _vllm_memory(self) -> float:
+        """What an evaluating vLLM takes of its GPUs for weights and cache, in bytes."""
+        settings = self.config.active.vllm
+        return settings.gpu_memory_utilization * settings.tensor_parallel_size * DEVICES[self.device][2]
 
     def _engine(self, job: Job) -> str:
         experiment = self.config.active
-        own = {"train_policy": experiment.train.engine, "post_train_model": "transformers"}
-        return own.get(job.rule, experiment.engine)
+        if job.rule == "train_policy":
+            return experiment.train.engine
+        return "transformers" if job.rule == "post_train_model" else experiment.engine
 
     def shape(self, key: str) -> Shape | None:
         return costs.shapes().get(_name(self.config, key))
@@ -205,29 +240,34 @@ class Plan:
             if job.rule in ("build_model", "post_train_model"):
                 shape, size = self.shape(job.model), _stored_bytes(config.models[job.model])
                 rows.append((f"weights of {job.model}", shape.parameters * size if shape else None if size else 0))
-        shape = self.shape(experiment.policy)
-        adapter = 4 * shape.adapter_parameters(experiment.train.lora.rank) if shape else None
-        seeds, kept = len(experiment.seeds), len(experiment.train.save_steps)
-        for what, n in (("adapters, in the working folder and published", 2 * kept), ("two checkpoints to resume", 6)):
-            rows.append((f"{what}: {seeds} x {n} adapters", adapter and seeds * n * adapter))
+        if experiment.train:
+            shape = self.shape(experiment.policy)
+            adapter = 4 * shape.adapter_parameters(experiment.train.lora.rank) if shape else None
+            seeds, kept = len(experiment.seeds), 2 * len(experiment.train.save_steps)
+            for what, n in (("adapters, in the working folder and published", kept), ("two checkpoints to resume", 6)):
+                rows.append((f"{what}: {seeds} x {n} adapters", adapter and seeds * n * adapter))
         sampled = [job for job in jobs if job.rule in ("sample_policy", "sample_model")]
         tokens = sum(job.prompt + job.turn1 + job.turn2 for job in sampled)
         return [*rows, ("rollouts", tokens * ROLLOUT_BYTES)]
 
     def too_large(self) -> list[str]:
-        """Models whose weights and cache do not fit one device, a line each."""
+        """Models whose weights, and cache where nothing can wait for it, do not fit one device, a line each."""
         lines = []
         for job in self.jobs():
             shape = self.shape(job.model) if job.turn1 else None
             if shape is None or self.place(job.model) == CPU:
                 continue
             dtype = self.config.models[job.model].dtype
-            weights, cache = shape.parameters * SIZE[dtype], job.batch * job.length * shape.cache_bytes(dtype)
+            waits = (self.engine or self._engine(job)) == "vllm"  # its cache takes what is left; one row has to fit
             memory = DEVICES[self.device][2]
-            if weights + cache > memory:
+            batch, room, fix = job.batch, memory, "lower the batch, or use two devices"
+            if waits:
+                batch, room, fix = 1, self._vllm_memory, "raise vllm.tensor_parallel_size"
+            weights, cache = shape.parameters * SIZE[dtype], batch * job.length * shape.cache_bytes(dtype)
+            if weights + cache > room:
                 lines.append(
                     f"{job.rule} {job.model}: weights {weights / 1e9:.1f} GB + cache {cache / 1e9:.1f} GB at batch "
-                    f"{job.batch} exceed one {self.device} ({memory / 1e9:.0f} GB): lower the batch, or use two devices"
+                    f"{batch} exceed one {self.device} ({memory / 1e9:.0f} GB): {fix}"
                 )
         return lines
 
@@ -235,19 +275,14 @@ class Plan:
 # -- names and prompts -----------------------------------------------------------------------------------------------
 
 
-def _origin(config: Config, key: str) -> Model:
-    model = config.models[key]
-    return _origin(config, model.source.base) if isinstance(model.source, PostTrained) else model
-
-
 def _name(config: Config, key: str) -> str:
     """How data/*.csv call a model: its repository, nano:size, gguf:file; a post-trained one is what it came from."""
-    source = _origin(config, key).source
+    source = config.origin(key).source
     if isinstance(source, Hub):
         return source.repo
     if isinstance(source, Nano):
         return f"nano:{source.size}"
-    return f"gguf:{source.file}" if isinstance(source, Gguf) else source.path
+    return source.path if isinstance(source, Folder) else f"gguf:{source.file}"
 
 
 def _stored_bytes(model: Model) -> int:
@@ -311,6 +346,38 @@ def render(plan: Plan) -> str:
     if unknown:
         lines.append(f"not counted, no throughput known: {', '.join(unknown)} (src/confessions/data/throughput.csv)")
     return "\n".join(lines)
+
+
+SUMMARY = ("experiment", "GPU", "sampled", "trained", "GPU hours", "CPU hours (2 cores)", "disk, GB")
+
+
+def summary(plan: Plan) -> list[str]:
+    """One experiment as a row of the table in docs/costs.md; a `+` behind a number that leaves something out."""
+    jobs, disk = plan.jobs(), plan.disk()
+    hours = {id(job): plan.hours(job) for job in jobs}
+    places = {id(job): plan.devices(job) for job in jobs}
+
+    def total(numbers: Sequence[float | None], digits: int) -> str:
+        text = f"{sum(n or 0 for n in numbers):.{digits}f}"
+        return text + "+" * (None in numbers)
+
+    gpu = [hours[id(job)] for job in jobs if places[id(job)] != CPU]
+    return [
+        plan.config.experiment,
+        plan.device if gpu else "-",
+        _count(sum(job.turn1 + job.turn2 for job in jobs)),
+        _count(sum(job.trained for job in jobs)),
+        total(gpu, 1) if gpu else "-",
+        total([hours[id(job)] for job in jobs if places[id(job)] == CPU], 2),
+        total([size and size / 1e9 for _, size in disk], 1),
+    ]
+
+
+def table(config: Config, device: str, engine: str | None = None, fill: float = 1.0) -> str:
+    """Every experiment's summary, as a Markdown table."""
+    every = [config.model_copy(update={"experiment": name}) for name in config.experiments]
+    rows = [SUMMARY, ["---"] * len(SUMMARY), *(summary(Plan(one, device, engine, fill)) for one in every)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

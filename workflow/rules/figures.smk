@@ -1,9 +1,10 @@
 # Tables of the experiment, and the figures, which read nothing but the tables. Every one is a page of the report.
 CHECKPOINTS = list(product(SEEDS, STEPS))
 AXES = [axis for axis in ("scale", "ladder") if getattr(EXPERIMENT, axis)]
-TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey", "verification", *AXES]
-FIGURES = {"reproduction": "reproduction", "stress_grid": "stress_grid", "training_echo": "training"}  # figure: table
-FIGURES |= {axis: axis for axis in AXES}
+TABLES, FIGURES = ["verification", *AXES], {axis: axis for axis in AXES}  # figure: table
+if TRAINS:
+    TABLES += ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey"]
+    FIGURES |= {"reproduction": "reproduction", "stress_grid": "stress_grid", "training_echo": "training"}
 TABLE = "results/tables/{table}.csv"
 
 
@@ -73,7 +74,7 @@ rule tabulate_survey:
         "results/tables/logs/hack_survey.log",
     threads: 1
     params:
-        labels=RUN_LABELS | {"task": EXPERIMENT.survey.task},
+        labels=lambda wildcards: RUN_LABELS | {"task": EXPERIMENT.survey.task},
     script:
         "../scripts/tabulate_survey.py"
 
@@ -89,7 +90,7 @@ rule tabulate_training:
     params:
         labels=RUN_LABELS,
         seeds=SEEDS,
-        steps=EXPERIMENT.train.steps,
+        steps=lambda wildcards: EXPERIMENT.train.steps,
     script:
         "../scripts/tabulate_training.py"
 
