@@ -22,6 +22,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --lint
 	$(BIN)/snakemake -n --quiet
 
 test: $(READY)

@@ -92,7 +92,8 @@ def workflow(tmp_path_factory) -> Path:
     """A folder with the workflow and its stand-ins, run once."""
     folder = tmp_path_factory.mktemp("workflow")
     shutil.copy(ROOT / "config.yaml", folder)
-    shutil.copytree(ROOT / "workflow", folder / "workflow")
+    for name in ("workflow", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
     package = folder / "stand-ins" / "confessions"
     package.mkdir(parents=True)
     for name, text in STAND_INS.items():

@@ -20,6 +20,8 @@ for table in ("reproduction", "stress_grid", "power", "judge"):
             table=page(TABLE.format(table=table), "table", table),
         log:
             f"results/tables/logs/{table}.log",
+        conda:
+            PLOTS
         threads: 1
         params:
             table=table,
@@ -40,6 +42,8 @@ for axis in AXES:
             table=page(TABLE.format(table=axis), "table", axis),
         log:
             f"results/tables/logs/{axis}.log",
+        conda:
+            PLOTS
         threads: 1
         params:
             models=model_labels(getattr(EXPERIMENT, axis)),
@@ -56,6 +60,8 @@ rule tabulate_verification:
         table=page(TABLE.format(table="verification"), "table", "verification"),
     log:
         "results/tables/logs/verification.log",
+    conda:
+        PLOTS
     threads: 1
     params:
         checkpoints=CHECKPOINTS,
@@ -72,6 +78,8 @@ rule tabulate_survey:
         table=page(TABLE.format(table="hack_survey"), "table", "hack_survey"),
     log:
         "results/tables/logs/hack_survey.log",
+    conda:
+        PLOTS
     threads: 1
     params:
         labels=lambda wildcards: RUN_LABELS | {"task": EXPERIMENT.survey.task},
@@ -86,6 +94,8 @@ rule tabulate_training:
         table=page(TABLE.format(table="training"), "table", "training"),
     log:
         "results/tables/logs/training.log",
+    conda:
+        PLOTS
     threads: 1
     params:
         labels=RUN_LABELS,
@@ -106,6 +116,8 @@ for figure, table in FIGURES.items():
             figure=page(f"results/figures/{figure}.png", "figure", figure),
         log:
             f"results/figures/logs/{figure}.log",
+        conda:
+            PLOTS
         threads: 1
         params:
             figure=figure,

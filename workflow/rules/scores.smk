@@ -1,9 +1,4 @@
 # Ground truth and the judge's verdict on each rollout; one judge for all files of a job.
-def paired(rollouts, scores):
-    """--rollouts a --out b for every pair of files."""
-    return " ".join(f"--rollouts {a} --out {b}" for a, b in zip(rollouts, scores, strict=True))
-
-
 rule score_policy:
     input:
         rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
@@ -12,6 +7,8 @@ rule score_policy:
         scores=expand(SCORES, seed=SEEDS, step=STEPS),
     log:
         f"{RESULTS}/logs/scores.log",
+    conda:
+        sampling_environment(*CONFIG.judges)
     threads: 1
     resources:
         **sampling_resources(*CONFIG.judges),
@@ -31,6 +28,8 @@ rule score_model:
         scores=MODEL_SCORES,
     log:
         f"{RESULTS}/logs/scores_{{model}}.log",
+    conda:
+        sampling_environment(*CONFIG.judges)
     threads: 1
     resources:
         **sampling_resources(*CONFIG.judges),
