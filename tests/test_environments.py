@@ -1,4 +1,4 @@
-"""envs/: what --sdm conda and --sdm apptainer build is what requirements.lock pins, and enough for the jobs it is for."""
+"""envs/: what --sdm conda and --sdm apptainer build is what requirements.lock pins, and enough for its jobs."""
 
 import hashlib
 import re

@@ -330,7 +330,7 @@ class Config(Strict):
 
     experiment: Key = Field(description="the experiment to run, a key of `experiments`")
     container: str | None = Field(
-        None, pattern=r"^\S+$", description="image that --sdm apptainer runs every job in: a file, or what apptainer pulls"
+        None, pattern=r"^\S+$", description="image of --sdm apptainer: a file, or what apptainer pulls"
     )
     models: dict[Key, Model] = Field(min_length=1, description="models by key")
     experiments: dict[Key, Experiment] = Field(min_length=1, description="experiments by key")
