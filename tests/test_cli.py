@@ -12,7 +12,7 @@ from made_tables import LABELS
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from confessions import engines, models, tables
+from confessions import engines, models, provenance, tables
 from confessions import train as training
 from confessions import trainer as trainer_module
 from confessions.cli import app
@@ -22,6 +22,7 @@ from confessions.stages import rollout as rollout_stage
 from confessions.stages import train as train_stage
 from confessions.stages.judges import make_judge
 from confessions.trainer import DualSpanGRPOTrainer
+from confessions.verify import verify
 
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
 LIMITS = {"max_task_tokens": 8, "max_confession_tokens": 8}
@@ -253,6 +254,28 @@ def test_a_language_model_scores_all_files_after_one_start(random_nano, sampled,
     assert {out: out.read_bytes() for out in before} == before
 
 
+def test_what_the_stages_made_is_recorded(trained, sampled, tmp_path):
+    out = tmp_path / "scores.parquet"
+    assert run("score-rollouts", SCORE, rollouts=sampled.folder / "step_2.parquet", out=out).exit_code == 0
+    config = {"key": "tiny", "source": {"kind": "folder", "path": str(trained.model)}}
+    assert run("build-model", config, out=tmp_path / "models" / "tiny").exit_code == 0
+    found = {folder: verify(folder) for folder in (trained.out, sampled.folder, tmp_path)}
+    assert {folder: verdict.findings for folder, verdict in found.items()} == dict.fromkeys(found, [])
+    training_run, sampling, scoring = (found[folder].records[0] for folder in (trained.out, sampled.folder, tmp_path))
+    assert len(found[tmp_path].records) == 2
+    assert (training_run.config, training_run.seeds) == (TRAIN, [0])
+    adapters = {f"adapters/step_{step}/adapter_model.safetensors" for step in (0, 1, 2)}
+    assert adapters | {"metrics.jsonl", "config.json"} < set(training_run.outputs)
+    assert (sampling.config, sampling.seeds) == (sampled.spec, [1000, 0])
+    used = {name: {Path(i).parent.name for i in out.inputs} for name, out in sampling.outputs.items()}
+    model = trained.model.name
+    assert used == {
+        "step_0.parquet": {model, "step_0"}, "step_2.parquet": {model, "step_2"},
+        "survey.parquet": {model, "step_0", "step_2"}, "model.parquet": {model},
+    }  # fmt: skip
+    assert [Path(name).name for name in scoring.inputs] == ["step_2.parquet"]
+
+
 def test_every_file_of_rollouts_needs_its_own_output(rollouts, tmp_path):
     words = ["--rollouts", str(rollouts), "--rollouts", str(rollouts), "--out", str(tmp_path / "a")]
     result = CliRunner().invoke(app, ["score-rollouts", "--spec", json.dumps(SCORE), *words])
@@ -280,6 +303,7 @@ def test_another_run_never_uses_finished_work(trained, tmp_path, monkeypatch, ch
     started = []
     monkeypatch.setattr(training, "run", lambda *arguments: started.append(arguments[-1]))
     monkeypatch.setattr(training, "publish", lambda *_: None)
+    monkeypatch.setattr(provenance.Job, "publish", lambda *_: None)
     assert run("train", spec, model=base, work=trained.work, out=tmp_path / "out").exit_code == 0
     assert not started[0].exists()
 

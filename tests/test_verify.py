@@ -1,4 +1,4 @@
-"""`confessions verify`: exact findings on a small tree of results: model -> rollouts of two steps -> scores -> table."""
+"""Exact findings on a small tree of results: model -> rollouts of two steps -> scores -> table."""
 
 import shutil
 from pathlib import Path

@@ -1,7 +1,7 @@
 """What a stage made, from what and how: a record beside its files, to which `confessions verify` holds them.
 
-A record is one JSON file, `<folder>/provenance/<name>.json`; each job writes its own, so that jobs that share a folder do
-not meet. Its paths are relative to <folder>: a results tree may be moved as a whole. Nothing here imports torch.
+A record is one JSON file, `<folder>/provenance/<name>.json`; each job writes its own, so that jobs that share a folder
+do not meet. Its paths are relative to <folder>: a results tree may be moved as a whole. Nothing here imports torch.
 """
 
 import functools
