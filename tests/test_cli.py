@@ -260,9 +260,9 @@ def test_what_the_stages_made_is_recorded(trained, sampled, tmp_path):
     config = {"key": "tiny", "source": {"kind": "folder", "path": str(trained.model)}}
     assert run("build-model", config, out=tmp_path / "models" / "tiny").exit_code == 0
     found = {folder: verify(folder) for folder in (trained.out, sampled.folder, tmp_path)}
-    assert {folder: verdict.findings for folder, verdict in found.items()} == dict.fromkeys(found, [])
-    training_run, sampling, scoring = (found[folder].records[0] for folder in (trained.out, sampled.folder, tmp_path))
-    assert len(found[tmp_path].records) == 2
+    assert not [finding for verdict in found.values() for finding in verdict.findings]
+    ((training_run,), (sampling,), (building, scoring)) = (verdict.records for verdict in found.values())
+    assert (building.stage, building.config) == ("build-model", config)
     assert (training_run.config, training_run.seeds) == (TRAIN, [0])
     adapters = {f"adapters/step_{step}/adapter_model.safetensors" for step in (0, 1, 2)}
     assert adapters | {"metrics.jsonl", "config.json"} < set(training_run.outputs)

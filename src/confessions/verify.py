@@ -2,8 +2,8 @@
 
 altered      its bytes are not those that the stage wrote
 missing      the stage wrote it, and it is gone
-stale        made from other bytes than its inputs have now, with another setting than the configuration has now, or from
-             a file that is itself altered, missing or stale
+stale        made from other bytes than its inputs have now, with another setting than the configuration has now, or
+             from a file that is itself altered, missing or stale
 unrecorded   no record names it
 malformed    the record cannot be read
 """
