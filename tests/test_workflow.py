@@ -16,6 +16,7 @@ import yaml
 import confessions
 from confessions.config import load
 from confessions.plan import Plan
+from confessions.provenance import read
 
 ROOT = Path(__file__).parent.parent
 TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey", "verification", "scale", "ladder"]
@@ -137,6 +138,19 @@ def test_snakemake_alone_makes_everything_and_keeps_the_logs(workflow):
         compared = {*DEMO["scale"], *DEMO["ladder"]}
         assert {path.parent.name for path in results.glob(f"demo/models/*/{stage}.parquet")} == compared
     assert (results / "demo/seed0/logs/train.log").read_text() == "train is done\n"
+
+
+def test_tables_and_figures_are_recorded(workflow):
+    """Experiments share their folders: each record says whose its file is."""
+    for folder, names in (
+        ("tables", {f"{name}.csv" for name in TABLES}),
+        ("figures", {f"{name}.png" for name in DRAWN}),
+    ):
+        records = {path.stem: read(path) for path in (workflow / "results" / folder / "provenance").iterdir()}
+        assert {name: record.stage for name, record in records.items()} == {name: name for name in records}
+        assert {record.experiment for record in records.values()} == {"demo"}
+        assert {name for record in records.values() for name in record.outputs} == names
+    assert set(records["plot_training_echo"].inputs) == {"../tables/training.csv"}
 
 
 @pytest.mark.parametrize("experiment", CONFIG["experiments"])
