@@ -144,6 +144,7 @@ def test_settings_that_have_changed_since(results):
     record = Path("results/models/provenance/nano.json")
     assert found(record.parents[1], load(config)) == []
     config["models"]["nano"]["source"]["size"] = "s"
+    assert len(found(record.parents[1].resolve(), load(config))) == 1
     assert found(record.parents[1], load(config)) == [
         f"stale      {MODEL}: made with source.size = 'm', the configuration has 's'"
     ]

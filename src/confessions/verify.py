@@ -8,6 +8,7 @@ unrecorded   no record names it
 malformed    the record cannot be read
 """
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -82,7 +83,7 @@ def verify(folder: Path, config: Config | None = None) -> Verdict:
         elif now[path].digest != record.outputs[name].digest:
             size = f"{record.outputs[name].bytes} bytes then, {now[path].bytes} now"
             bad[path] = ("altered", f"not the bytes that {record.stage} wrote at {record.revision} ({size})")
-        elif reason := _stale(record, name, place, now) or _changed(record, settings.get(os.path.normpath(place))):
+        elif reason := _stale(record, name, place, now) or _changed(record, settings.get(os.path.relpath(place))):
             bad[path] = ("stale", reason)
     _follow(files, bad)
     findings += [Finding(path + _whose(files[path][0]), *what) for path, what in bad.items()]
@@ -176,7 +177,7 @@ def _expected(config: Config) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
 
     def add(folder: str, name: str, block: dict[str, Any]) -> None:
-        found[os.path.normpath(record_file(folder, name))] = block
+        found[os.path.normpath(record_file(folder, name))] = json.loads(json.dumps(block))  # as a record holds it
 
     for key in config.models:
         add(os.path.dirname(specs.model_folder(key)), key, specs.model_spec(config, key))
