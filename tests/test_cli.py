@@ -12,12 +12,14 @@ from made_tables import LABELS
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from confessions import engines, models, provenance, tables
+from confessions import engines, models, provenance, specs, tables
 from confessions import train as training
 from confessions import trainer as trainer_module
 from confessions.cli import app
+from confessions.config import load
 from confessions.errors import InputError
 from confessions.judge import LanguageModelJudge
+from confessions.stages import post_train as post_train_stage
 from confessions.stages import rollout as rollout_stage
 from confessions.stages import train as train_stage
 from confessions.stages.judges import make_judge
@@ -274,6 +276,20 @@ def test_what_the_stages_made_is_recorded(trained, sampled, tmp_path):
         "survey.parquet": {model, "step_0", "step_2"}, "model.parquet": {model},
     }  # fmt: skip
     assert [Path(name).name for name in scoring.inputs] == ["step_2.parquet"]
+
+
+def test_post_training_is_recorded(random_nano, tmp_path, monkeypatch):
+    monkeypatch.setattr(post_train_stage, "post_train", lambda *given: shutil.copytree(random_nano, given[-1]))
+    spec, out = (
+        specs.model_spec(load(Path(__file__).parent.parent / "config.yaml"), "nano-sft"),
+        tmp_path / "models" / "tiny-sft",
+    )
+    assert run("post-train", spec, model=random_nano, out=out).exit_code == 0
+    verdict = verify(tmp_path)
+    assert verdict.findings == []
+    (record,) = verdict.records
+    assert (record.stage, record.config, record.seeds) == ("post-train", spec, [0])
+    assert set(record.outputs) == {f"tiny-sft/{path.name}" for path in random_nano.iterdir()}
 
 
 def test_every_file_of_rollouts_needs_its_own_output(rollouts, tmp_path):
