@@ -183,10 +183,11 @@ def _expected(config: Config) -> dict[str, dict[str, Any]]:
         add(os.path.dirname(specs.model_folder(key)), key, specs.model_spec(config, key))
     for experiment in config.experiments:
         chosen = config.model_copy(update={"experiment": experiment})
-        for seed in chosen.active.seeds:
+        policies = [chosen.active.policy] if chosen.active.policy else []  # some experiments train none
+        for seed in chosen.active.seeds if policies else []:
             add(f"{specs.run_folder(chosen, seed)}/train", "train", specs.train_spec(chosen, seed))
             add(f"{specs.run_folder(chosen, seed)}/scores", "score", specs.score_spec(chosen))
-        for key in dict.fromkeys([chosen.active.policy, *chosen.compared]):
+        for key in dict.fromkeys([*policies, *chosen.compared]):
             block = specs.rollout_spec(chosen, key)
             for file in block["files"]:
                 add(os.path.dirname(file), "rollout", block)

@@ -12,7 +12,7 @@ rule sample_policy:
     log:
         f"{RESULTS}/logs/rollouts.log",
     conda:
-        sampling_environment(EXPERIMENT.policy)
+        sampling_environment(*POLICIES)
     threads: 2
     resources:
         **sampling_resources(*POLICIES),

@@ -12,7 +12,7 @@ rule train_policy:
     log:
         f"{RUN}/logs/train.log",
     conda:
-        VLLM if EXPERIMENT.train.engine == "vllm" else TRAIN
+        VLLM if TRAINS and EXPERIMENT.train.engine == "vllm" else TRAIN
     threads: 2
     resources:
         **resources_for(*POLICIES, *CONFIG.judges),
