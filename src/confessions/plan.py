@@ -354,21 +354,19 @@ SUMMARY = ("experiment", "GPU", "sampled", "trained", "GPU hours", "CPU hours (2
 def summary(plan: Plan) -> list[str]:
     """One experiment as a row of the table in docs/costs.md; a `+` behind a number that leaves something out."""
     jobs, disk = plan.jobs(), plan.disk()
-    hours = {id(job): plan.hours(job) for job in jobs}
-    places = {id(job): plan.devices(job) for job in jobs}
+    hours = [(plan.devices(job), plan.hours(job)) for job in jobs if job.turn1 or job.trained or job.judged]
+    gpu, cpu = ([h for place, h in hours if (place != CPU) == wanted] for wanted in (True, False))
 
     def total(numbers: Sequence[float | None], digits: int) -> str:
-        text = f"{sum(n or 0 for n in numbers):.{digits}f}"
-        return text + "+" * (None in numbers)
+        return f"{sum(n or 0 for n in numbers):.{digits}f}{'+' * (None in numbers)}" if numbers else "-"
 
-    gpu = [hours[id(job)] for job in jobs if places[id(job)] != CPU]
     return [
         plan.config.experiment,
         plan.device if gpu else "-",
         _count(sum(job.turn1 + job.turn2 for job in jobs)),
         _count(sum(job.trained for job in jobs)),
-        total(gpu, 1) if gpu else "-",
-        total([hours[id(job)] for job in jobs if places[id(job)] == CPU], 2),
+        total(gpu, 1),
+        total(cpu, 2),
         total([size and size / 1e9 for _, size in disk], 1),
     ]
 
