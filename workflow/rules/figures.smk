@@ -22,6 +22,7 @@ for table in ("reproduction", "stress_grid", "power", "judge"):
             f"results/tables/logs/{table}.log",
         conda:
             PLOTS
+        localrule: True
         threads: 1
         params:
             table=table,
@@ -44,6 +45,7 @@ for axis in AXES:
             f"results/tables/logs/{axis}.log",
         conda:
             PLOTS
+        localrule: True
         threads: 1
         params:
             models=model_labels(getattr(EXPERIMENT, axis)),
@@ -62,6 +64,7 @@ rule tabulate_verification:
         "results/tables/logs/verification.log",
     conda:
         PLOTS
+    localrule: True
     threads: 1
     params:
         checkpoints=CHECKPOINTS,
@@ -80,6 +83,7 @@ rule tabulate_survey:
         "results/tables/logs/hack_survey.log",
     conda:
         PLOTS
+    localrule: True
     threads: 1
     params:
         labels=lambda wildcards: RUN_LABELS | {"task": EXPERIMENT.survey.task},
@@ -96,6 +100,7 @@ rule tabulate_training:
         "results/tables/logs/training.log",
     conda:
         PLOTS
+    localrule: True
     threads: 1
     params:
         labels=RUN_LABELS,
@@ -118,6 +123,7 @@ for figure, table in FIGURES.items():
             f"results/figures/logs/{figure}.log",
         conda:
             PLOTS
+        localrule: True
         threads: 1
         params:
             figure=figure,

@@ -40,6 +40,7 @@ rule write_logs:
         f"{RESULTS}/logs/inspect.log",
     conda:
         PLOTS
+    localrule: True
     threads: 1
     params:
         spec=json.dumps({"checkpoints": LOGGED}),
