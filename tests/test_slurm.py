@@ -1,7 +1,7 @@
 """`snakemake --profile slurm all` on a real Slurm (slurm_cluster.py): what is submitted, and what clusters do to jobs.
 
-The reproduction runs with test_workflow's stand-ins for its stages: its GPU requests are what is looked at. The demo runs
-for real, small, and its results must be those of a run that nothing happened to. Run by `make test-slurm`.
+The reproduction runs with test_workflow's stand-ins for its stages: its GPU requests are what is looked at. The demo
+runs for real, small, and its results must be those of a run that nothing happened to. `make test-slurm` runs both.
 """
 
 import json
@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -44,6 +44,7 @@ OPTIONS = [
     *("--config", "experiment=demo", "--set-resources", *ONE_GPU),
     *("--set-threads", "train_policy=1", "sample_policy=1"),
 ]
+TRAINING, POLICY, MODEL = "rule_train_policy", "rule_policy_", "rule_model_"  # how the jobs' comments begin
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +96,9 @@ def eventually(what: Callable, folder: Path, seconds: float = 300):
     return value
 
 
-def running(cluster: Cluster, rule: str, besides: tuple[str, ...] = ()) -> dict | None:
-    """The job of a rule (the first of its group) that runs now, if there is one."""
-    found = [job for job in cluster.jobs() if rule in job["comment"] and job["state"] == "RUNNING"]
+def running(cluster: Cluster, rule: str, besides: Collection[str] = ()) -> dict | None:
+    """A job of a rule or group that runs now and is none of `besides`, if there is one."""
+    found = [job for job in cluster.jobs() if job["comment"].startswith(rule) and job["state"] == "RUNNING"]
     return next((job for job in found if job["id"] not in besides), None)
 
 
@@ -114,10 +115,9 @@ def test_the_reproduction_as_typed(cluster, tmp_path):
     assert len(submitted) == 4  # training, the policy's rollouts and scores, and those of two other models
     assert {job["state"] for job in submitted} == {"COMPLETED"}
     assert {job["gpus"] for job in submitted} == {"gres:gpu:made:1"}
-    by_rule = [
-        next(rule for rule in ("train_policy", "policy", "model") if rule in job["comment"]) for job in submitted
-    ]
-    assert sorted(by_rule) == ["model", "model", "policy", "train_policy"]
+    rules = (TRAINING, POLICY, MODEL)
+    by_rule = [next(rule for rule in rules if job["comment"].startswith(rule)) for job in submitted]
+    assert sorted(by_rule) == [MODEL, MODEL, POLICY, TRAINING]
 
 
 def metrics(folder: Path) -> list[str]:
@@ -131,26 +131,26 @@ def test_results_are_the_same_whatever_happens_to_the_jobs(cluster, tmp_path):
 
     # Training is cancelled behind its first checkpoint, and tried again.
     first = snakemake(folder, *submit)
-    cancelled = eventually(lambda: running(cluster, "train_policy"), folder)["id"]
+    cancelled = eventually(lambda: running(cluster, TRAINING), folder)["id"]
     eventually(lambda: len(metrics(folder)) > 6, folder)
     cluster.run("scancel", cancelled)
-    again = eventually(lambda: running(cluster, "train_policy", (cancelled,)), folder)["id"]
+    eventually(lambda: running(cluster, TRAINING, [cancelled]), folder)
 
     # Snakemake is killed; its job trains on. The next Snakemake submits the training again: they must not mix.
     first.kill()
     first.wait()
-    unlock = snakemake(folder, *submit, "--unlock")
-    finish(unlock, folder)
+    finish(snakemake(folder, *submit, "--unlock"), folder)
+    before = {job["id"] for job in cluster.jobs()}
     second = snakemake(folder, *submit)
 
     # A node goes down with the rollouts of a model, and comes up again.
-    lost = eventually(lambda: running(cluster, "model", (again,)), folder)
+    lost = eventually(lambda: running(cluster, MODEL, before), folder)
     cluster.kill_node(lost["node"])
     eventually(lambda: any(j["id"] == lost["id"] and j["restarts"] == "1" for j in cluster.jobs()), folder)
     cluster.start_node(lost["node"])
 
     # The policy's rollouts are put back into the queue.
-    back = eventually(lambda: running(cluster, "group_policy"), folder)["id"]
+    back = eventually(lambda: running(cluster, POLICY), folder)["id"]
     cluster.run("scontrol", "requeue", back)
     finish(second, folder)
     jobs = {job["id"]: job for job in cluster.jobs()}
