@@ -75,12 +75,24 @@ def _over(block: dict, changes: dict) -> dict:
     return block | new
 
 
-def snakemake(folder: Path, *options: str, path: Path | None = None) -> subprocess.Popen:
-    """Started in the background; what it says goes to folder/out, after what was said before."""
-    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
-    with (folder / "out").open("a") as out:
-        return subprocess.Popen([sys.executable, "-m", "snakemake", *options], cwd=folder, env=environment,
-                                stdout=out, stderr=out, start_new_session=True)  # fmt: skip
+@pytest.fixture
+def snakemake() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts one in a folder, in the background; what it says goes to folder/out, after what was said before."""
+    started = []
+
+    def start(folder: Path, *options: str, path: Path | None = None) -> subprocess.Popen:
+        environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+        with (folder / "out").open("a") as out:
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "snakemake", *options], cwd=folder, env=environment, stdout=out, stderr=out
+                )
+            )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
 
 
 def finish(process: subprocess.Popen, folder: Path) -> None:
@@ -102,7 +114,7 @@ def running(cluster: Cluster, rule: str, besides: Collection[str] = ()) -> dict 
     return next((job for job in found if job["id"] not in besides), None)
 
 
-def test_the_reproduction_as_typed(cluster, tmp_path):
+def test_the_reproduction_as_typed(cluster, snakemake, tmp_path):
     folder = clone(tmp_path, {"reproduction": FEWER})
     package = tmp_path / "stand-ins/confessions"
     package.mkdir(parents=True)
@@ -125,7 +137,7 @@ def metrics(folder: Path) -> list[str]:
     return [line for file in folder.glob("results/demo/seed0/work/*/metrics.jsonl") for line in file.open()]
 
 
-def test_results_are_the_same_whatever_happens_to_the_jobs(cluster, tmp_path):
+def test_results_are_the_same_whatever_happens_to_the_jobs(cluster, snakemake, tmp_path):
     quiet, folder = (clone(tmp_path / name, {"demo": SMALL}) for name in ("quiet", "cluster"))
     submit = ["--profile", "slurm", *TABLES, *OPTIONS, "--slurm-init-seconds-before-status-checks", "1"]
 
