@@ -38,9 +38,9 @@ rule write_logs:
         logs=LOGS,
     log:
         f"{RESULTS}/logs/inspect.log",
+    localrule: True
     conda:
         PLOTS
-    localrule: True
     threads: 1
     params:
         spec=json.dumps({"checkpoints": LOGGED}),
