@@ -44,6 +44,7 @@ OPTIONS = [
     *("--config", "experiment=demo", "--set-resources", *ONE_GPU),
     *("--set-threads", "train_policy=1", "sample_policy=1"),
 ]
+PATIENCE = 1500  # seconds, for each thing that is waited for: other jobs may want the same cores
 TRAINING, POLICY, MODEL = "rule_train_policy", "rule_policy_", "rule_model_"  # how the jobs' comments begin
 
 
@@ -96,12 +97,12 @@ def snakemake() -> Iterator[Callable[..., subprocess.Popen]]:
 
 
 def finish(process: subprocess.Popen, folder: Path) -> None:
-    assert process.wait(600) == 0, (folder / "out").read_text()[-6000:]
+    assert process.wait(PATIENCE) == 0, (folder / "out").read_text()[-6000:]
 
 
-def eventually(what: Callable, folder: Path, seconds: float = 300):
+def eventually(what: Callable, folder: Path):
     """The first true value of `what()`."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not (value := what()):
         assert time.monotonic() < end, (folder / "out").read_text()[-6000:]
         time.sleep(0.2)
