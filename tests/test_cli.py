@@ -1,7 +1,10 @@
 """The commands, end to end on a random model of 64k weights; bad input is one line and status 1."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -445,3 +448,20 @@ def test_the_judge_of_a_block(random_nano, task, tmp_path):
     block["model"]["folder"] = str(tmp_path / "gone")
     with pytest.raises(InputError, match="gone: no model here"):
         make_judge(block, task)
+
+
+@pytest.mark.parametrize(("command", "offline"), [("score-rollouts", "True"), ("build-model", "False")])
+def test_only_build_model_may_ask_a_hub(command, offline):
+    """Whatever the user's environment says of it: compute nodes often have no network."""
+    code = (
+        "import sys; from confessions.cli import app\n"
+        "try: app(sys.argv[1:], standalone_mode=False)\n"
+        "except SystemExit: pass\n"
+        "from huggingface_hub.constants import HF_HUB_OFFLINE; print(HF_HUB_OFFLINE)"
+    )
+    words = [command, "--spec", "not JSON", "--out", "x", *(["--rollouts", "x"] if command != "build-model" else [])]
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_OFFLINE")}
+    run = subprocess.run(
+        [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [offline]

@@ -177,11 +177,31 @@ with SnakemakeApi(OutputSettings()) as api:
 """
 
 
-def test_models_are_fetched_where_snakemake_runs(workflow):
-    """A compute node may have no network; what takes a GPU is never run on the login node."""
+def local_rules(folder: Path) -> set[str]:
+    """Rules that are not submitted to a cluster."""
     command = [sys.executable, "-c", LOCAL_RULES]
-    run = subprocess.run(command, cwd=workflow, check=False, text=True, capture_output=True)
-    assert run.stdout.splitlines()[-1] == "local: build_model", run.stderr
+    run = subprocess.run(command, cwd=folder, check=False, text=True, capture_output=True)
+    assert run.stdout, run.stderr
+    return set(run.stdout.splitlines()[-1].removeprefix("local: ").split())
+
+
+def test_what_runs_on_the_login_node(workflow):
+    """Models are fetched there, since a compute node may have no network; what is done in seconds is not submitted, and
+    what takes a GPU is."""
+    drawn = {f"tabulate_{table.replace('hack_', '')}" for table in TABLES} | {f"plot_{figure}" for figure in DRAWN}
+    assert local_rules(workflow) == {"build_model", "write_logs", *drawn}
+
+
+def test_the_reproduction_is_few_submissions(workflow):
+    """One for the training, one for the policy's rollouts and scores, one for each other model's."""
+    profile = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
+    groups = dict(pair.split("=") for pair in profile["groups"])
+    planned, local = jobs(snakemake(workflow, "-n", "--config", *profile["config"])), local_rules(workflow)
+    submitted = {rule: n for rule, n in planned.items() if rule not in local}
+    assert sum(submitted.values()) <= 40
+    assert submitted == {"train_policy": 1, "sample_policy": 1, "score_policy": 1, "sample_model": 9, "score_model": 9}
+    assert groups["sample_policy"] == groups["score_policy"] != groups["sample_model"] == groups["score_model"]
+    assert set(groups) == submitted.keys() - {"train_policy"}  # 11 submissions
 
 
 def load_steps() -> list[int]:
@@ -229,7 +249,8 @@ def test_a_changed_setting_re_runs_what_depends_on_it(workflow):
     again = jobs(snakemake(workflow, "-n", *more))
     assert again["sample_policy"] == 1
     assert again["sample_model"] == n_models - 1
-    assert again["score_model"] == n_models
+    assert again["score_policy"] == 1
+    assert again["score_model"] == n_models - 1
     assert "train_policy" not in again
     # a condition is a matter of the policy's grid alone
     again = jobs(snakemake(workflow, "-n", *override(workflow, evaluation={"conditions": ["baseline", "hard"]})))

@@ -4,6 +4,7 @@ Heavy libraries are imported inside the commands: `confessions --help` and bad i
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,13 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__d
 
 Spec = Annotated[str, typer.Option(help="this stage's block of the configuration, as JSON (see specs.py)")]
 ModelFolder = Annotated[Path, typer.Option(help="folder of the base model")]
+
+
+@app.callback()
+def offline(context: typer.Context) -> None:
+    """Models come from a hub in build-model and nowhere else: a compute node may have no network."""
+    if context.invoked_subcommand != "build-model":
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, inside the commands
 
 
 def _read(spec: str) -> dict[str, Any]:
@@ -63,9 +71,12 @@ def train(
 ) -> None:
     """Train a policy with dual-span GRPO and publish its adapters and metrics."""
     with reported() as say:
+        from confessions.locks import alone
         from confessions.stages import train
 
-        train.run(_read(spec), model, work, out, say)
+        block = _read(spec)
+        with alone(work, say):
+            train.run(block, model, work, out, say)
 
 
 @app.command()

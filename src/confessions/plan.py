@@ -65,18 +65,18 @@ class Plan:
         others = [key for key in config.compared if key not in policies]
         policy = []
         if experiment.train:
-            checkpoints = len(experiment.seeds) * len(experiment.train.save_steps)
+            grid = len(experiment.seeds) * len(experiment.train.save_steps) * len(experiment.evaluation.conditions)
             policy = [
                 self._training(),
                 self._sampling("sample_policy", experiment.policy),
-                self._scoring("score_policy", checkpoints),
+                self._scoring("score_policy", grid + (experiment.policy in config.compared)),
             ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
             *(self._post_training(key) for key in trained),
             *policy,
             *(self._sampling("sample_model", key) for key in others),
-            *(self._scoring("score_model", model=key) for key in config.compared),
+            *(self._scoring("score_model", 1, key) for key in others),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
             Job("tables", n=1 + 6 * len(policies) + axes),
             Job("figures", n=3 * len(policies) + axes),
@@ -160,11 +160,10 @@ class Plan:
             )
         return job
 
-    def _scoring(self, rule: str, checkpoints: int = 1, model: str = "") -> Job:
-        """Variants ask about one answer, which is judged once; a model of an axis has the first condition alone."""
+    def _scoring(self, rule: str, conditions: int, model: str = "") -> Job:
+        """Of so many conditions, counted for each checkpoint and model. Variants ask about one answer: judged once."""
         evaluation, task = self.config.active.evaluation, self.config.active.task
-        conditions = 1 if model else len(evaluation.conditions)
-        answers = checkpoints * conditions * evaluation.rollouts
+        answers = conditions * evaluation.rollouts
         x, (first, _) = _prompt_tokens(task, "baseline"), self._turns(evaluation)
         return Job(rule, model, judged=answers * self._judge_tokens(x, first))
 

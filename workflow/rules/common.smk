@@ -28,7 +28,9 @@ STEPS = EXPERIMENT.train.save_steps if TRAINS else []
 POLICY = [specs.model_folder(key) for key in POLICIES]
 JUDGES = [specs.model_folder(key) for key in CONFIG.judges]
 POST_TRAINED = [key for key, model in CONFIG.models.items() if model.source.kind == "post_trained"]
-OTHERS = [key for key in CONFIG.compared if key not in POLICIES]  # the policy's rollouts have a job of their own
+# The policy's own rollouts and scores are made with those of its checkpoints.
+OWN = [key for key in CONFIG.compared if key in POLICIES]
+OTHERS = [key for key in CONFIG.compared if key not in POLICIES]
 
 RESULTS = f"results/{CONFIG.experiment}"
 RUN = specs.run_folder(CONFIG, "{seed}")

@@ -20,6 +20,7 @@ for table in ("reproduction", "stress_grid", "power", "judge"):
             table=page(TABLE.format(table=table), "table", table),
         log:
             f"results/tables/logs/{table}.log",
+        localrule: True
         conda:
             PLOTS
         threads: 1
@@ -42,6 +43,7 @@ for axis in AXES:
             table=page(TABLE.format(table=axis), "table", axis),
         log:
             f"results/tables/logs/{axis}.log",
+        localrule: True
         conda:
             PLOTS
         threads: 1
@@ -60,6 +62,7 @@ rule tabulate_verification:
         table=page(TABLE.format(table="verification"), "table", "verification"),
     log:
         "results/tables/logs/verification.log",
+    localrule: True
     conda:
         PLOTS
     threads: 1
@@ -78,6 +81,7 @@ rule tabulate_survey:
         table=page(TABLE.format(table="hack_survey"), "table", "hack_survey"),
     log:
         "results/tables/logs/hack_survey.log",
+    localrule: True
     conda:
         PLOTS
     threads: 1
@@ -94,6 +98,7 @@ rule tabulate_training:
         table=page(TABLE.format(table="training"), "table", "training"),
     log:
         "results/tables/logs/training.log",
+    localrule: True
     conda:
         PLOTS
     threads: 1
@@ -116,6 +121,7 @@ for figure, table in FIGURES.items():
             figure=page(f"results/figures/{figure}.png", "figure", figure),
         log:
             f"results/figures/logs/{figure}.log",
+        localrule: True
         conda:
             PLOTS
         threads: 1

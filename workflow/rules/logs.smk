@@ -38,6 +38,7 @@ rule write_logs:
         logs=LOGS,
     log:
         f"{RESULTS}/logs/inspect.log",
+    localrule: True
     conda:
         PLOTS
     threads: 1

@@ -8,7 +8,7 @@ rule sample_policy:
     output:
         rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
         survey=SURVEY,
-        model=expand(MODEL_ROLLOUTS, model=[key for key in CONFIG.compared if key in POLICIES]),
+        model=expand(MODEL_ROLLOUTS, model=OWN),
     log:
         f"{RESULTS}/logs/rollouts.log",
     conda:

@@ -1,10 +1,10 @@
 # Ground truth and the judge's verdict on each rollout; one judge for all files of a job.
 rule score_policy:
     input:
-        rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
+        rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS) + expand(MODEL_ROLLOUTS, model=OWN),
         judge=JUDGES,
     output:
-        scores=expand(SCORES, seed=SEEDS, step=STEPS),
+        scores=expand(SCORES, seed=SEEDS, step=STEPS) + expand(MODEL_SCORES, model=OWN),
     log:
         f"{RESULTS}/logs/scores.log",
     conda:
@@ -12,7 +12,7 @@ rule score_policy:
     threads: 1
     resources:
         **sampling_resources(*CONFIG.judges),
-        runtime=240,
+        runtime=lambda wildcards, attempt: attempt * 240,
     params:
         spec=json.dumps(specs.score_spec(CONFIG)),
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
@@ -28,12 +28,14 @@ rule score_model:
         scores=MODEL_SCORES,
     log:
         f"{RESULTS}/logs/scores_{{model}}.log",
+    wildcard_constraints:
+        model=one_of(OTHERS),
     conda:
         sampling_environment(*CONFIG.judges)
     threads: 1
     resources:
         **sampling_resources(*CONFIG.judges),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         spec=json.dumps(specs.score_spec(CONFIG)),
     shell:
