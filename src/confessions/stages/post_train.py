@@ -5,18 +5,17 @@ import shutil
 from pathlib import Path
 
 from confessions.config import PostTrained
+from confessions.files import published_folder
 from confessions.post_training import run as post_train
 from confessions.stages import Block, Say
 
 
 def run(spec: Block, model: Path, out: Path, say: Say) -> None:
     settings = PostTrained.model_validate(spec["source"])
-    temporary, work = (out.with_name(f".{out.name}.{kind}.{os.getpid()}") for kind in ("whole", "work"))
+    work = out.with_name(f".{out.name}.work.{os.getpid()}")
     try:
-        post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(temporary, out)
+        with published_folder(out) as temporary:
+            post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
     finally:
-        for folder in (temporary, work):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
     say(f"{settings.method} of {settings.base} in {out}")

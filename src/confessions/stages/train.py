@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from accelerate import PartialState
+
 from confessions import models
 from confessions import train as training
 from confessions.config import Train
@@ -12,10 +14,13 @@ from confessions.tasks import get as get_task
 
 def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
+    processes = PartialState()  # before anything is loaded: each process has its own GPU
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = models.fingerprint(model)
     work = work / training.config_hash({**spec, "base": base})
     judge = make_judge(spec["judge"], task)
     policy = spec["policy"]
-    training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work)
-    training.publish(settings, spec, work, out, say)
+    training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work, say)
+    if processes.is_main_process:
+        training.publish(settings, spec, work, out, say)
+    processes.destroy_process_group()
