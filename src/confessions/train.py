@@ -170,8 +170,8 @@ def _vllm_arguments(settings: Train) -> dict[str, Any]:
 def prompt_order(n_prompts: int, n_drawn: int, seed: int) -> list[int]:
     """Which of the n_prompts each of the n_drawn groups of a run is about: permutations, one after the other.
 
-    Laid out beforehand, so that a run's place in it is its step. TRL shuffles each epoch with a generator whose state no
-    checkpoint holds: a run resumed in the second epoch would meet the first one's order again.
+    Laid out beforehand, so that a run's place in it is its step. TRL shuffles each epoch with a generator whose state
+    no checkpoint holds: a run resumed in the second epoch would meet the first one's order again.
     """
     generator, order = torch.Generator().manual_seed(seed), []
     while len(order) < n_drawn:

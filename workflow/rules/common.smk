@@ -30,6 +30,15 @@ MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
 MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
 SURVEY = specs.survey_file(CONFIG)
 
+# One process is plain Python; several find each other on a free port of their host.
+PROCESSES = EXPERIMENT.train.processes
+LAUNCH = (
+    "python"
+    if PROCESSES == 1
+    else f"accelerate launch --multi_gpu --num_processes {PROCESSES} --num_machines 1 --main_process_port 0"
+    " --mixed_precision no --dynamo_backend no"
+)
+
 RUN_LABELS = {
     "experiment": CONFIG.experiment,
     "task": EXPERIMENT.task,
@@ -74,6 +83,11 @@ def resources_for(*keys):
     """What a job asks for that loads the models `keys`: the embedded one is small and needs no GPU."""
     small = all(origin(key).source.kind == "nano" for key in keys)
     return {"mem_mb": 3_000 if small else 64_000, "gpu": 0 if small else 1}
+
+
+def training_resources():
+    """What the training of the policy asks for: its processes have a GPU and a copy of the models each."""
+    return {name: PROCESSES * n for name, n in resources_for(EXPERIMENT.policy, *CONFIG.judges).items()}
 
 
 def sampling_resources(*keys):

@@ -13,12 +13,12 @@ rule train_policy:
         f"{RUN}/logs/train.log",
     threads: 2
     resources:
-        **resources_for(CONFIG.active.policy, *CONFIG.judges),
+        **training_resources(),
         runtime=lambda wildcards, attempt: attempt * 720,
     params:
         spec=lambda wildcards: json.dumps(specs.train_spec(CONFIG, int(wildcards.seed))),
         out=subpath(output.metrics, parent=True),
         work=f"{RUN}/work",
     shell:
-        "python -m confessions train --spec {params.spec:q} --model {input.model:q}"
+        LAUNCH + " -m confessions train --spec {params.spec:q} --model {input.model:q}"
         " --work {params.work:q} --out {params.out:q} 2>&1 | tee {log:q}"
