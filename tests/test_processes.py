@@ -76,9 +76,9 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
 
 def shared_command(processes: int) -> list[str]:
     """A group of four a step."""
-    command = train_command(SHORT, 4)
+    command = train_command(SHORT, 1)
     spec = json.loads(command[2])
-    spec["train"] |= {"prompts_per_step": 1, "processes": processes, "micro_batch": 4 // processes}
+    spec["train"] |= {"processes": processes, "micro_batch": 4 // processes}
     return [*command[:2], json.dumps(spec), *command[3:]]
 
 

@@ -25,9 +25,9 @@ SHORT = {"max_task_tokens": 8, "max_confession_tokens": 8}
 LONG = {"max_task_tokens": 160, "max_confession_tokens": 400}
 
 
-def train_command(limits: dict, generations: int) -> list[str]:
+def train_command(limits: dict, prompts: int) -> list[str]:
     settings = limits | {
-        "steps": STEPS, "prompts_per_step": 2, "generations": generations, "learning_rate": 0.01, "kl_weight": 0.1,
+        "steps": STEPS, "prompts_per_step": prompts, "generations": 4, "learning_rate": 0.01, "kl_weight": 0.1,
         "lora": {"rank": 2, "alpha": 4.0, "target_modules": "all-linear"},
         "confession_reward": {"claims": "balanced", "grade_weight": 0.2}, "sampling": SAMPLING,
         "checkpoint_fractions": [step / STEPS for step in ADAPTERS], "micro_batch": 2,
@@ -88,7 +88,7 @@ def kept_steps(folder: Path) -> list[int]:
     return sorted(int(path.name.split("-")[1]) for path in resume_folder(folder).glob("checkpoint-*"))
 
 
-TRAIN, ROLLOUT = train_command(SHORT, 4), rollout_command(SHORT, 4)
+TRAIN, ROLLOUT = train_command(SHORT, 2), rollout_command(SHORT, 4)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_killed_at_random_moments(tmp_path, capsys):
     import time
 
     build({"kind": "nano", "size": "xs"}, tmp_path / "model")
-    commands = {"train": train_command(LONG, 4), "rollout": rollout_command(LONG, 8)}
+    commands = {"train": train_command(LONG, 1), "rollout": rollout_command(LONG, 4)}
     generator, whole, kills = random.Random(0), tmp_path / "whole", {}
     for name, command in commands.items():
         start = time.monotonic()

@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from confessions.tasks.base import Task
 from confessions.trainer import DualSpanGRPOTrainer
 
 RESUME_EVERY = 5  # steps between the checkpoints that a killed run goes on from
+WAIT = timedelta(hours=2)  # for the other processes' rollouts and verdicts, which may be much longer than one's own
 
 COUNTS = (
     "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "count_verified",
@@ -108,6 +110,8 @@ class AdapterKeeper(TrainerCallback):
                 models.save_adapter(model, temporary, self.base)
 
     def on_train_begin(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
+        for left in self.run.glob("adapters/.step_*"):  # by a kill, half written
+            shutil.rmtree(left)
         if state.global_step == 0:
             self._keep(model, 0)
         for step in self.steps:
@@ -123,6 +127,22 @@ class AdapterKeeper(TrainerCallback):
 
 def adapter_folder(run: Path, step: int) -> Path:
     return run / "adapters" / f"step_{step}"
+
+
+def join(settings: Train) -> PartialState:
+    """This process among those that train together; of several, each has its own GPU from here on (without GPUs: gloo
+    on the CPU). Raises InputError when they are not as many as settings.processes."""
+    state = PartialState(cpu=_on_cpu(settings), timeout=WAIT)
+    if state.num_processes != settings.processes:
+        raise InputError(
+            f"train.processes is {settings.processes}, and this run has {state.num_processes}: start it with "
+            "`accelerate launch --num_processes`, as the workflow does, or change train.processes"
+        )
+    return state
+
+
+def _on_cpu(settings: Train) -> bool:
+    return settings.processes > 1 and not torch.cuda.is_available()
 
 
 def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> GRPOConfig:
@@ -143,6 +163,7 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
         beta=settings.kl_weight,
         **settings.sampling.model_dump(),
         loss_type="dr_grpo",
+        use_cpu=_on_cpu(settings),
         bf16=dtype == "bfloat16",
         gradient_checkpointing=settings.gradient_checkpointing,
         logging_steps=1,
@@ -200,15 +221,9 @@ def run(
 ) -> None:
     """Train in `work` until work/adapters holds every checkpoint; `base` is the fingerprint of the base model.
 
-    Does nothing when the run is finished. Raises InputError when there are more or fewer processes than
-    settings.processes.
+    Does nothing when the run is finished.
     """
-    state = PartialState()  # of several processes, each takes its own GPU from here on
-    if state.num_processes != settings.processes:
-        raise InputError(
-            f"train.processes is {settings.processes}, and this run has {state.num_processes}: start it with "
-            "`accelerate launch --num_processes`, as the workflow does, or change train.processes"
-        )
+    state = join(settings)
     if is_finished(settings, work):
         return
     if settings.engine == "vllm":

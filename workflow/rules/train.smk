@@ -11,7 +11,7 @@ rule train_policy:
         config=f"{RUN}/train/config.json",
     log:
         f"{RUN}/logs/train.log",
-    threads: 2
+    threads: 2 * PROCESSES
     resources:
         **training_resources(),
         runtime=lambda wildcards, attempt: attempt * 720,

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from accelerate import PartialState
-
 from confessions import models
 from confessions import train as training
 from confessions.config import Train
@@ -14,7 +12,7 @@ from confessions.tasks import get as get_task
 
 def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
-    processes = PartialState()  # before anything is loaded: each process has its own GPU
+    processes = training.join(settings)  # before a model is loaded
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = models.fingerprint(model)
     work = work / training.config_hash({**spec, "base": base})
