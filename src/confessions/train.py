@@ -7,6 +7,7 @@ killed goes on from its newest whole checkpoint there. What is finished is copie
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -132,7 +133,7 @@ def adapter_folder(run: Path, step: int) -> Path:
 def join(settings: Train) -> PartialState:
     """This process among those that train together; of several, each has its own GPU from here on (without GPUs: gloo
     on the CPU). Raises InputError when they are not as many as settings.processes."""
-    state = PartialState(cpu=_on_cpu(settings), timeout=WAIT)
+    state = PartialState(cpu=_on_cpu(), timeout=WAIT)
     if state.num_processes != settings.processes:
         raise InputError(
             f"train.processes is {settings.processes}, and this run has {state.num_processes}: start it with "
@@ -141,8 +142,9 @@ def join(settings: Train) -> PartialState:
     return state
 
 
-def _on_cpu(settings: Train) -> bool:
-    return settings.processes > 1 and not torch.cuda.is_available()
+def _on_cpu() -> bool:
+    """Several processes without a GPU, which accelerate wants to be told."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
 
 
 def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> GRPOConfig:
@@ -163,7 +165,7 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
         beta=settings.kl_weight,
         **settings.sampling.model_dump(),
         loss_type="dr_grpo",
-        use_cpu=_on_cpu(settings),
+        use_cpu=_on_cpu(),
         bf16=dtype == "bfloat16",
         gradient_checkpointing=settings.gradient_checkpointing,
         logging_steps=1,
