@@ -1,8 +1,8 @@
 """Dual-span GRPO: TRL's GRPOTrainer with a second, sealed-off reward for the confession span.
 
 What is ours: two-turn rollouts by token ids, two rewards normalised each in its own group, and (B, T) coefficients
-in place of TRL's one advantage a sequence. Loss, KL, clipping, LoRA, optimiser and resuming are TRL's, PEFT's and
-transformers'.
+in place of TRL's one advantage a sequence. Loss, KL, clipping, LoRA, optimiser and several processes are TRL's, PEFT's
+and transformers'.
 
 The loss is TRL's `dr_grpo`: a sum over tokens divided by the constant B * L, L = max_task_tokens +
 max_confession_tokens. The coefficients carry the factor that makes each span's part a mean over its own tokens
