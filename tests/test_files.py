@@ -56,7 +56,7 @@ def test_no_room_is_one_line_and_other_errors_pass(tmp_path, error):
     ):
         raise error
     for other in (OSError(errno.EACCES, "x"), RuntimeError("x"), InputError("x")):
-        with pytest.raises(type(other), match="x$"), room_for(tmp_path / "out"):
+        with pytest.raises(type(other), match=r"x$"), room_for(tmp_path / "out"):
             raise other
 
 
