@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from confessions import provenance
 from confessions.cli import app
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -135,7 +136,13 @@ def until_the_end(
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Files below the folders that are not in both, byte for byte."""
-    first, second = ({path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (one, other))
+    """Files below the folders that are not in both, byte for byte. Provenance records are left out: they tell the runs
+    apart (the revision, hashes of files that hold times)."""
+
+    def files(root: Path) -> set[Path]:
+        names = {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
+        return {name for name in names if provenance.FOLDER not in name.parts}
+
+    first, second = files(one), files(other)
     unlike = {name for name in first & second if (one / name).read_bytes() != (other / name).read_bytes()}
     return sorted(map(str, (first ^ second) | unlike))

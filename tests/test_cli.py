@@ -182,7 +182,8 @@ def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkey
     lost = next(p for p in work.iterdir() if p.read_bytes() == before["step_2.parquet"])
     lost.unlink()
     again()
-    assert said.count("engine started: transformers with tiny, for 12 rollouts in 4 cells, 1 adapters") == 1
+    started = "engine started: transformers with tiny, for 12 rollouts in 4 cells, 1 adapters"
+    assert said.count(started) == 1
     expected = pd.read_parquet(sampled.folder / "step_0.parquet").assign(
         step=2, adapter=str(trained.out / "adapters" / "step_2")
     )
@@ -190,7 +191,7 @@ def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkey
     with lost.open("r+b") as stream:  # the published file is a link to it
         stream.truncate(1000)
     again()
-    assert said.count("engine started: transformers with tiny, for 12 rollouts in 4 cells, 1 adapters") == 2
+    assert said.count(started) == 2
     assert f"warning: {lost}: damaged; its rollouts are sampled again" in said
     pd.testing.assert_frame_equal(pd.read_parquet(sampled.folder / "step_2.parquet"), expected)
 

@@ -31,6 +31,17 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    for name in (".out.123.csv", ".out.123", ".other.123.csv", ".out.x.csv"):
+        (tmp_path / name).touch()
+    with published(tmp_path / "out.csv") as temporary:
+        temporary.touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"out.csv", ".out.123", ".other.123.csv", ".out.x.csv"}
+    with published_folder(tmp_path / "out") as temporary:
+        temporary.mkdir()
+    assert {path.name for path in tmp_path.iterdir()} == {"out.csv", "out", ".other.123.csv", ".out.x.csv"}
+
+
 def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
     out = tmp_path / "new" / "out"
     for text in ("old", "new"):

@@ -95,8 +95,10 @@ class MetricsLog(TrainerCallback):
         self.bar.set_postfix({name: f"{row[name] / row['n']:.2f}" for name in SHOWN}, refresh=False)
         self.bar.update()
 
-    def on_train_end(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.bar.close()
+    def close(self) -> None:
+        """End the bar's line, so that what is said next, of an error too, stands on its own."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 class AdapterKeeper(TrainerCallback):
@@ -133,6 +135,8 @@ def adapter_folder(run: Path, step: int) -> Path:
 def join(settings: Train) -> PartialState:
     """This process among those that train together; of several, each has its own GPU from here on (without GPUs: gloo
     on the CPU). Raises InputError when they are not as many as settings.processes."""
+    if _on_cpu():
+        os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")  # not cpu:0, onto which torch loads no checkpoint
     state = PartialState(cpu=_on_cpu(), timeout=WAIT)
     if state.num_processes != settings.processes:
         raise InputError(
@@ -241,6 +245,7 @@ def run(
     work.mkdir(parents=True, exist_ok=True)
     specs = task.specs("train")
     order = prompt_order(len(specs), settings.steps * settings.prompts_per_step, seed)
+    metrics = MetricsLog(work / "metrics.jsonl")
     trainer = DualSpanGRPOTrainer(
         model=model,
         args=trainer_arguments(settings, seed, work / "resume", dtype),
@@ -255,13 +260,14 @@ def run(
             target_modules=settings.lora.target_modules,
             task_type="CAUSAL_LM",
         ),
-        callbacks=[MetricsLog(work / "metrics.jsonl"), AdapterKeeper(work, settings.save_steps, base)]
-        if state.is_main_process
-        else [],
+        callbacks=[metrics, AdapterKeeper(work, settings.save_steps, base)] if state.is_main_process else [],
     )
     trainer.remove_callback(PrinterCallback)
     resume = [checkpoints.newest(work / "resume", say) if state.is_main_process else None]
-    trainer.train(resume_from_checkpoint=broadcast_object_list(resume)[0])
+    try:
+        trainer.train(resume_from_checkpoint=broadcast_object_list(resume)[0])
+    finally:
+        metrics.close()
 
 
 def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say: Callable[[str], None]) -> None:

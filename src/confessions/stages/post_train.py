@@ -1,6 +1,5 @@
 """One stage of the training-stage ladder: a model folder out of another."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from confessions.stages import Block, Say
 def run(spec: Block, model: Path, out: Path, say: Say) -> None:
     settings = PostTrained.model_validate(spec["source"])
     job = provenance.begin("post-train", spec, [model], [settings.seed])
-    work = out.with_name(f".{out.name}.work.{os.getpid()}")
+    work = out.with_name(f".{out.name}.work")
     try:
         with published_folder(out) as temporary:
             post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)

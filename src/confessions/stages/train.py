@@ -16,6 +16,7 @@ def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
     inputs = [model, *judges]
     job = provenance.begin("train", spec, inputs, [spec["seed"]])
+    processes = training.join(settings)  # before a model is loaded
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = models.fingerprint(model)
     work = work / training.config_hash({**spec, "base": base})
