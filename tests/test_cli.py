@@ -60,7 +60,7 @@ def run(command: str, spec: dict | str, **options: object) -> Result:
 
 def nothing_made(folder: Path) -> bool:
     """Nothing is there but whose turn it was (confessions.locks)."""
-    return {path.name for path in folder.iterdir()} <= {".lock", ".holder"}
+    return {path.name for path in folder.rglob("*") if path.is_file()} <= {".lock", ".holder"}
 
 
 def assert_one_line(result: Result, start: str) -> None:

@@ -41,69 +41,6 @@ def published(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def published_folder(path: str | Path) -> Iterator[Path]:
-    """As `published`, for a folder, which the block makes itself; a folder of that name is replaced."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with room_for(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            sync(temporary)
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Have a file, or a folder with all that is in it, written to the disk."""
-    for part in [*(path.rglob("*") if path.is_dir() else ()), path]:
-        descriptor = os.open(part, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def room_for(path: str | Path) -> Iterator[None]:
-    """Raise InputError when the block fails because there is no room left to write `path`; other errors pass."""
-    path = Path(path)
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        if not _says_full(error) and not (isinstance(error, RuntimeError) and _is_full(path.parent)):
-            raise
-        raise InputError(
-            f"{path}: the disk is full, or your quota is used up: make room there and run snakemake again; what was "
-            "finished before is kept"
-        ) from error
-
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-
-def _says_full(error: Exception) -> bool:
-    """OSError has a number; safetensors has only the text."""
-    return getattr(error, "errno", None) in NO_ROOM or any(os.strerror(number) in str(error) for number in NO_ROOM)
-
-
-def _is_full(folder: Path) -> bool:
-    """torch.save says nothing of why it failed, so try: what it has written so far is still there."""
-    probe = folder / f".probe.{os.getpid()}"
-    try:
-        probe.write_bytes(bytes(2**16))
-    except OSError as error:
-        return error.errno in NO_ROOM
-    finally:
-        probe.unlink(missing_ok=True)
-    return False
-
-
 def blocks(path: str | Path) -> Iterator[bytes]:
     """All bytes of a file, 1 MiB at a time."""
     with Path(path).open("rb") as stream:

@@ -113,8 +113,6 @@ class AdapterKeeper(TrainerCallback):
                 models.save_adapter(model, temporary, self.base)
 
     def on_train_begin(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
-        for left in self.run.glob("adapters/.step_*"):  # by a kill, half written
-            shutil.rmtree(left)
         if state.global_step == 0:
             self._keep(model, 0)
         for step in self.steps:

@@ -12,7 +12,6 @@ from confessions.tasks import get as get_task
 
 def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
-    processes = training.join(settings)  # before a model is loaded
     judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
     inputs = [model, *judges]
     job = provenance.begin("train", spec, inputs, [spec["seed"]])
