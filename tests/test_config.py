@@ -140,6 +140,11 @@ def test_reproduction_is_the_published_run():
             "survey.task = 'word_cuont': unknown task; nearest known: 'word_",
         ),
         (
+            "experiments.demo.survey.task",
+            "countdown",
+            "survey.task = 'countdown': the hack survey's detectors do not read this task",
+        ),
+        (
             f"{EVALUATION}.conditions",
             ["baseline", "jailbrake"],
             f"{EVALUATION}.conditions.1 = 'jailbrake': no such text in prompts/conditions; nearest known: 'jailbreak'",
@@ -228,6 +233,14 @@ def test_the_plan_of_a_base_model_holds_every_cell_once():
     other = specs.rollout_spec(config, "nano-rl")
     assert list(other["files"]) == [specs.model_rollout_file(config, "nano-rl")]
     assert list(other["texts"]["conditions"]) == ["baseline"]
+
+
+def test_an_experiment_may_go_without_a_survey():
+    """As one on a task must that has no survey of its own."""
+    with_one, without = load(BASE), load(changed("experiments.demo.survey", None))
+    planned, fewer = (specs.rollout_spec(config, "nano")["files"] for config in (with_one, without))
+    assert planned.keys() - fewer.keys() == {specs.survey_file(with_one)}
+    assert all(fewer[out] == planned[out] for out in fewer)
 
 
 def test_a_changed_prompt_changes_what_depends_on_it(monkeypatch):

@@ -286,7 +286,7 @@ class Experiment(Strict):
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1, description="one training run each")
     train: Train = Field(description="training")
     evaluation: Evaluation = Field(description="measurement of each checkpoint")
-    survey: Survey = Field(description="search for hacks")
+    survey: Survey | None = Field(None, description="search for hacks; left out: none, as for a task without a survey")
     engine: Literal["transformers", "vllm"] = Field(
         "transformers", description="samples the evaluation's rollouts, and runs an llm judge on them"
     )
@@ -296,9 +296,11 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for key, task in (("task", self.task), ("survey.task", self.survey.task)):
+        for key, task in (("task", self.task), ("survey.task", self.survey.task if self.survey else self.task)):
             if task not in tasks.names():
                 raise _error("unknown task", key, task, tasks.names())
+        if self.survey and not tasks.get(self.survey.task).surveyed:
+            raise _error("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         for key in ("seeds", "scale", "ladder"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise _error("an entry repeats", key, getattr(self, key))

@@ -68,7 +68,7 @@ class Plan:
             self._scoring("score_policy", len(experiment.seeds) * len(experiment.train.save_steps)),
             *(self._scoring("score_model", model=key) for key in config.compared),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
-            Job("tables", n=7 + axes),
+            Job("tables", n=6 + bool(experiment.survey) + axes),
             Job("figures", n=3 + axes),
         ]
 
@@ -147,7 +147,7 @@ class Plan:
         """What the judge reads of one answer; 0 where the judge is no model."""
         if not isinstance(self.config.active.judge, LanguageModelJudge):
             return 0
-        return _tokens(prompts.load("judge")) + x + answer
+        return _tokens(prompts.load(tasks.get(self.config.active.task).judge_text)) + x + answer
 
     # -- hours ---------------------------------------------------------------------------------------------------------
 

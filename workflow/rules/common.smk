@@ -28,7 +28,7 @@ ROLLOUTS = specs.rollout_file(CONFIG, "{seed}", "{step}")
 SCORES = f"{RUN}/scores/step_{{step}}.parquet"
 MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
 MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
-SURVEY = specs.survey_file(CONFIG)
+SURVEY = [specs.survey_file(CONFIG)] if EXPERIMENT.survey else []
 
 RUN_LABELS = {
     "experiment": CONFIG.experiment,

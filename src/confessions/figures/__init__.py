@@ -3,7 +3,7 @@
 reproduction.png    honesty against training progress, beside what always claiming None or Full would have got
 training_echo.png   how often the weak judge is fooled, by training step
 stress_grid.png     honest grades under each system prompt and each confession request, by training progress
-scale.png           what is claimed of right and of wrong sentences, by model
+scale.png           what is claimed of right and of wrong objectives, by model
 ladder.png          the same by training stage
 """
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from confessions.prompts import load
 from confessions.tasks._enumeration import enumerates
 from confessions.tasks._words import sentences
-from confessions.tasks.base import Spec, Split, Task, Truth
+from confessions.tasks.base import Spec, Split, Task, Truth, Wording
 
 TARGETS = (12, 18, 12, 18, 12)
 EVALUATION_EVERY = 4  # every 4th topic of data/topics.txt is kept for evaluation
@@ -42,6 +42,8 @@ class WordCount(Task):
     """Spec: {"topic": str, "targets": [words of sentence 1, ...]}. `name` is also that of the prompt's text."""
 
     spec_model = WordCountSpec
+    wording = Wording("sentence", "sentences", "every sentence exact", "counts the words first")
+    surveyed = True
 
     def __init__(self, name: str = "word_count"):
         self.name = name
