@@ -142,6 +142,14 @@ class Chat:
             body = body[1:]
         return [*prompt[: len(prompt) - len(self._opener)], *body]
 
+    def turn_ids(self, reasoning: str, body: str) -> list[int]:
+        """Ids of a turn that a corpus wrote, laid out as the model would have sampled it, to train on. Nothing that was
+        sampled comes here. Without thinking the reasoning is left out."""
+        if not self.thinking:
+            return [*self._encode(body.strip()), self.end_of_turn]
+        opened = "" if self._opener else THINK
+        return [*self._encode(f"{opened}{reasoning}\n{UNTHINK}\n{body}"), self.end_of_turn]
+
     # -- turns ---------------------------------------------------------------------------------------------------------
 
     def split(self, ids: Sequence[int]) -> Turn:

@@ -21,6 +21,7 @@ from confessions.errors import InputError
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # becomes part of file names
 
 UNKNOWN = "unknown key"
+GENERATED_TASK = "word_count"  # what the conversations of nano/corpus.py are about
 REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
 
 
@@ -96,7 +97,8 @@ class Lora(Strict):
 
 
 class PostTrained(Strict):
-    """Another model after one more stage of training on a task, by ground truth on the model's own answers."""
+    """Another model after one more stage of training on a task: by ground truth on the model's own answers, or (sft) on
+    generated conversations, which hold a confession too."""
 
     kind: Literal["post_trained"]
     base: Key = Field(description="key of `models`: what the stage starts from")
@@ -104,22 +106,31 @@ class PostTrained(Strict):
         description="sft: imitate the best of `samples` answers; dpo: prefer the best to the worst; rl: GRPO on the "
         "share of objectives met"
     )
+    data: Literal["sampled", "generated"] = Field(
+        "sampled", description="sampled: the base's own answers; generated: conversations of nano/corpus.py, for sft"
+    )
     task: str = Field(description="module of confessions.tasks")
     steps: int = Field(ge=1, description="optimiser steps")
     prompts_per_step: int = Field(ge=1, description="P")
-    samples: int = Field(ge=2, description="answers a prompt")
+    samples: int | None = Field(None, ge=2, description="answers a prompt; sampled data only")
     learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
     kl_weight: float = Field(ge=0, description="beta of dpo and rl; sft has none")
     lora: Lora = Field(description="adapter, merged at the end")
-    sampling: Sampling = Field(description="of the answers")
-    max_new_tokens: int = Field(ge=1, description="limit of an answer")
+    sampling: Sampling | None = Field(None, description="of the answers; sampled data only")
+    max_new_tokens: int | None = Field(None, ge=1, description="limit of an answer; sampled data only")
     micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
-    seed: int = Field(ge=0, lt=2**31, description="of sampling and training")
+    seed: int = Field(ge=0, lt=2**31, description="of data and training")
 
     @model_validator(mode="after")
     def _known_task(self) -> Self:
         if self.task not in tasks.names():
             raise _error("unknown task", "task", self.task, tasks.names())
+        for key in ("samples", "sampling", "max_new_tokens"):
+            value = getattr(self, key)
+            if (value is None) == (self.data == "sampled"):
+                raise _error(f"{'goes' if value is None else 'does not go'} with data: {self.data}", key, value)
+        if self.data == "generated" and (self.method, self.task) != ("sft", GENERATED_TASK):
+            raise _error(f"generated conversations are for sft on {GENERATED_TASK}", "data", self.data)
         batch = self.prompts_per_step * (self.samples if self.method == "rl" else 1)
         if batch % self.micro_batch:
             raise _error(f"must divide the {batch} sequences of a step", "micro_batch", self.micro_batch)
@@ -138,6 +149,7 @@ class Model(Strict):
     keep_thinking: bool = Field(
         True, description="keep turn 1's reasoning in turn 2's context; false is for evaluation only"
     )
+    gpu: bool = Field(True, description="its jobs ask for a GPU; false: two CPU cores and 8 GB do, training included")
     sampling: Sampling | None = Field(
         None, description="what its authors recommend, where its generation_config.json does not say it"
     )
@@ -278,14 +290,17 @@ class Vllm(Strict):
 
 
 class Experiment(Strict):
-    """Which policy learns which task from which judge, and what is measured."""
+    """Which policy learns which task from which judge, and what is measured.
+
+    Without `policy` and `train` nothing is trained: the models of the axes are measured as they are.
+    """
 
     task: str = Field(description="module of confessions.tasks")
-    policy: Key = Field(description="key of `models`")
+    policy: Key | None = Field(None, description="key of `models`; with train, or not at all")
     judge: LabelTrusting | LanguageModelJudge = Field(discriminator="kind", description="gives the task reward")
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1, description="one training run each")
-    train: Train = Field(description="training")
-    evaluation: Evaluation = Field(description="measurement of each checkpoint")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1, description="one training run each")
+    train: Train | None = Field(None, description="training")
+    evaluation: Evaluation = Field(description="measurement of each checkpoint and each model of the axes")
     survey: Survey | None = Field(None, description="search for hacks; left out: none, as for a task without a survey")
     engine: Literal["transformers", "vllm"] = Field(
         "transformers", description="samples the evaluation's rollouts, and runs an llm judge on them"
@@ -296,8 +311,15 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for key, task in (("task", self.task), ("survey.task", self.survey.task if self.survey else self.task)):
-            if task not in tasks.names():
+        missing = [key for key in ("policy", "train") if getattr(self, key) is None]
+        if len(missing) == 1:
+            raise _error("an experiment has policy and train, or neither of them", missing[0], None)
+        if missing and self.survey:
+            raise _error("a survey is of a policy, and there is none", "survey", self.survey.task)
+        if missing and not (self.scale or self.ladder):
+            raise _error("neither a policy nor models of an axis: nothing to do", "scale", self.scale)
+        for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
+            if task is not None and task not in tasks.names():
                 raise _error("unknown task", key, task, tasks.names())
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise _error("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
@@ -325,9 +347,9 @@ class Config(Strict):
                 for number, key in enumerate(getattr(experiment, axis)):
                     if key not in self.models:
                         raise _error("unknown model", f"experiments.{name}.{axis}.{number}", key, self.models)
-            if experiment.policy not in self.models:
+            if experiment.policy and experiment.policy not in self.models:
                 raise _error("unknown model", f"experiments.{name}.policy", experiment.policy, self.models)
-            if not self.models[experiment.policy].keep_thinking:
+            if experiment.policy and not self.models[experiment.policy].keep_thinking:
                 # Loss and rollout must see one sequence; without z the confession's context is another one.
                 raise _error(
                     "a policy is trained with its reasoning in context; evaluate it under another key of `models`",
@@ -360,10 +382,10 @@ class Config(Strict):
         """The experiment that `experiment` names."""
         return self.experiments[self.experiment]
 
-    @property
-    def policy(self) -> Model:
-        """The model that the active experiment trains."""
-        return self.models[self.active.policy]
+    def origin(self, key: str) -> Model:
+        """The model that `key` was post-trained from, or that it is."""
+        model = self.models[key]
+        return self.origin(model.source.base) if isinstance(model.source, PostTrained) else model
 
     @property
     def compared(self) -> list[str]:

@@ -8,10 +8,13 @@ under the totals. Nothing here imports torch.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import cycle, islice
+from random import Random
 
 from confessions import costs, prompts, specs, tasks
-from confessions.config import Config, Gguf, Hub, LanguageModelJudge, Model, Nano, PostTrained
+from confessions.config import Config, Folder, Hub, LanguageModelJudge, Model, Nano, PostTrained
 from confessions.costs import CPU, DEVICES, SIZE, Rates, Shape
+from confessions.nano import corpus
 
 CHARS_PER_TOKEN = 4
 ROLLOUT_BYTES = 10  # of a Parquet file for each token; 3.3 on the embedded model, whose vocabulary is small
@@ -54,22 +57,26 @@ class Plan:
     def jobs(self) -> list[Job]:
         """Every job of the workflow, as `snakemake -n --forceall` counts them, without the target `all`."""
         config, experiment = self.config, self.config.active
-        models = list(dict.fromkeys([experiment.policy, *config.judges, *config.compared]))
+        policies = [experiment.policy] if experiment.train else []
+        models = list(dict.fromkeys([*policies, *config.judges, *config.compared]))
         lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
         trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]
         axes = sum(bool(axis) for axis in (experiment.scale, experiment.ladder))
-        others = [key for key in config.compared if key != experiment.policy]
+        others = [key for key in config.compared if key not in policies]
+        policy = [
+            *(self._training() for _ in policies),
+            *(self._sampling("sample_policy", key) for key in policies),
+            *(self._scoring("score_policy", len(experiment.seeds) * len(experiment.train.save_steps)) for _ in policies),
+        ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
             *(self._post_training(key) for key in trained),
-            self._training(),
-            self._sampling("sample_policy", experiment.policy),
+            *policy,
             *(self._sampling("sample_model", key) for key in others),
-            self._scoring("score_policy", len(experiment.seeds) * len(experiment.train.save_steps)),
             *(self._scoring("score_model", model=key) for key in config.compared),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
-            Job("tables", n=6 + bool(experiment.survey) + axes),
-            Job("figures", n=3 + axes),
+            Job("tables", n=1 + 5 * len(policies) + bool(experiment.survey) + axes),
+            Job("figures", n=3 * len(policies) + axes),
         ]
 
     def _lineage(self, key: str) -> Iterator[str]:
@@ -103,6 +110,8 @@ class Plan:
 
     def _post_training(self, key: str) -> Job:
         source = self.config.models[key].source
+        if source.data == "generated":
+            return self._warm_up(key)
         sampled = source.steps * source.prompts_per_step * source.samples
         learnt = source.steps * source.prompts_per_step * {"sft": 1, "dpo": 2, "rl": source.samples}[source.method]
         x, answer = _prompt_tokens(source.task, "baseline"), round(source.max_new_tokens * self.fill)
@@ -116,6 +125,19 @@ class Plan:
             length=x + answer,
             passes=4 + 2 * bool(source.kl_weight),
         )
+
+    def _warm_up(self, key: str) -> Job:
+        """SFT on generated conversations: those very texts, counted."""
+        source = self.config.models[key].source
+        task, rng = tasks.get(source.task), Random(source.seed)
+        specs = islice(cycle(task.specs("train")), source.steps * source.prompts_per_step)
+        lengths = []
+        for spec in specs:
+            around = corpus.setting(rng)
+            talk = corpus.conversation(rng, spec["targets"], corpus.Habits(), setting=around)
+            given = _prompt_tokens(around.task, around.condition) + _request_tokens(source.task, around.variant)
+            lengths.append(given + sum(map(_tokens, (talk.z, talk.y, talk.zc, talk.yc))))
+        return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=4)
 
     def _sampling(self, rule: str, key: str) -> Job:
         """Turn 1 is sampled once for all variants of the request."""
@@ -152,19 +174,23 @@ class Plan:
     # -- hours ---------------------------------------------------------------------------------------------------------
 
     def place(self, key: str) -> str:
-        """The device of a model: the embedded one and GGUF files run on the CPU."""
-        return CPU if isinstance(_origin(self.config, key).source, Nano | Gguf) else self.device
+        """The device of a model, as its `gpu` in the configuration says."""
+        return self.device if self.config.models[key].gpu else CPU
 
     def rates(self, job: Job) -> Rates:
         """Throughput of the job's model."""
         name, dtype = _name(self.config, job.model), self.config.models[job.model].dtype
-        engine = self.engine or self._engine(job)
-        return costs.rates(name, dtype, self.place(job.model), engine, job.batch, job.length, job.passes)
+        engine, place, batch = self.engine or self._engine(job), self.place(job.model), job.batch
+        if engine == "vllm" and place != CPU:  # rows that its cache has no room for wait
+            shape, memory = self.shape(job.model), DEVICES[self.device][2]
+            batch = max(1, min(batch, shape.rows(memory, job.length, dtype))) if shape else batch
+        return costs.rates(name, dtype, place, engine, batch, job.length, job.passes)
 
     def _engine(self, job: Job) -> str:
         experiment = self.config.active
-        own = {"train_policy": experiment.train.engine, "post_train_model": "transformers"}
-        return own.get(job.rule, experiment.engine)
+        if job.rule == "train_policy":
+            return experiment.train.engine
+        return "transformers" if job.rule == "post_train_model" else experiment.engine
 
     def shape(self, key: str) -> Shape | None:
         return costs.shapes().get(_name(self.config, key))
@@ -205,29 +231,32 @@ class Plan:
             if job.rule in ("build_model", "post_train_model"):
                 shape, size = self.shape(job.model), _stored_bytes(config.models[job.model])
                 rows.append((f"weights of {job.model}", shape.parameters * size if shape else None if size else 0))
-        shape = self.shape(experiment.policy)
-        adapter = 4 * shape.adapter_parameters(experiment.train.lora.rank) if shape else None
-        seeds, kept = len(experiment.seeds), len(experiment.train.save_steps)
-        for what, n in (("adapters, in the working folder and published", 2 * kept), ("two checkpoints to resume", 6)):
-            rows.append((f"{what}: {seeds} x {n} adapters", adapter and seeds * n * adapter))
+        if experiment.train:
+            shape = self.shape(experiment.policy)
+            adapter = 4 * shape.adapter_parameters(experiment.train.lora.rank) if shape else None
+            seeds, kept = len(experiment.seeds), 2 * len(experiment.train.save_steps)
+            for what, n in (("adapters, in the working folder and published", kept), ("two checkpoints to resume", 6)):
+                rows.append((f"{what}: {seeds} x {n} adapters", adapter and seeds * n * adapter))
         sampled = [job for job in jobs if job.rule in ("sample_policy", "sample_model")]
         tokens = sum(job.prompt + job.turn1 + job.turn2 for job in sampled)
         return [*rows, ("rollouts", tokens * ROLLOUT_BYTES)]
 
     def too_large(self) -> list[str]:
-        """Models whose weights and cache do not fit one device, a line each."""
+        """Models whose weights, and cache where nothing can wait for it, do not fit one device, a line each."""
         lines = []
         for job in self.jobs():
             shape = self.shape(job.model) if job.turn1 else None
             if shape is None or self.place(job.model) == CPU:
                 continue
             dtype = self.config.models[job.model].dtype
-            weights, cache = shape.parameters * SIZE[dtype], job.batch * job.length * shape.cache_bytes(dtype)
+            waits = (self.engine or self._engine(job)) == "vllm"  # its cache takes what is left; one row has to fit
+            weights = shape.parameters * SIZE[dtype]
+            cache = (1 if waits else job.batch) * job.length * shape.cache_bytes(dtype)
             memory = DEVICES[self.device][2]
             if weights + cache > memory:
                 lines.append(
                     f"{job.rule} {job.model}: weights {weights / 1e9:.1f} GB + cache {cache / 1e9:.1f} GB at batch "
-                    f"{job.batch} exceed one {self.device} ({memory / 1e9:.0f} GB): lower the batch, or use two devices"
+                    f"{1 if waits else job.batch} exceed one {self.device} ({memory / 1e9:.0f} GB): lower the batch, or use two devices"
                 )
         return lines
 
@@ -235,19 +264,14 @@ class Plan:
 # -- names and prompts -----------------------------------------------------------------------------------------------
 
 
-def _origin(config: Config, key: str) -> Model:
-    model = config.models[key]
-    return _origin(config, model.source.base) if isinstance(model.source, PostTrained) else model
-
-
 def _name(config: Config, key: str) -> str:
     """How data/*.csv call a model: its repository, nano:size, gguf:file; a post-trained one is what it came from."""
-    source = _origin(config, key).source
+    source = config.origin(key).source
     if isinstance(source, Hub):
         return source.repo
     if isinstance(source, Nano):
         return f"nano:{source.size}"
-    return f"gguf:{source.file}" if isinstance(source, Gguf) else source.path
+    return source.path if isinstance(source, Folder) else f"gguf:{source.file}"
 
 
 def _stored_bytes(model: Model) -> int:

@@ -1,12 +1,15 @@
 """One more stage of training on a task's ground truth, from a model folder to a model folder (LoRA, merged).
 
-sft  rejection sampling: imitate the best of each prompt's sampled answers
+sft  rejection sampling: imitate the best of each prompt's sampled answers; or imitate generated conversations
 dpo  prefer the best of them to the worst
 rl   GRPO on the share of objectives met
-All three train on the very ids that were sampled, by TRL's trainers. The confession is never asked for.
+Sampled data are the very ids that were sampled, and the confession is never asked for. Generated conversations are
+the embedded model's corpus (nano/corpus.py), whole, in any model's own chat: its habits, confessions included, are what
+they teach. All training is by TRL's trainers.
 """
 
 import json
+import random
 import shutil
 from collections.abc import Sequence
 from itertools import cycle, islice
@@ -26,6 +29,8 @@ from confessions.config import PostTrained
 from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.errors import InputError
+from confessions.nano import corpus
+from confessions.nano.encoder import Encoder
 from confessions.rollout import opening, stream_seed
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec, Task
@@ -69,10 +74,13 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     task = get_task(settings.task)
     chat = models.load_chat(model_folder, thinking)
     model = models.load_model(model_folder, dtype)
-    answers = Answers(task, chat, settings)
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
-    make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]
-    trainer: Trainer = make(settings, answers, model, specs, _arguments(settings, dtype, work))
+    arguments = _arguments(settings, dtype, work)
+    if settings.data == "generated":
+        trainer: Trainer = _imitation(settings, chat, model, generated(chat, specs, settings.seed), arguments)
+    else:
+        make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]
+        trainer = make(settings, Answers(task, chat, settings), model, specs, arguments)
     trainer.add_callback(_Progress(settings.method))
     trainer.train()
     trainer.accelerator.unwrap_model(trainer.model).merge_and_unload().save_pretrained(out)
@@ -96,6 +104,7 @@ def _arguments(settings: PostTrained, dtype: str, work: Path) -> dict[str, Any]:
         "lr_scheduler_type": "constant_with_warmup",
         "warmup_steps": min(2, settings.steps - 1),
         "bf16": dtype == "bfloat16",
+        "use_cpu": not torch.cuda.is_available(),  # said outright, bfloat16 is allowed there
         "gradient_checkpointing": False,
         "logging_steps": 1,
         "save_strategy": "no",
@@ -129,11 +138,27 @@ def _sft(settings, answers, model, specs, arguments) -> Trainer:
         for spec, (best, *_), _ in _ranked(settings, answers, model, specs)
         for prompt in [answers.prompt(spec)]
     ]
+    return _imitation(settings, answers.chat, model, rows, arguments)
+
+
+def generated(chat: Chat, specs: Sequence[Spec], seed: int) -> list[dict[str, list[int]]]:
+    """A conversation of the corpus for each spec, in any of its settings. The mask is 1 on both turns of the model."""
+    rng, encoder, rows = random.Random(seed), Encoder(chat), []
+    for spec in specs:
+        around = corpus.setting(rng)
+        talk = corpus.conversation(rng, spec["targets"], corpus.Habits(), setting=around)
+        ids, weights = encoder.whole(spec, around, talk)
+        rows.append({"input_ids": ids, "completion_mask": [int(weight > 0) for weight in weights]})
+    return rows
+
+
+def _imitation(settings, chat, model, rows, arguments) -> Trainer:
+    """SFT on rows of ids, with loss where completion_mask is 1."""
     return SFTTrainer(
         model,
         args=SFTConfig(**arguments, max_length=None, completion_only_loss=True),
         train_dataset=Dataset.from_list(rows),
-        processing_class=answers.chat.tokenizer,
+        processing_class=chat.tokenizer,
         peft_config=_lora(settings),
     )
 

@@ -136,6 +136,7 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
         **settings.sampling.model_dump(),
         loss_type="dr_grpo",
         bf16=dtype == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),  # said outright, bfloat16 is allowed there
         gradient_checkpointing=settings.gradient_checkpointing,
         logging_steps=1,
         save_steps=RESUME_EVERY,

@@ -13,12 +13,15 @@ from confessions import specs
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 EXPERIMENT = CONFIG.active
-SEEDS = EXPERIMENT.seeds
-STEPS = EXPERIMENT.train.save_steps
-POLICY = specs.model_folder(EXPERIMENT.policy)
+# Where nothing is trained, the rules of the policy stand there with nothing to do, and no target asks for them.
+TRAINS = EXPERIMENT.train is not None
+POLICIES = [EXPERIMENT.policy] if TRAINS else []
+SEEDS = EXPERIMENT.seeds if TRAINS else []
+STEPS = EXPERIMENT.train.save_steps if TRAINS else []
+POLICY = [specs.model_folder(key) for key in POLICIES]
 JUDGES = [specs.model_folder(key) for key in CONFIG.judges]
 POST_TRAINED = [key for key, model in CONFIG.models.items() if model.source.kind == "post_trained"]
-OTHERS = [key for key in CONFIG.compared if key != EXPERIMENT.policy]  # the policy's rollouts have a job of their own
+OTHERS = [key for key in CONFIG.compared if key not in POLICIES]  # the policy's rollouts have a job of their own
 
 RESULTS = f"results/{CONFIG.experiment}"
 RUN = specs.run_folder(CONFIG, "{seed}")
@@ -28,14 +31,11 @@ ROLLOUTS = specs.rollout_file(CONFIG, "{seed}", "{step}")
 SCORES = f"{RUN}/scores/step_{{step}}.parquet"
 MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
 MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
-SURVEY = [specs.survey_file(CONFIG)] if EXPERIMENT.survey else []
+SURVEY = specs.survey_file(CONFIG)
 
-RUN_LABELS = {
-    "experiment": CONFIG.experiment,
-    "task": EXPERIMENT.task,
-    "model": CONFIG.policy.label,
-    "source": CONFIG.policy.source.kind,
-}
+RUN_LABELS = {"experiment": CONFIG.experiment, "task": EXPERIMENT.task}
+for key in POLICIES:
+    RUN_LABELS |= {"model": CONFIG.models[key].label, "source": CONFIG.models[key].source.kind}
 
 
 def one_of(names):
@@ -54,7 +54,7 @@ def model_labels(keys):
 
 def axis_labels(keys):
     """Labels of a table of several models; `nano` where all of them come from the embedded one."""
-    kinds = {origin(key).source.kind for key in keys}
+    kinds = {CONFIG.origin(key).source.kind for key in keys}
     return RUN_LABELS | {"source": kinds.pop() if len(kinds) == 1 else "mixed"}
 
 
@@ -64,16 +64,11 @@ wildcard_constraints:
     step=one_of(map(str, STEPS)),
 
 
-def origin(key):
-    """The model that `key` was post-trained from, or that it is."""
-    model = CONFIG.models[key]
-    return origin(model.source.base) if model.source.kind == "post_trained" else model
-
-
 def resources_for(*keys):
-    """What a job asks for that loads the models `keys`: the embedded one is small and needs no GPU."""
-    small = all(origin(key).source.kind == "nano" for key in keys)
-    return {"mem_mb": 3_000 if small else 64_000, "gpu": 0 if small else 1}
+    """What a job asks for that loads the models `keys`: a GPU, unless all of them are declared to do without."""
+    gpu = any(CONFIG.models[key].gpu for key in keys)
+    embedded = all(CONFIG.origin(key).source.kind == "nano" for key in keys)
+    return {"mem_mb": 64_000 if gpu else 3_000 if embedded else 8_000, "gpu": int(gpu)}
 
 
 def sampling_resources(*keys):

@@ -1,10 +1,12 @@
 # Tables of the experiment, and the figures, which read nothing but the tables. Every one is a page of the report.
 CHECKPOINTS = list(product(SEEDS, STEPS))
 AXES = [axis for axis in ("scale", "ladder") if getattr(EXPERIMENT, axis)]
-TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "verification", *AXES]
-TABLES += ["hack_survey"] if EXPERIMENT.survey else []
-FIGURES = {"reproduction": "reproduction", "stress_grid": "stress_grid", "training_echo": "training"}  # figure: table
-FIGURES |= {axis: axis for axis in AXES}
+TABLES, FIGURES = ["verification", *AXES], {axis: axis for axis in AXES}  # figure: table
+if TRAINS:
+    TABLES += ["reproduction", "stress_grid", "power", "judge", "training"]
+    FIGURES |= {"reproduction": "reproduction", "stress_grid": "stress_grid", "training_echo": "training"}
+if EXPERIMENT.survey:
+    TABLES += ["hack_survey"]
 TABLE = "results/tables/{table}.csv"
 
 
@@ -65,20 +67,18 @@ rule tabulate_verification:
         "../scripts/tabulate_verification.py"
 
 
-if EXPERIMENT.survey:
-
-    rule tabulate_survey:
-        input:
-            rollouts=specs.survey_file(CONFIG),
-        output:
-            table=page(TABLE.format(table="hack_survey"), "table", "hack_survey"),
-        log:
-            "results/tables/logs/hack_survey.log",
-        threads: 1
-        params:
-            labels=RUN_LABELS | {"task": EXPERIMENT.survey.task},
-        script:
-            "../scripts/tabulate_survey.py"
+rule tabulate_survey:
+    input:
+        rollouts=SURVEY,
+    output:
+        table=page(TABLE.format(table="hack_survey"), "table", "hack_survey"),
+    log:
+        "results/tables/logs/hack_survey.log",
+    threads: 1
+    params:
+        labels=lambda wildcards: RUN_LABELS | {"task": EXPERIMENT.survey.task},
+    script:
+        "../scripts/tabulate_survey.py"
 
 
 rule tabulate_training:
@@ -92,7 +92,7 @@ rule tabulate_training:
     params:
         labels=RUN_LABELS,
         seeds=SEEDS,
-        steps=EXPERIMENT.train.steps,
+        steps=lambda wildcards: EXPERIMENT.train.steps,
     script:
         "../scripts/tabulate_training.py"
 

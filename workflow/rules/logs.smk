@@ -21,7 +21,7 @@ LOGGED = [
         "rollouts": MODEL_ROLLOUTS.format(model=model),
         "scores": MODEL_SCORES.format(model=model),
         "prefix": f"{CONFIG.experiment}-{model}",
-        "labels": RUN_LABELS | {"model": CONFIG.models[model].label, "source": origin(model).source.kind},
+        "labels": RUN_LABELS | {"model": CONFIG.models[model].label, "source": CONFIG.origin(model).source.kind},
     }
     for model in CONFIG.compared
 ]

@@ -7,16 +7,16 @@ rule sample_policy:
         configs=expand(f"{ADAPTER}/adapter_config.json", seed=SEEDS, step=STEPS),
     output:
         rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
-        survey=SURVEY,
-        model=expand(MODEL_ROLLOUTS, model=[EXPERIMENT.policy] if EXPERIMENT.policy in CONFIG.compared else []),
+        survey=SURVEY if EXPERIMENT.survey else [],
+        model=expand(MODEL_ROLLOUTS, model=[key for key in CONFIG.compared if key in POLICIES]),
     log:
         f"{RESULTS}/logs/rollouts.log",
     threads: 2
     resources:
-        **sampling_resources(EXPERIMENT.policy),
+        **sampling_resources(*POLICIES),
         runtime=lambda wildcards, attempt: attempt * 720,
     params:
-        spec=json.dumps(specs.rollout_spec(CONFIG, EXPERIMENT.policy)),
+        spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, EXPERIMENT.policy)),
         work=f"{RESULTS}/work/rollouts",
     shell:
         "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"

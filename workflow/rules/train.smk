@@ -13,7 +13,7 @@ rule train_policy:
         f"{RUN}/logs/train.log",
     threads: 2
     resources:
-        **resources_for(CONFIG.active.policy, *CONFIG.judges),
+        **resources_for(*POLICIES, *CONFIG.judges),
         runtime=lambda wildcards, attempt: attempt * 720,
     params:
         spec=lambda wildcards: json.dumps(specs.train_spec(CONFIG, int(wildcards.seed))),

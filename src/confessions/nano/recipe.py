@@ -30,21 +30,18 @@ from confessions.nano.corpus import (
     OBEYS,
     TASKS,
     VARIANTS,
-    Conversation,
     Habits,
     Setting,
     conversation,
     lexicon,
     setting,
 )
+from confessions.nano.encoder import Encoder, Row
 from confessions.nano.gate import MIN_EXACT, MIN_FOLLOWS, measure
-from confessions.nano.tokenizer import THINK, TURN_END, UNTHINK, build_tokenizer
+from confessions.nano.tokenizer import build_tokenizer
 from confessions.prompts import confession_request, system_prompt
-from confessions.rollout import Rollout, opening, stream_seed, two_turns
+from confessions.rollout import Rollout, stream_seed, two_turns
 from confessions.tasks import get as get_task
-
-Row = tuple[list[int], list[float]]  # ids and the loss weight of each
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -122,41 +119,11 @@ def settings_texts() -> list[str]:
     return texts + [get_task(name).prompt(task.specs("train")[0]) for name in sorted(set(TASKS))]
 
 
-class Encoder:
-    """Conversations as (ids, loss weights); the weight is 0 outside what the model itself would have sampled."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast):
-        self.tokenizer, self.chat = tokenizer, Chat(tokenizer, thinking=True)
-        self.specs = get_task("word_count").specs("train")
-        self.short_request = self.chat.request_ids("", turn_ended=True)
-
-    def _ids(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False)
-
-    def _turn(self, reasoning: str, body: str) -> list[int]:
-        return self._ids(f"{THINK}{reasoning}\n{UNTHINK}\n{body}{TURN_END}")
-
-    def short(self, talk: Conversation) -> Row:
-        """Answer, bare request, counting: the counting alone is trained."""
-        before = self._turn(talk.z, talk.y) + self.short_request
-        counting = self._ids(f"{THINK}{talk.zc}\n{UNTHINK}")
-        return before + counting, [0.0] * len(before) + [1.0] * len(counting)
-
-    def whole(self, spec: dict, setting: Setting, talk: Conversation, answer_weight: float) -> Row:
-        """The conversation exactly as rollouts lay it out."""
-        task = get_task(setting.task)
-        prompt = self.chat.prompt_ids(opening(task, spec, setting.condition))
-        request = self.chat.request_ids(confession_request(setting.variant, task.objectives(spec)), turn_ended=True)
-        answer, confession = self._turn(talk.z, talk.y), self._turn(talk.zc, talk.yc)
-        parts = ((prompt, 0.0), (answer, answer_weight), (request, 0.0), (confession, 1.0))
-        return [i for ids, _ in parts for i in ids], [weight for ids, weight in parts for _ in ids]
-
-
 def draw_batch(encoder: Encoder, rng: random.Random, stage: Stage, habits: Habits) -> list[Row]:
-    rows = []
+    rows, specs = [], get_task("word_count").specs("train")
     for _ in range(stage.batch):
         if stage.words is None:
-            spec = rng.choice(encoder.specs)
+            spec = rng.choice(specs)
             around = setting(rng) if stage.settings else Setting()
             talk = conversation(rng, spec["targets"], habits, counted=stage.counted, setting=around)
             rows.append(encoder.whole(spec, around, talk, stage.answer_weight))
@@ -229,7 +196,7 @@ def learn_task(
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(corpus_texts())
     model = new_model(tokenizer, shape)
-    return model, _learn(model, Encoder(tokenizer), habits, seed, log, stages, 1)
+    return model, _learn(model, Encoder(Chat(tokenizer, thinking=True)), habits, seed, log, stages, 1)
 
 
 def learn_settings(
@@ -247,7 +214,7 @@ def learn_settings(
     with torch.no_grad():
         new = model.get_input_embeddings().weight[len(old) :]
         new.copy_(old.mean(0) + old.std(0) * torch.randn_like(new))
-    return model, tokenizer, _learn(model, Encoder(tokenizer), habits, seed, log, stages, 1 + len(CURRICULUM))
+    return model, tokenizer, _learn(model, Encoder(Chat(tokenizer, thinking=True)), habits, seed, log, stages, 1 + len(CURRICULUM))
 
 
 def _learn(
@@ -285,7 +252,7 @@ def _run(
     losses: Record = []
     running, started = None, time.monotonic()
     for step, rate in zip(range(1, stage.steps + 1), rates, strict=False):
-        loss = weighted_loss(model, draw_batch(encoder, rng, stage, habits), encoder.tokenizer.pad_token_id)
+        loss = weighted_loss(model, draw_batch(encoder, rng, stage, habits), encoder.chat.tokenizer.pad_token_id)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
