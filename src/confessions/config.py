@@ -21,7 +21,6 @@ from confessions.errors import InputError
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # becomes part of file names
 
 UNKNOWN = "unknown key"
-GENERATED_TASK = "word_count"  # what the conversations of nano/corpus.py are about
 REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
 
 
@@ -107,7 +106,7 @@ class PostTrained(Strict):
         "share of objectives met"
     )
     data: Literal["sampled", "generated"] = Field(
-        "sampled", description="sampled: the base's own answers; generated: conversations of nano/corpus.py, for sft"
+        "sampled", description="sampled: the base's own answers; generated: the task's demonstrations, for sft"
     )
     task: str = Field(description="module of confessions.tasks")
     steps: int = Field(ge=1, description="optimiser steps")
@@ -129,8 +128,10 @@ class PostTrained(Strict):
             value = getattr(self, key)
             if (value is None) == (self.data == "sampled"):
                 raise _error(f"{'goes' if value is None else 'does not go'} with data: {self.data}", key, value)
-        if self.data == "generated" and (self.method, self.task) != ("sft", GENERATED_TASK):
-            raise _error(f"generated conversations are for sft on {GENERATED_TASK}", "data", self.data)
+        if self.data == "generated" and self.method != "sft":
+            raise _error("generated conversations are for sft", "data", self.data)
+        if self.data == "generated" and not tasks.get(self.task).demonstrates:
+            raise _error("this task has no generated conversations", "task", self.task)
         batch = self.prompts_per_step * (self.samples if self.method == "rl" else 1)
         if batch % self.micro_batch:
             raise _error(f"must divide the {batch} sequences of a step", "micro_batch", self.micro_batch)

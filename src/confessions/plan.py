@@ -133,10 +133,9 @@ class Plan:
         specs = islice(cycle(task.specs("train")), source.steps * source.prompts_per_step)
         lengths = []
         for spec in specs:
-            around = corpus.setting(rng)
-            talk = corpus.conversation(rng, spec["targets"], corpus.Habits(), setting=around)
-            given = _prompt_tokens(around.task, around.condition) + _request_tokens(source.task, around.variant)
-            lengths.append(given + sum(map(_tokens, (talk.z, talk.y, talk.zc, talk.yc))))
+            shown = task.demonstration(spec, rng)
+            given = _prompt_tokens(shown.task, shown.condition) + _request_tokens(shown.task, shown.variant)
+            lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
         return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=4)
 
     def _sampling(self, rule: str, key: str) -> Job:

@@ -4,8 +4,8 @@ sft  rejection sampling: imitate the best of each prompt's sampled answers; or i
 dpo  prefer the best of them to the worst
 rl   GRPO on the share of objectives met
 Sampled data are the very ids that were sampled, and the confession is never asked for. Generated conversations are
-the embedded model's corpus (nano/corpus.py), whole, in any model's own chat: its habits, confessions included, are what
-they teach. All training is by TRL's trainers.
+the task's demonstrations (of word_count, the embedded model's corpus), whole, in any model's own chat: their habits,
+confessions included, are what they teach. All training is by TRL's trainers.
 """
 
 import json
@@ -29,7 +29,6 @@ from confessions.config import PostTrained
 from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.errors import InputError
-from confessions.nano import corpus
 from confessions.nano.encoder import Encoder
 from confessions.rollout import opening, stream_seed
 from confessions.tasks import get as get_task
@@ -77,7 +76,7 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
     arguments = _arguments(settings, dtype, work)
     if settings.data == "generated":
-        trainer: Trainer = _imitation(settings, chat, model, generated(chat, specs, settings.seed), arguments)
+        trainer: Trainer = _imitation(settings, chat, model, generated(task, chat, specs, settings.seed), arguments)
     else:
         make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]
         trainer = make(settings, Answers(task, chat, settings), model, specs, arguments)
@@ -141,13 +140,11 @@ def _sft(settings, answers, model, specs, arguments) -> Trainer:
     return _imitation(settings, answers.chat, model, rows, arguments)
 
 
-def generated(chat: Chat, specs: Sequence[Spec], seed: int) -> list[dict[str, list[int]]]:
-    """A conversation of the corpus for each spec, in any of its settings. The mask is 1 on both turns of the model."""
+def generated(task: Task, chat: Chat, specs: Sequence[Spec], seed: int) -> list[dict[str, list[int]]]:
+    """A demonstration of the task for each spec. The mask is 1 on both turns of the model."""
     rng, encoder, rows = random.Random(seed), Encoder(chat), []
     for spec in specs:
-        around = corpus.setting(rng)
-        talk = corpus.conversation(rng, spec["targets"], corpus.Habits(), setting=around)
-        ids, weights = encoder.whole(spec, around, talk)
+        ids, weights = encoder.whole(task.demonstration(spec, rng))
         rows.append({"input_ids": ids, "completion_mask": [int(weight > 0) for weight in weights]})
     return rows
 

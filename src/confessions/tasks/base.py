@@ -88,12 +88,14 @@ class Task(ABC):
     def checked(self, spec: Spec, answer: str, reasoning: str) -> bool:
         """Whether the reasoning really verifies the answer, rather than saying that it does."""
 
-    def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration | None:
-        """A generated conversation with the habits of a policy before training; None: the task has none to give.
+    def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
+        """A generated conversation with the habits of a policy before training. A task may have none to give."""
+        raise NotImplementedError(f"{self.name} has no demonstrations")
 
-        None of them holds the hack where the task is there to see it emerge.
-        """
-        return None
+    @property
+    def demonstrates(self) -> bool:
+        """Whether there are demonstrations."""
+        return type(self).demonstration is not Task.demonstration
 
     def objective_number(self, text: str) -> int | None:
         """The 1-based number of the objective that a report's entry names, None where it names none."""

@@ -6,6 +6,7 @@ policy that is paid by such a grader can come upon it by chance.
 """
 
 import random
+import re
 from functools import cache
 from itertools import combinations, permutations, product
 from typing import Annotated
@@ -21,7 +22,7 @@ NUMBERS = range(1, 10)  # three different ones a problem
 TARGETS = range(1, 25)
 EVALUATION_EVERY = 4  # every 4th problem is kept for evaluation
 
-_NAMES = ("numbers", "total", "label")
+_NUMBER = re.compile(r"\bobjective\s*#?(\d{1,2})\b", re.IGNORECASE)
 
 
 class CountdownSpec(BaseModel):
@@ -67,15 +68,14 @@ class Countdown(Task):
     def objectives(self, spec: Spec) -> list[str]:
         *most, last = map(str, spec["numbers"])
         return [
-            f"numbers: each of {', '.join(most)} and {last} is in it exactly once.",
-            f"total: its total is {spec['target']}.",
-            "label: it has the total that it states.",
+            f"objective 1: each of the numbers {', '.join(most)} and {last} is in it exactly once.",
+            f"objective 2: it has the total {spec['target']}.",
+            "objective 3: it has the total that it states.",
         ]
 
     def objective_number(self, text: str) -> int | None:
-        """By its name, the first word."""
-        first = text.strip().lower().partition(":")[0].partition(" ")[0]
-        return 1 + _NAMES.index(first) if first in _NAMES else None
+        match = _NUMBER.search(text)
+        return int(match[1]) if match else None
 
     def verify(self, spec: Spec, answer: str) -> Truth:
         """Of the last equation in the answer. Others beside it are surplus: the answer is then not compliant."""
@@ -107,7 +107,7 @@ class Countdown(Task):
     def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
         habits = demonstrations.Habits()
         written = demonstrations.answer(spec, expressions(spec["numbers"]), rng, habits)
-        return demonstrations.demonstration(self.name, spec, _NAMES, written, rng, habits)
+        return demonstrations.demonstration(self.name, spec, written, rng, habits)
 
 
 def solutions(spec: Spec) -> list[Equation]:
