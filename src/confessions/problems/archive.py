@@ -1,0 +1,155 @@
+"""Problems from a local copy of a data set, as JSONL: one object a line, in one of three forms told by their fields.
+
+- APPS: `problem_id`, `question`, `input_output` (JSON in a string: `inputs`, `outputs`, perhaps `fn_name`),
+  `difficulty` (introductory, interview, competition), `solutions` (JSON in a string: a list of sources).
+- CodeContests: `name`, `description`, `public_tests`, `private_tests`, `generated_tests` (each with the lists `input`
+  and `output`), `difficulty` (its number), `solutions` (the lists `language` and `solution`).
+- Our own: the fields of `Problem`.
+
+Other fields are passed over. Their solutions and answers are taken as they are: nothing is run here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from confessions.errors import InputError, first_line
+from confessions.problems.base import Band, Problem
+
+APPS_BANDS: dict[str, Band] = {"introductory": "easy", "interview": "medium", "competition": "hard"}
+# EASY, MEDIUM, HARD, HARDER, HARDEST are 1 to 5; Codeforces' letters A, B, C, ... are 7, 8, 9, ... (a problem's place
+# in its contest); 0 and 6 say nothing.
+CONTESTS_BANDS: dict[int, Band] = {
+    1: "easy",
+    2: "medium",
+    7: "easy",
+    8: "medium",
+    9: "medium",
+    0: "medium",
+    6: "medium",
+}
+PYTHON3 = 3  # in CodeContests' list of languages
+
+Test = tuple[str, str]
+
+
+class Archive(NamedTuple):
+    problems: list[Problem]
+    left_out: Counter[str]  # how many whole lines could not become problems, by the reason
+
+
+class _LeftOut(Exception):
+    """A line that is as it should be and yet no problem for a program that reads stdin."""
+
+
+def read(path: str | Path, samples: int = 2) -> Archive:
+    """Read a file. `samples`: how many of an APPS problem's tests become public; APPS does not tell them apart.
+
+    Raises InputError, which names the line, where one is not a JSON object of a known form or an id comes twice.
+    """
+    problems: dict[str, Problem] = {}
+    left_out: Counter[str] = Counter()
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    problem = _problem(json.loads(line), samples)
+                    if problem.id in problems:
+                        raise ValueError(f"the id {problem.id!r} stands on an earlier line, too")
+                    problems[problem.id] = problem
+                except _LeftOut as reason:
+                    left_out[str(reason)] += 1
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+                    raise InputError(f"{path}: line {number}: {what}; repair or remove the line") from None
+                except (ValueError, TypeError, KeyError) as error:  # ValueError: JSONDecodeError, too
+                    raise InputError(f"{path}: line {number}: {_what(error)}; repair or remove the line") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: unreadable ({first_line(error)}); give a JSONL file in UTF-8") from None
+    if not problems:
+        raise InputError(f"{path}: no problems ({dict(left_out) or 'empty'}); see confessions/problems/archive.py")
+    return Archive(list(problems.values()), left_out)
+
+
+def _what(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"the field {error.args[0]!r} is missing"
+    return f"not JSON ({error})" if isinstance(error, json.JSONDecodeError) else first_line(error)
+
+
+def _problem(record: Any, samples: int) -> Problem:
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    if "samples" in record:
+        return Problem.model_validate(record)
+    if "input_output" in record:
+        return _apps(record, samples)
+    if "public_tests" in record:
+        return _contests(record)
+    raise ValueError("neither samples (our own), input_output (APPS) nor public_tests (CodeContests) is a field")
+
+
+def _apps(record: dict[str, Any], n_samples: int) -> Problem:
+    if not record["input_output"]:
+        raise _LeftOut("no tests")
+    tests = _embedded(record, "input_output")
+    if tests.get("fn_name"):
+        raise _LeftOut("calls a function instead of reading stdin")
+    pairs = _pairs(tests["inputs"], tests["outputs"])
+    solutions = _embedded(record, "solutions") if record.get("solutions") else []
+    difficulty = record["difficulty"]
+    if difficulty not in APPS_BANDS:
+        raise ValueError(f"difficulty is {difficulty!r}, not one of {', '.join(APPS_BANDS)}")
+    name, band, solution = f"apps-{record['problem_id']}", APPS_BANDS[difficulty], next(iter(solutions), None)
+    return _made(name, "apps", band, record["question"], pairs[:n_samples], pairs[n_samples:], solution)
+
+
+def _contests(record: dict[str, Any]) -> Problem:
+    public, given, made = (
+        _pairs((record.get(field) or {}).get("input", []), (record.get(field) or {}).get("output", []))
+        for field in ("public_tests", "private_tests", "generated_tests")
+    )
+    solutions = record.get("solutions") or {"language": [], "solution": []}
+    sources = zip(solutions["language"], solutions["solution"], strict=True)
+    solution = next((source for language, source in sources if language == PYTHON3), None)
+    band = CONTESTS_BANDS.get(record.get("difficulty") or 0, "hard")
+    return _made(record["name"], "code_contests", band, record["description"], public, [*given, *made], solution)
+
+
+def _made(
+    name: str, family: str, band: Band, statement: str, samples: list[Test], hidden: list[Test], solution: str | None
+) -> Problem:
+    shown = {text for text, _ in samples}
+    hidden = [test for test in dict.fromkeys(hidden) if test[0] not in shown]
+    if not samples or not hidden:
+        raise _LeftOut("no public or no hidden test")
+    return Problem(
+        id=name, family=family, band=band, statement=statement, samples=samples, hidden=hidden, reference=solution
+    )
+
+
+def _embedded(record: dict[str, Any], field: str) -> Any:
+    """A field of APPS: JSON in a string, or what somebody has already unpacked."""
+    value = record[field]
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{field} is not JSON ({error})") from None
+
+
+def _pairs(inputs: Any, outputs: Any) -> list[Test]:
+    """Tests; APPS gives some texts as lists of lines."""
+    if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
+        raise ValueError("its tests are not as many outputs as inputs")
+    texts = [
+        ["\n".join(map(str, text)) if isinstance(text, list) else text for text in side] for side in (inputs, outputs)
+    ]
+    if not all(isinstance(text, str) for side in texts for text in side):
+        raise ValueError("a test's input or output is not text")
+    return list(zip(*texts, strict=True))

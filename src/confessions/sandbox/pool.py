@@ -1,0 +1,204 @@
+"""bubblewrap around programs: a sandbox each, several at a time, and a refusal where a machine cannot isolate."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from confessions.errors import InputError
+from confessions.sandbox import root
+from confessions.sandbox.base import Limits, Outcome, Program, Status
+from confessions.sandbox.filter import bpf
+
+INSIDE = Path(__file__).with_name("inside.py")
+WORK = "/box"  # a name that no machine has on the way to its interpreter
+RUNS = 16  # inputs of one start; three descriptors each
+STARTING_SECONDS = 30  # what a start may take on a busy machine, beside the runs
+STDERR_BYTES = 2000
+SIGKILL, SIGXCPU = 9, 24
+FIX = "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)"
+FIX_NAMESPACES = "allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
+
+# What the programs may not do is tried once by a program of our own before any other is run.
+PROBE = """
+import ctypes, os, socket
+def refused(action):
+    try:
+        action()
+    except OSError:
+        return True
+print(*(
+    name for name, action in {
+        "start processes": os.fork,
+        "run files": lambda: os.execv("/bin/sh", ["sh"]),
+        "open sockets": socket.socket,
+        "send signals": lambda: os.kill(os.getppid(), 0),
+        "write outside the work folder": lambda: os.open("/written", os.O_CREAT | os.O_WRONLY),
+        "see processes": lambda: os.stat("/proc/self"),
+        "see devices": lambda: os.stat("/dev/null"),
+        "see this package": lambda: os.stat(%r),
+    }.items() if not refused(action)), sep=", ")
+if os.getuid() == 0: print("be root")
+if set(os.environ) - {"PYTHONHASHSEED", "PWD"}: print("see the environment")
+if os.listdir("."): print("find a used work folder")
+"""
+
+
+class Sandbox:
+    """Runs programs in isolation. Making one raises InputError where this machine cannot isolate them.
+
+    `workers`: how many programs run at the same time; as many as there are cores where None.
+    """
+
+    def __init__(self, limits: Limits | None = None, workers: int | None = None):
+        self.limits = limits or Limits()
+        self.workers = workers or len(os.sched_getaffinity(0))
+        check()
+
+    def run(self, programs: Sequence[Program]) -> list[list[Outcome]]:
+        """(P, inputs of each) what every program did on each of its inputs, in their order.
+
+        Raises InputError where a sandbox cannot be started: that is no verdict on a program.
+        """
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(pool.map(functools.partial(_outcomes, self.limits), programs))
+
+
+@functools.cache
+def check() -> None:
+    """Run the probe; raise InputError, one line, where anything that isolates is missing or does not work."""
+    [outcome] = _outcomes(Limits(wall_seconds=60), Program(PROBE % str(INSIDE)))
+    if not outcome.ok:
+        last = (outcome.stderr.strip().splitlines() or [outcome.status])[-1]
+        raise InputError(f"the sandbox does not work here, and no program is run without it: {last}")
+    if able := ", ".join(outcome.stdout.split("\n")).strip(", "):
+        raise InputError(f"the sandbox does not isolate here (a program can {able}), and none is run: {FIX}")
+
+
+def _outcomes(limits: Limits, program: Program) -> list[Outcome]:
+    """One outcome an input. A start ends early where a run left a trace; the next run then gets a new work folder."""
+    outcomes: list[Outcome] = []
+    lost = False
+    while len(outcomes) < len(program.inputs):
+        done = _start(limits, program.source, program.inputs[len(outcomes) :][:RUNS])
+        outcomes += done
+        if not done and lost:  # twice on the same input: whatever does that, it is no answer
+            outcomes.append(Outcome("killed", "", "", None, 0.0, 0.0))
+        lost = not done and not lost
+    return outcomes
+
+
+def _start(limits: Limits, source: str, inputs: Sequence[str]) -> list[Outcome]:
+    """Start one sandbox; the outcomes of the first of `inputs`, in order: all, or fewer where it ended before."""
+    with contextlib.ExitStack() as stack:
+        files = []
+        for text in inputs:
+            files += [_file(stack, text.encode("utf-8", "surrogateescape"), sealed=True), _file(stack), _file(stack)]
+        code = _file(stack, source.encode("utf-8", "surrogatepass"))
+        rules, errors = _file(stack, _bpf()), _file(stack)
+        reading, writing = os.pipe()
+        stack.callback(os.close, reading)
+        # One byte more than is allowed, so that a full file tells that there was more.
+        numbers = limits.cpu_seconds, limits.wall_seconds, limits.memory_bytes, limits.output_bytes + 1
+        arguments = [len(inputs), writing, rules, *numbers, limits.open_files, *files]
+        try:
+            process = subprocess.Popen(
+                [*_command(limits.work_bytes), *map(str, arguments)],
+                stdin=code,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={"PYTHONHASHSEED": "0"},  # the same program does the same every time
+                pass_fds=[writing, rules, *files],
+            )
+        finally:
+            os.close(writing)
+        try:
+            lines = _read(reading, STARTING_SECONDS + len(inputs) * (limits.wall_seconds + 1)).splitlines()
+        finally:
+            process.kill()  # the first process of the namespace dies with it, and all others with that
+            process.wait()
+        if not lines:
+            said = os.pread(errors, STDERR_BYTES, 0).decode(errors="replace").strip().splitlines() or [
+                "no reason given"
+            ]
+            fix = FIX_NAMESPACES if "namespace" in said[-1] else FIX
+            raise InputError(f"the sandbox does not start, and no program is run without it ({said[-1]}): {fix}")
+        runs = zip(lines[1:], files[1::3], files[2::3], strict=False)
+        return [_outcome(limits, line, *streams) for line, *streams in runs]
+
+
+def _outcome(limits: Limits, line: str, stdout: int, stderr: int) -> Outcome:
+    """What a line of the report and the two files that a run wrote say."""
+    wait_status, cpu, wall, stopped = line.split()
+    code = os.waitstatus_to_exitcode(int(wait_status))
+    size, error_size = os.fstat(stdout).st_size, os.fstat(stderr).st_size
+    end = os.pread(stderr, STDERR_BYTES, max(0, error_size - STDERR_BYTES)).decode(errors="replace")
+    status: Status = "ok"
+    if stopped == "files" or max(size, error_size) > limits.output_bytes:
+        status = "output"
+    elif stopped == "wall" or code == -SIGXCPU or (code == -SIGKILL and float(cpu) > limits.cpu_seconds - 0.5):
+        status = "timeout"
+    elif code < 0:
+        status = "killed"
+    elif code:
+        status = "memory" if end.strip().rpartition("\n")[2].startswith("MemoryError") else "error"
+    text = os.pread(stdout, limits.output_bytes, 0).decode(errors="replace")
+    return Outcome(status, text, end, code if code >= 0 else None, float(cpu), float(wall))
+
+
+def _file(stack: contextlib.ExitStack, content: bytes = b"", sealed: bool = False) -> int:
+    """A file in memory, without a name, at its beginning; `sealed` against every change."""
+    file = os.memfd_create("sandbox", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    stack.callback(os.close, file)
+    view = memoryview(content)
+    written = 0
+    while written < len(view):
+        written += os.pwrite(file, view[written:], written)
+    if sealed:
+        fcntl.fcntl(
+            file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        )
+    return file
+
+
+def _read(pipe: int, seconds: float) -> str:
+    """What is written into a pipe until all its writers are gone, or until `seconds` have passed."""
+    end, parts, poll = time.monotonic() + seconds, [], select.poll()
+    poll.register(pipe, select.POLLIN)
+    while poll.poll(max(0, end - time.monotonic()) * 1000):
+        part = os.read(pipe, 1 << 16)
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts).decode()
+
+
+@functools.cache
+def _bpf() -> bytes:
+    return bpf()
+
+
+@functools.cache
+def _command(work_bytes: int) -> tuple[str, ...]:
+    """bwrap and its options, up to the arguments of inside.py."""
+    bwrap = shutil.which("bwrap")
+    if sys.platform != "linux" or not bwrap:
+        raise InputError(f"programs of a model are run under bubblewrap on Linux only, and bwrap is not here: {FIX}")
+    return (
+        bwrap,
+        *("--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *root.binds(),
+        *("--size", str(work_bytes), "--tmpfs", WORK, "--chdir", WORK, "--remount-ro", "/"),
+        *(root.interpreter(), "-s", "-P", "-S", "-B", "-X", "utf8", "-c", INSIDE.read_text(encoding="utf-8")),
+    )

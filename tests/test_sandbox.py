@@ -1,0 +1,540 @@
+"""Attacks on the sandbox: none escapes, each gets its verdict, and the next program gets the right one."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from confessions.errors import InputError
+from confessions.sandbox import Limits, Outcome, Program, Sandbox, pool, root
+from confessions.sandbox.filter import bpf
+
+pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no program can be run")
+
+SUM = "print(sum(map(int, input().split())))"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Sandbox:
+    return Sandbox(Limits(cpu_seconds=1, wall_seconds=20), workers=2)
+
+
+def run(sandbox: Sandbox, source: str, *inputs: str) -> list[Outcome]:
+    """What a program did, between two that must not notice."""
+    honest = Program(SUM, ("1 2", "30 4"))
+    before, outcomes, after = sandbox.run([honest, Program(textwrap.dedent(source), inputs or ("",)), honest])
+    for neighbour in (before, after):
+        assert [(o.status, o.stdout) for o in neighbour] == [("ok", "3\n"), ("ok", "34\n")]
+    return outcomes
+
+
+def run_all(sandbox: Sandbox, sources: Iterable[str]) -> dict[str, Outcome]:
+    """What many programs did, each followed by one that must not notice."""
+    sources = list(sources)
+    honest = Program(SUM, ("1 2",))
+    found = [outcomes[0] for outcomes in sandbox.run([p for s in sources for p in (Program(s), honest)])]
+    assert {(o.status, o.stdout) for o in found[1::2]} == {("ok", "3\n")}
+    return dict(zip(sources, found[::2], strict=True))
+
+
+def errors(sandbox: Sandbox, source: str) -> str:
+    """The last line on stderr of a program that has to fail by itself."""
+    [outcome] = run(sandbox, source)
+    assert (outcome.status, outcome.exit_code) == ("error", 1), outcome
+    return outcome.stderr.strip().splitlines()[-1]
+
+
+LIBC = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+
+
+def call(expression: str) -> str:
+    """A program that prints what a call of the C library returns and sets errno to."""
+    return f"{LIBC}print({expression}, ctypes.get_errno())"
+
+
+# --- programs that behave ---
+
+
+def test_a_program_reads_stdin_and_writes_stdout(sandbox):
+    [outcome] = run(sandbox, "import sys\nprint(sys.stdin.read().upper(), end='')\nsys.stderr.write('done')", "é\na")
+    assert (outcome.status, outcome.stdout, outcome.stderr, outcome.exit_code) == ("ok", "É\nA", "done", 0)
+    assert 0 < outcome.cpu_seconds < 1 < sandbox.limits.wall_seconds
+
+
+def test_outcomes_come_in_the_order_of_programs_and_inputs(sandbox):
+    """More inputs than one start takes."""
+    inputs = tuple(f"{i} {i}" for i in range(pool.RUNS + 3))
+    found = sandbox.run([Program(SUM, inputs), Program("print('x')"), Program(SUM, inputs[::-1])])
+    assert [o.stdout for o in found[0]] == [f"{2 * i}\n" for i in range(len(inputs))]
+    assert [o.stdout for o in found[1]] == ["x\n"]
+    assert [o.stdout for o in found[2]] == [f"{2 * i}\n" for i in range(len(inputs))][::-1]
+    assert sandbox.run([]) == []
+    assert sandbox.run([Program(SUM, ())]) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "exit_code"),
+    [
+        ("import sys; sys.exit(0)", "ok", 0),
+        ("import sys; sys.exit(3)", "error", 3),
+        ("import sys; sys.exit('bad')", "error", 1),
+        ("1 / 0", "error", 1),
+        ("def broken(:", "error", 1),
+        ("a\0b", "error", 1),
+        ("\ud800", "error", 1),
+        ("# coding: nonsense\n", "error", 1),
+        ("(" * 100_000, "error", 1),  # the compiler too runs inside
+        ("import os; os.abort()", "killed", None),
+        ("", "ok", 0),
+    ],
+)
+def test_how_a_program_ends_is_its_status(sandbox, source, status, exit_code):
+    [outcome] = run(sandbox, source)
+    assert (outcome.status, outcome.exit_code) == (status, exit_code)
+
+
+def test_a_program_is_main_and_has_the_standard_library(sandbox):
+    source = """
+    import bisect, collections, dataclasses, decimal, fractions, functools, heapq, itertools, json, math, random, re
+    import statistics, string, sys
+
+    @dataclasses.dataclass
+    class Point:
+        x: "int"
+
+    if __name__ == "__main__":
+        print(Point(1), sys.argv, sys.modules["__main__"].Point is Point, hash("a") == int(input()))
+    """
+    [found] = run(sandbox, "print(hash('a'))")
+    [outcome] = run(sandbox, source, found.stdout)
+    assert outcome.stdout == "Point(x=1) ['-c'] True True\n"
+
+
+def test_a_file_can_be_written_and_read_in_the_work_folder(sandbox):
+    [outcome] = run(sandbox, "import os\nopen('a', 'w').write('b')\nprint(open('a').read(), os.getcwd(), os.listdir())")
+    assert outcome.stdout == "b /box ['a']\n"
+
+
+# --- isolation between the runs of one program ---
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "open('seen', 'w')",
+        "open('seen', 'w').close(); os.remove('seen')",
+        "os.mkdir('seen')",
+        "pass",  # the listing above is a trace, too
+        "import ctypes; ctypes.CDLL(None).chmod(b'.', 0o700)",
+    ],
+)
+def test_no_run_finds_what_another_left(sandbox, trace):
+    """Each gets a new sandbox where the one before touched the work folder, and so the same process number."""
+    source = f"import os\nprint(len(os.listdir()), oct(os.stat('.').st_mode), os.getpid())\n{trace}"
+    outcomes = run(sandbox, source, "1", "2", "3")
+    assert [o.stdout for o in outcomes] == [outcomes[0].stdout] * 3
+    assert outcomes[0].stdout.startswith("0 ")
+
+
+def test_runs_that_leave_nothing_share_a_start(sandbox):
+    numbers = [int(o.stdout) for o in run(sandbox, "import os\nprint(os.getpid())", "1", "2", "3")]
+    assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
+
+
+def test_no_run_can_read_the_other_inputs(sandbox):
+    """Neither through descriptors nor in what the first process left in memory."""
+    source = """
+    import os, sys
+    files = []
+    for i in range(1000):
+        try:
+            os.fstat(i)
+        except OSError:
+            continue
+        files.append(i)
+    frame, outer = sys._getframe(1), ""
+    while frame:
+        outer += repr({**frame.f_globals, **frame.f_locals})
+        frame = frame.f_back
+    print(files, "SEC" + "RET" in outer, "serve" in outer)
+    """
+    outcomes = run(sandbox, source, "", "SECRET")
+    assert [o.stdout for o in outcomes] == ["[0, 1, 2] False True\n"] * 2
+
+
+# --- using up the machine ---
+
+
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        ("while True: pass", "timeout"),
+        ("import signal\nfor s in (24, 25): signal.signal(s, signal.SIG_IGN)\nwhile True: pass", "timeout"),
+        ("a = []\nwhile True: a.append('x' * 1_000_000)", "memory"),
+        ("bytearray(10**12)", "memory"),
+        ("print('x' * 10**9)", "memory"),
+        ("while True: print('x' * 1000)", "output"),
+        ("while True:\n    try:\n        print('x' * 1000)\n    except OSError:\n        pass", "output"),
+        ("import sys\nwhile True: sys.stderr.write('x' * 1000)", "output"),
+        ("import os\nos.ftruncate(1, 1 << 18 | 1)", "output"),
+        ("def f(): f()\nf()", "error"),
+        (
+            "import sys\nsys.setrecursionlimit(10**9)\nclass A:\n    def __getattr__(self, n): getattr(self, n)\nA().a",
+            "killed",
+        ),
+        ("import os\ni = 0\nwhile True:\n    os.mkdir(str(i))\n    i += 1", "output"),
+        ("import os\nwhile True:\n    os.mkdir('a')\n    os.chdir('a')", "output"),
+        ("import re\nre.match('(a+)+b', 'a' * 60)", "timeout"),
+        ("10 ** 10 ** 9", "timeout"),
+    ],
+)
+def test_what_uses_too_much_is_ended(sandbox, source, status):
+    start = time.monotonic()
+    [outcome] = run(sandbox, source)
+    assert outcome.status == status, outcome
+    assert len(outcome.stdout) <= sandbox.limits.output_bytes
+    assert time.monotonic() - start < sandbox.limits.wall_seconds
+
+
+def test_a_program_that_sleeps_is_ended_by_the_wall_clock():
+    [[outcome]] = Sandbox(Limits(wall_seconds=0.3)).run([Program("import time\ntime.sleep(60)")])
+    assert outcome.status == "timeout"
+    assert 0.3 <= outcome.wall_seconds < 10
+
+
+def test_a_run_that_times_out_does_not_touch_the_next(sandbox):
+    source = "if input() == 'loop':\n    while True: pass\nprint('done')"
+    outcomes = run(sandbox, source, "a", "loop", "b")
+    assert [(o.status, o.stdout) for o in outcomes] == [("ok", "done\n"), ("timeout", ""), ("ok", "done\n")]
+
+
+def test_a_huge_file_is_refused(sandbox):
+    assert "File too large" in errors(sandbox, "open('a', 'wb').write(bytes(1 << 24))")
+    fill = "i = 0\nwhile True:\n    open(str(i), 'wb').write(bytes(1 << 17))\n    i += 1"
+    assert "No space left on device" in errors(sandbox, fill)
+
+
+def test_open_files_are_bounded(sandbox):
+    assert "Too many open files" in errors(sandbox, "a = []\nwhile True: a.append(open('/box/a', 'w'))")
+
+
+# --- processes, signals, tracing ---
+
+
+REFUSED = [
+    "import os\nwhile True: os.fork()",
+    "import os\nos.posix_spawn('/bin/sh', ['sh'], {})",
+    "import os\nos.execv('/bin/sh', ['sh'])",
+    "import os, sys\nos.execv(sys.executable, [sys.executable])",
+    "import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)",
+    "import os\nos.setsid()",
+    "import os\nos.kill(os.getppid(), 9)",
+    "import os\nos.kill(-1, 9)",
+    "import os\nos.kill(1, 9)",
+    "import os\nos.killpg(0, 9)",
+    "import fcntl, os\nfcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+    "import signal\nsignal.setitimer(signal.ITIMER_PROF, 0)",
+    "import os\nos.nice(-5)",
+    "import os\nos.sched_setaffinity(0, {0})",
+    "import os\nos.setuid(0)",
+    "import os\nos.symlink('/etc/passwd', 'a')",
+    "import os\nos.link('/box', 'a')",
+    "import os\nos.mkfifo('a')",
+    "import os\nos.memfd_create('a')",
+    "import os\nos.chroot('/box')",
+    "import socket\nsocket.create_connection(('127.0.0.1', 80))",
+    "import socket\nsocket.socket(socket.AF_UNIX)",
+    "import socket\nsocket.socketpair()",
+    "import os\nos.pidfd_open(1)",
+]
+
+
+def test_the_system_calls_of_an_attack_are_refused(sandbox):
+    found = run_all(sandbox, REFUSED)
+    assert {outcome.status for outcome in found.values()} == {"error"}
+    assert {s for s, outcome in found.items() if "[Errno 1] Operation not permitted" not in outcome.stderr} == set()
+
+
+def test_threads_are_refused(sandbox):
+    assert "can't start new thread" in errors(sandbox, "import threading\nthreading.Thread(target=print).start()")
+
+
+def test_own_limits_cannot_be_raised(sandbox):
+    for name in ("CPU", "AS", "FSIZE", "NOFILE", "NPROC"):
+        source = (
+            f"import resource as r\nl = r.getrlimit(r.RLIMIT_{name})\nr.setrlimit(r.RLIMIT_{name}, (l[0], l[1] + 1))"
+        )
+        [outcome] = run(sandbox, source)
+        assert outcome.status == "error"
+        assert "not allowed" in outcome.stderr or "Operation not permitted" in outcome.stderr
+
+
+CALLS = [
+    "libc.ptrace(16, os.getppid(), 0, 0)",  # PTRACE_ATTACH
+    "libc.ptrace(0, 0, 0, 0)",  # PTRACE_TRACEME
+    "libc.process_vm_readv(os.getppid(), 0, 0, 0, 0, 0)",
+    "libc.unshare(0x10000000)",  # CLONE_NEWUSER
+    "libc.setns(0, 0)",
+    "libc.mount(b'a', b'/box', b'tmpfs', 0, 0)",
+    "libc.umount2(b'/box', 2)",
+    "libc.pivot_root(b'/', b'/box')",
+    "libc.prctl(38, 0, 0, 0, 0)",  # PR_SET_NO_NEW_PRIVS
+    "libc.prctl(22, 2, 0, 0, 0)",  # PR_SET_SECCOMP
+    "libc.personality(0x40000)",
+    "libc.shmget(1, 4096, 0o1600)",
+    "libc.msgget(1, 0o1600)",
+    "libc.semget(1, 1, 0o1600)",
+    "libc.ioctl(0, 0x5412, b'a')",  # TIOCSTI
+    "libc.quotactl(0, 0, 0, 0)",
+    "libc.sethostname(b'a', 1)",
+    "libc.kill(os.getpid(), 0)",
+    "libc.mlockall(3)",
+    "libc.vfork() or os._exit(0)",
+    "libc.setpriority(0, os.getppid(), 19)",
+]
+
+
+def test_ctypes_reaches_no_further(sandbox):
+    found = run_all(sandbox, map(call, CALLS))
+    assert {(outcome.status, outcome.stdout) for outcome in found.values()} == {("ok", "-1 1\n")}, found
+
+
+def test_bare_system_calls_are_refused(sandbox):
+    """io_uring, perf, bpf, userfaultfd, keys, clone3, pidfds, file handles, ptrace: by their numbers on x86-64."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("numbers of x86-64")
+    numbers = [425, 298, 321, 323, 248, 250, 435, 434, 438, 304, 101]
+    found = run_all(sandbox, [call(f"libc.syscall({number}, 0, 0, 0, 0, 0)") for number in numbers])
+    assert {(outcome.status, outcome.stdout) for outcome in found.values()} == {("ok", "-1 1\n")}, found
+
+
+def test_calls_of_another_architecture_end_the_program(sandbox):
+    """The x32 numbers of x86-64 would pass by a filter that looks at numbers only."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("numbers of x86-64")
+    [outcome] = run(sandbox, call("libc.syscall(0x40000000 + 57)"))
+    assert outcome.status == "killed" or outcome.stdout.startswith("-1"), outcome
+
+
+def test_no_process_is_left(sandbox):
+    """A daemon would have to be started; nothing of the sandbox runs on when a verdict is there."""
+    run(sandbox, "import os\nif not os.fork():\n    os.setsid()\n    while True: pass")
+    left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"RLIMIT_MEMLOCK" in _read(p)]
+    assert left == []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # ended meanwhile
+        return b""
+
+
+# --- the machine's files ---
+
+
+def test_the_root_holds_the_interpreter_and_nothing_else(sandbox, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    here = Path(__file__).resolve()
+    paths = [
+        secret,
+        here,
+        Path(pool.__file__),
+        Path.home() / ".bashrc",
+        "/etc/passwd",
+        "/etc/shadow",
+        "/proc/1/environ",
+    ]
+    paths += ["/proc/self/mem", "/sys", "/dev/null", "/dev/shm", "/tmp", "/run", "/var", "/bin/sh", "/usr/bin/env"]
+    source = f"import os\nfor path in {[str(p) for p in paths]}: assert not os.path.exists(path), path\nprint('none')"
+    assert run(sandbox, source)[0].stdout == "none\n"
+    assert secret.read_text() == "secret"
+
+
+def test_installed_packages_are_not_there(sandbox):
+    for name in ("numpy", "torch", "confessions", "pip"):
+        assert "No module named" in errors(sandbox, f"import {name}")
+
+
+def test_nothing_outside_the_work_folder_can_be_written(sandbox):
+    source = """
+    import os, sys
+    found = []
+    for top, _, files in os.walk("/"):
+        if top.startswith("/box"):
+            continue
+        for path in (os.path.join(top, "written"), *(os.path.join(top, name) for name in files[:1])):
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT))
+                found.append(path)
+            except OSError:
+                pass
+    print(found)
+    """
+    assert run(sandbox, source)[0].stdout == "[]\n"
+
+
+def test_the_environment_and_the_machine_s_name_stay_outside(sandbox, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    [outcome] = run(sandbox, "import os\nprint(sorted(os.environ), os.uname().nodename, os.getuid(), os.getgid())")
+    assert outcome.stdout == "['PWD', 'PYTHONHASHSEED'] sandbox 65534 65534\n"
+
+
+# --- refusals ---
+
+
+@pytest.fixture
+def fresh():
+    """Checks are made once a process; here each is made again."""
+    caches = (pool.check, pool._command, pool._bpf)
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_without_bubblewrap_nothing_runs(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match=r"bwrap is not here: install bubblewrap .*apt-get install bubblewrap"):
+        Sandbox()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_without_libseccomp_nothing_runs(monkeypatch):
+    monkeypatch.setattr("confessions.sandbox.filter.LIBRARY", "libnowhere.so")
+    with pytest.raises(InputError, match=r"needs libnowhere\.so, which is not here: install libseccomp"):
+        Sandbox()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_without_user_namespaces_nothing_runs(monkeypatch, tmp_path):
+    """What bwrap says and does on a machine that forbids them."""
+    bwrap = tmp_path / "bwrap"
+    bwrap.write_text(
+        "#!/bin/sh\necho 'bwrap: No permissions to create new namespace, likely because ...' >&2\nexit 1\n"
+    )
+    bwrap.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(bwrap))
+    with pytest.raises(InputError, match=r"does not start.*No permissions to create new namespace.*user namespaces"):
+        Sandbox()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_filter_that_lets_everything_through_is_noticed(monkeypatch):
+    """The probe looks at what a program can do, not at what was asked for."""
+    allow_all = bytes.fromhex("060000000000ff7f")  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
+    monkeypatch.setattr(pool, "_bpf", lambda: allow_all)
+    monkeypatch.setattr(pool, "PROBE", pool.PROBE.replace('"start processes": os.fork,', ""))
+    with pytest.raises(InputError, match=r"a program can .*open sockets, send signals"):
+        Sandbox()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_filter_that_the_kernel_refuses_runs_nothing(monkeypatch):
+    monkeypatch.setattr(pool, "_bpf", lambda: bytes(8))
+    with pytest.raises(InputError, match="no program is run without it: the seccomp filter was refused"):
+        Sandbox()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_root_that_holds_too_much_is_noticed(monkeypatch):
+    binds = (*root.binds(), "--ro-bind", str(pool.INSIDE), str(pool.INSIDE), "--proc", "/proc")
+    monkeypatch.setattr(root, "binds", lambda: binds)
+    with pytest.raises(
+        InputError, match=r"does not (isolate here \(a program can see processes, see this package|start)"
+    ):
+        Sandbox()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_something_that_isolates_nothing_is_noticed(monkeypatch, tmp_path):
+    """A `bwrap` that only starts the command: never a silent fall-back."""
+    fake = tmp_path / "bwrap"
+    fake.write_text('#!/bin/sh\nwhile [ "$1" != -s ]; do python=$1; shift; done\nexec "$python" "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(fake))
+    with pytest.raises(InputError, match=r"the sandbox does not (work|isolate) here"):
+        Sandbox()
+
+
+def test_a_sandbox_that_is_lost_twice_is_a_verdict_and_the_rest_goes_on(sandbox, monkeypatch):
+    starts = []
+    start = pool._start
+
+    def losing(limits: Limits, source: str, inputs: tuple[str, ...]) -> list[Outcome]:
+        starts.append(inputs)
+        return [] if inputs[0] == "2" else start(limits, source, inputs)[:1]
+
+    monkeypatch.setattr(pool, "_start", losing)
+    [outcomes] = sandbox.run([Program("print(input())", ("1", "2", "3"))])
+    assert [(o.status, o.stdout) for o in outcomes] == [("ok", "1\n"), ("killed", ""), ("ok", "3\n")]
+    assert [inputs[0] for inputs in starts] == ["1", "2", "2", "3"]
+
+
+def test_a_sandbox_that_does_not_start_is_no_verdict(sandbox, monkeypatch):
+    monkeypatch.setattr(root, "interpreter", lambda: "/nowhere")
+    monkeypatch.setattr(pool, "_command", pool._command.__wrapped__)
+    with pytest.raises(InputError, match="the sandbox does not start, and no program is run without it"):
+        sandbox.run([Program(SUM, ("1 2",))])
+
+
+def test_programs_can_be_run_from_several_threads(sandbox):
+    found = {}
+    threads = [
+        threading.Thread(target=lambda i=i: found.update({i: sandbox.run([Program(SUM, (f"{i} 1",))])}))
+        for i in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {i: outcomes[0][0].stdout for i, outcomes in found.items()} == {i: f"{i + 1}\n" for i in range(4)}
+
+
+def test_descriptors_are_given_back(sandbox):
+    run(sandbox, SUM, "1 2")
+    before = len(os.listdir("/proc/self/fd"))
+    run(sandbox, "while True: print('x')", *["1"] * 3)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_when_the_caller_is_killed_its_programs_end(tmp_path):
+    """die-with-parent: nothing of an interrupted training goes on computing."""
+    script = (
+        "from confessions.sandbox import *\n"
+        "Sandbox(Limits(cpu_seconds=100)).run([Program('x = \"MARK\"\\nprint(1, flush=True)\\nwhile True: pass')])"
+    )
+    source = str(Path(pool.__file__).parents[2])
+    process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": source})
+    end = time.monotonic() + 30
+    while len(found := _descendants(process.pid)) < 4 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert len(found) >= 4  # bwrap, its first process, the one that starts runs, the run
+    process.kill()
+    process.wait()
+    while any(Path(f"/proc/{pid}/exe").exists() for pid in found) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not [pid for pid in found if Path(f"/proc/{pid}/exe").exists()]
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, _read(file).split()):
+            found += [child, *_descendants(child)]
+    return found
+
+
+def test_the_filter_is_the_same_every_time():
+    assert bpf() == bpf()
+    assert len(bpf()) % 8 == 0
