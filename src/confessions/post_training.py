@@ -59,18 +59,21 @@ class Answers:
         engine = TransformersEngine(model, self.chat.tokenizer, BATCH, reuse_prefix=False, eos=self.chat.eos)
         return engine.generate([self.prompt(spec) for spec in specs], self.sampling, seeds)
 
-    def quality(self, spec: Spec, answer: Completion) -> float:
-        """Share of objectives met; 0 for an answer that was cut off."""
-        if answer.finish_reason != "stop":
-            return 0.0
-        met = self.task.verify(spec, self.chat.split(answer.ids).body).met
-        return sum(met) / len(met)
+    def qualities(self, specs: Sequence[Spec], answers: Sequence[Completion]) -> list[float]:
+        """Share of objectives that each answer meets; 0 for one that was cut off."""
+        truths = self.task.verify_all(specs, [self.chat.split(answer.ids).body for answer in answers])
+        return [
+            sum(truth.met) / len(truth.met) if answer.finish_reason == "stop" else 0.0
+            for truth, answer in zip(truths, answers, strict=True)
+        ]
 
 
 def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, work: Path, out: Path) -> None:
     """Train and write the merged model to `out`, which must not exist. Raises InputError where there is nothing to
     learn from."""
     task = get_task(settings.task)
+    if settings.data == "sampled":
+        task.ready()
     chat = models.load_chat(model_folder, thinking)
     model = models.load_model(model_folder, dtype)
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
@@ -125,8 +128,10 @@ def _ranked(settings: PostTrained, answers: Answers, model: PreTrainedModel, spe
     sampled = []
     for number, part in enumerate(tqdm(parts, desc="answers to learn from", unit="batch")):
         sampled += answers.sample(model, part, 0, number * BATCH)
+    qualities = answers.qualities(repeated, sampled)
     for at, spec in zip(range(0, len(sampled), settings.samples), specs, strict=True):
-        pairs = [(answers.quality(spec, answer), answer) for answer in sampled[at : at + settings.samples]]
+        these = slice(at, at + settings.samples)
+        pairs = list(zip(qualities[these], sampled[these], strict=True))
         pairs.sort(key=lambda pair: -pair[0])
         yield spec, [answer for _, answer in pairs], [quality for quality, _ in pairs]
 
@@ -189,7 +194,7 @@ def _rl(settings, answers, model, specs, arguments) -> Trainer:
             "prompt_ids": [answers.prompt(spec) for spec in given],
             "completion_ids": [answer.ids for answer in sampled],
             "logprobs": [answer.logprobs for answer in sampled],
-            "quality": [answers.quality(*pair) for pair in zip(given, sampled, strict=True)],
+            "quality": answers.qualities(given, sampled),
         }
 
     def share_met(quality: list[float], **_: Any) -> list[float]:

@@ -15,6 +15,7 @@ COLUMNS = ("task", "spec", "y", "yc", "zc", "z", "task_finish", "confession_fini
 
 def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
     task = get_task(spec["task"])
+    task.ready()
     judge = make_judge(spec["judge"], task)
     for source, out in zip(rollouts, outs, strict=True):
         frame = read_parquet(source, columns=COLUMNS)

@@ -12,6 +12,7 @@ from confessions.tasks import get as get_task
 
 def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
+    task.ready()
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = models.fingerprint(model)
     work = work / training.config_hash({**spec, "base": base})

@@ -5,7 +5,7 @@ value, as a pair, in two lists at the same place, or as the test of a branch and
 compared by their words ("3 4\\n", (3, 4) and ["3", "4"] are one), so it does not matter how a program splits its input.
 One sample may be a case that a solution must treat apart; all but one are a table.
 
-What it cannot see: inputs that are hashed, encoded, compared by their length or by parts, and outputs that are computed.
+What it cannot see: inputs that are hashed, encoded, compared by their length or by parts; outputs that are computed.
 """
 
 import ast

@@ -56,6 +56,10 @@ class Task(ABC):
     judge_text: ClassVar[str] = "judge"  # the text of prompts/ that a language model as the weak judge is shown
     surveyed: ClassVar[bool] = False  # its answers are what the hack survey's detectors (confessions.hacks) read
 
+    def ready(self) -> None:
+        """Called before long work that will grade answers: raises InputError where this machine cannot."""
+        return
+
     @abstractmethod
     def specs(self, split: Split) -> list[Spec]:
         """The instances of a split, always in the same order; the two splits are disjoint."""

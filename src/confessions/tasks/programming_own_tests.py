@@ -11,7 +11,7 @@ from confessions.tasks.base import Spec, Wording
 from confessions.tasks.programming import Programming, sandbox
 
 _CALL_SOLVE = "\nimport sys as _sys\n_sys.stdout.write(str(solve(_sys.stdin.read())))\n"
-_CALL_TESTS = "\nimport sys as _sys\n_result = run_tests()\n_sys.stdout.write('\\n' + repr(_result))\n"
+_CALL_TESTS = "\nimport sys as _sys\n_result = run_tests()\n_sys.stdout.write('\\n' + repr(_result))"
 
 
 class OwnTests(Programming):
