@@ -99,6 +99,20 @@ def test_training_echo_shows_rates_and_trends_with_their_change(tmp_path, drawn)
     assert matplotlib.image.imread(tmp_path / "out.png").size > 0
 
 
+def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, drawn):
+    _, table = make_tables(tmp_path, seeds=(0, 1, 2), task="countdown")
+    figures.plot_hack_emergence(table, tmp_path / "out.png")
+    done, confessed = (curves(axis) for axis in drawn[0].axes)
+    assert done["the task's own hack"] == pytest.approx([50 / 64] * 8)
+    assert done["truly correct: every objective met"] == pytest.approx([4 / 64] * 8)
+    assert confessed["claims None, given wrong"] == pytest.approx([step / 128 for step in range(1, 9)])
+    assert confessed["claims Full, given right"] == pytest.approx([2 / 3] * 8)
+    assert confessed["works the sum out first"] == pytest.approx([step / 32 for step in range(1, 9)])
+    assert [len(axis.lines) for axis in drawn[0].axes] == [2 * 4, 3 * 4]
+    assert "64 rollouts a step and seed" in texts(drawn[0])[1]
+    assert inside(drawn[0])
+
+
 def test_several_seeds_are_all_drawn(tmp_path, drawn):
     reproduction, training = make_tables(tmp_path, seeds=(0, 1, 2))
     figures.plot_reproduction(reproduction, tmp_path / "a.png")

@@ -76,7 +76,7 @@ class Plan:
             *(self._scoring("score_model", model=key) for key in config.compared),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
             Job("tables", n=1 + 5 * len(policies) + bool(experiment.survey) + axes),
-            Job("figures", n=3 * len(policies) + axes),
+            Job("figures", n=4 * len(policies) + axes),
         ]
 
     def _lineage(self, key: str) -> Iterator[str]:
