@@ -161,6 +161,18 @@ def test_reasoning_is_cut_behind_the_tag(name):
     assert (turn.reasoning, turn.body, turn.body_start, turn.closed) == ("Plan", "Ok", cut, True)
 
 
+@pytest.mark.parametrize("name", THOUGHT)
+def test_a_turn_of_the_corpus_is_laid_out_as_sampled(name):
+    """To the id: tags, line breaks and the end; the opening tag is left to a template that writes it."""
+    assert chat_of(FAMILIES[name]).turn_ids("\nPlan", "\nOk") == ids(chat_of(FAMILIES[name]), THOUGHT[name][0])
+
+
+@pytest.mark.parametrize("name", ["Qwen3, thinking off", "SmolLM2"])
+def test_without_thinking_a_turn_of_the_corpus_is_its_body(name):
+    chat = chat_of(FAMILIES[name])
+    assert chat.turn_ids("\nPlan", "\nOk") == ids(chat, "Ok <|im_end|>")
+
+
 @pytest.mark.parametrize(
     ("tokens", "reasoning", "body", "start"),
     [

@@ -12,7 +12,7 @@ from made_tables import LABELS
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from confessions import models, tables
+from confessions import engines, models, tables
 from confessions import train as training
 from confessions import trainer as trainer_module
 from confessions.cli import app
@@ -91,9 +91,12 @@ def sampled(trained, tmp_path_factory) -> SimpleNamespace:
     """Everything that one engine start has sampled."""
     folder = tmp_path_factory.mktemp("sampled")
     done = SimpleNamespace(folder=folder, spec=rollout_spec(trained, folder), work=folder / "work")
-    result = run("rollout", done.spec, model=trained.model, work=done.work)
+    starts = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rollout_stage, "start", lambda *args: starts.append(engines.start(*args)) or starts[-1])
+        result = run("rollout", done.spec, model=trained.model, work=done.work)
     assert result.exit_code == 0, result.output
-    done.said = result.stderr
+    done.said, done.starts = result.stderr, len(starts)
     return done
 
 
@@ -150,7 +153,14 @@ def test_cells_pair_up(sampled):
 
 
 def test_one_engine_start_samples_everything(sampled):
+    """Two checkpoints of 2 x 2 cells, both ends' survey, the model itself: the log's numbers are those of the files."""
+    frames = [pd.read_parquet(path) for path in sampled.folder.glob("*.parquet")]
+    cells = sum(frame.groupby(["step", "adapter", "task", "condition", "variant"]).ngroups for frame in frames)
+    adapters = {adapter for frame in frames for adapter in frame["adapter"]} - {""}
+    served = f"for {sum(map(len, frames))} rollouts in {cells} cells, {len(adapters)} adapters"
     assert sampled.said.count("engine started") == 1
+    assert f"engine started: transformers with tiny, {served}\n" in sampled.said
+    assert sampled.starts == 1
 
 
 def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkeypatch):
@@ -166,7 +176,7 @@ def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkey
     lost = next(p for p in work.iterdir() if p.read_bytes() == before["step_2.parquet"])
     lost.unlink()
     again()
-    assert said.count("engine started: tiny, 1 blocks of cells") == 1
+    assert said.count("engine started: transformers with tiny, for 12 rollouts in 4 cells, 1 adapters") == 1
     pd.testing.assert_frame_equal(
         pd.read_parquet(lost),
         pd.read_parquet(sampled.folder / "step_0.parquet").assign(

@@ -54,8 +54,9 @@ def test_every_checked_in_config_is_valid(path):
     config = load(merged(BASE, yaml.safe_load(path.read_text())))
     for name in config.experiments:
         chosen = load(merged(config.model_dump(), {"experiment": name}))
-        assert chosen.active.train.save_steps[0] == 0
-        assert chosen.active.train.save_steps[-1] == chosen.active.train.steps
+        if train := chosen.active.train:
+            assert train.save_steps[0] == 0
+            assert train.save_steps[-1] == train.steps
 
 
 def test_every_field_is_documented():
@@ -163,6 +164,12 @@ def test_reproduction_is_the_published_run():
         ("models.nano-sft.source.base", "nano-rl", ": a model comes from itself"),
         ("models.nano-sft.source.task", "wordcount", "= 'wordcount': unknown task; nearest known: 'word_count'"),
         ("models.nano-sft.source.micro_batch", 5, "must divide the 16 sequences of a step"),
+        ("models.nano-sft.source.samples", None, "source.samples = None: goes with data: sampled"),
+        ("models.nano-sft.source.data", "generated", "source.samples = 4: does not go with data: generated"),
+        ("models.smollm2-warm.source.method", "rl", "data = 'generated': generated conversations are for sft on word_"),
+        ("experiments.demo.train", None, "demo.train = None: an experiment has policy, train and survey, or none"),
+        ("experiments.scale.survey", {"task": "word_count", "rollouts": 2}, "scale.policy = None: an experiment has"),
+        ("experiments.scale.scale", [], "scale.scale = []: neither a policy nor models of an axis: nothing to do"),
         ("experiments.demo.seeds", [], "experiments.demo.seeds = []"),
         ("models", None, "models = None: input should be a valid dictionary"),
     ],

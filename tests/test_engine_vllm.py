@@ -235,7 +235,7 @@ def test_the_workflow_samples_with_vllm(tmp_path):
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
     log = (tmp_path / "results/demo/logs/rollouts.log").read_text()
-    assert log.count("engine started: nano, 4 blocks of cells") == 1
+    assert log.count("engine started: vllm with nano, for 28 rollouts in 10 cells, 2 adapters") == 1
     plain = models.load_model(NANO, "float32")
     for step in (0, 2):
         frame = pd.read_parquet(tmp_path / f"results/demo/seed0/rollouts/step_{step}.parquet")

@@ -15,7 +15,7 @@ from confessions import costs, models, prompts, tasks
 from confessions.cli import app
 from confessions.config import Config, load
 from confessions.errors import InputError
-from confessions.plan import CHARS_PER_TOKEN, Plan, render
+from confessions.plan import CHARS_PER_TOKEN, Plan, render, table
 
 ROOT = Path(__file__).parent.parent
 BASE = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -156,6 +156,37 @@ def test_what_does_not_fit_is_said():
     assert "exceed one H100 (80 GB)" in text
 
 
+def test_with_vllm_a_batch_waits_and_only_one_row_has_to_fit():
+    """Qwen3-32B: 64 conversations of 16,700 tokens are 280 GB of cache. vLLM decodes as many together as find room."""
+    config = load(BASE | {"experiment": "scale"})
+    plan = Plan(config, "H200")
+    assert plan.too_large() == []
+    job = next(job for job in plan.jobs() if job.rule == "sample_model" and job.model == "qwen3-32b")
+    weights, a_token = 65_524_246_528, 2 * 64 * 8 * 128 * 2
+    rows = int((0.9 * 141e9 - weights) // (job.length * a_token))
+    assert 1 < rows < job.batch
+    read = weights + rows * job.length / 2 * a_token
+    assert plan.rates(job).decode == pytest.approx(rows * 0.5 * 4.8e12 / read)
+    halved = config.model_copy(update={"models": config.models | {"qwen3-32b": config.models["qwen3-32b"].model_copy(
+        update={"dtype": "float32"})}})  # fmt: skip
+    (line,) = Plan(halved, "H200").too_large()
+    assert "weights 131.0 GB + cache 8.8 GB at batch 1 exceed one H200 (141 GB)" in line
+
+
+def test_a_warm_up_is_counted_by_its_own_conversations():
+    """30 steps of 8: about 600 tokens of four characters a conversation, none of them sampled."""
+    config = load(BASE | {"experiment": "smollm2"})
+    job = next(job for job in Plan(config, "H200").jobs() if job.rule == "post_train_model")
+    assert (job.model, job.turn1, job.prompt) == ("smollm2-warm", 0, 0)
+    assert 240 * 500 < job.trained < 240 * 800
+    assert job.length < 1200
+
+
+def test_the_table_in_the_docs_is_what_the_plan_says():
+    written = [line for line in (ROOT / "docs" / "costs.md").read_text().splitlines() if line.startswith("| ")]
+    assert table(load(BASE), "H200").splitlines() == written[: 2 + len(BASE["experiments"])]
+
+
 def test_unknown_device_and_experiment():
     with pytest.raises(InputError, match="--device TPU: unknown; known: H200, H100, A100"):
         Plan(small(), "TPU", "transformers")
@@ -170,7 +201,7 @@ def test_every_checked_in_experiment(experiment):
     assert result.exit_code == 0, result.output
     assert f"experiment {experiment}: " in result.stdout
     config = load(BASE | {"experiment": experiment})
-    for key in (config.active.policy, *config.compared, *config.judges):
+    for key in {job.model for job in Plan(config, "H200").jobs()} - {""}:
         assert Plan(config, "H200", "transformers").shape(key) is not None
 
 

@@ -1,12 +1,15 @@
-"""A stage of the ladder leaves a whole model folder."""
+"""A stage of the ladder leaves a whole model folder; generated conversations are trained on in the model's own chat."""
 
 import json
+import re
 import shutil
 
 import pytest
 
 from confessions import models, post_training
+from confessions.chat import Chat
 from confessions.config import PostTrained
+from confessions.report import parse_report
 
 SETTINGS = {
     "kind": "post_trained", "base": "tiny", "task": "word_count", "steps": 1, "prompts_per_step": 2, "samples": 2,
@@ -27,3 +30,52 @@ def test_end_tokens_and_recommended_sampling_are_the_bases(random_nano, tmp_path
     assert models.load_chat(out, True).eos == models.load_chat(base, True).eos
     assert models.recommended_sampling(out) == {"temperature": 0.6, "top_p": 0.95, "top_k": 20}
     models.load_model(out, "float32")
+
+
+GENERATED = {key: SETTINGS[key] for key in SETTINGS.keys() - {"samples", "sampling", "max_new_tokens"}} | {
+    "method": "sft", "data": "generated", "kl_weight": 0.0,
+}  # fmt: skip
+
+
+def stretches(mask: list[int]) -> list[tuple[int, int]]:
+    """(first, end) of every run of ones."""
+    edges = [at for at in range(len(mask) + 1) if (mask[at - 1] if at else 0) != (mask[at] if at < len(mask) else 0)]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+def test_the_loss_of_generated_conversations_is_on_both_turns_alone(tokenizer, task, thinking):
+    """Where the mask is 1 stand z, y and zc, yc with the token that ends each turn; the rest is what a rollout is
+    given, id for id. The corpus' habits come through: labels are mostly targets, and every report parses."""
+    chat, specs = Chat(tokenizer, thinking), task.specs("train")[:40]
+    rows = post_training.generated(chat, specs, seed=0)
+    assert rows == post_training.generated(chat, specs, seed=0)
+    assert rows != post_training.generated(chat, specs, seed=1)
+    n_labels = n_believed = n_counted = 0
+    for spec, row in zip(specs, rows, strict=True):
+        ids = row["input_ids"]
+        (first, end), (again, last) = stretches(row["completion_mask"])
+        assert ids[end - 1] == ids[last - 1] == chat.end_of_turn
+        assert last == len(ids)
+        answer, report = chat.split(ids[first:end]), chat.split(ids[again:last])
+        assert bool(answer.reasoning) == bool(report.reasoning) == thinking
+        assert parse_report(report.body, 5, objective_number=task.objective_number).valid
+        request = tokenizer.decode(ids[end:again])
+        assert "Now report honestly" in request
+        assert chat.follow_up(ids[:first], ids[first:end], "x")[0] == ids[:end]
+        assert spec["topic"] in tokenizer.decode(ids[:first])
+        n_labels += "in parentheses" in tokenizer.decode(ids[:first])
+        n_believed += task.believes(spec, answer.body)
+        n_counted += task.checked(spec, answer.body, report.reasoning)
+    assert 0.8 * n_labels <= n_believed < 40
+    assert 8 <= n_counted <= 32 if thinking else n_counted == 0
+
+
+def test_a_warm_up_learns_and_leaves_a_whole_model(random_nano, tmp_path, capsys):
+    settings = PostTrained.model_validate(GENERATED | {"steps": 6, "learning_rate": 0.01})
+    post_training.run(settings, random_nano, "float32", True, tmp_path / "work", tmp_path / "out")
+    losses = [float(x) for x in re.findall(r"'loss': '([\d.]+)'", capsys.readouterr().out)]
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
+    models.load_model(tmp_path / "out", "float32")
+    assert not (tmp_path / "work").exists()

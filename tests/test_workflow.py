@@ -138,13 +138,14 @@ def test_snakemake_alone_makes_everything_and_keeps_the_logs(workflow):
     assert (results / "demo/seed0/logs/train.log").read_text() == "train is done\n"
 
 
-def test_the_plan_counts_the_jobs(workflow):
-    """As the dry run does, tables and figures taken together."""
+@pytest.mark.parametrize("experiment", CONFIG["experiments"])
+def test_every_experiment_is_planned_as_its_dry_run_counts_it(workflow, experiment):
+    """The jobs of `confessions plan`, tables and figures taken together."""
     counted = Counter()
-    for rule, n in jobs(snakemake(workflow, "-n", "--forceall")).items():
+    for rule, n in jobs(snakemake(workflow, "-n", "--forceall", "--config", f"experiment={experiment}")).items():
         counted[{"tabulate": "tables", "plot": "figures"}.get(rule.split("_")[0], rule)] += n
     planned = Counter()
-    for job in Plan(load(CONFIG), "H200", "transformers").jobs():
+    for job in Plan(load(CONFIG | {"experiment": experiment}), "H200").jobs():
         planned[job.rule] += job.n
     assert planned == counted
 
@@ -268,6 +269,26 @@ def test_the_reproduction_is_planned_with_its_judge(workflow):
     assert planned["build_model"] == 11
     assert planned["sample_policy"] == 1
     assert planned["sample_model"] == 9
+
+
+@pytest.mark.parametrize(
+    ("experiment", "rule", "expected"),
+    [("smollm2", "train_policy", "gpu=0"), ("smollm2", "sample_policy", "gpu=0"),
+     ("reproduction", "train_policy", "gpu=1"), ("scale", "sample_model", "gpu=1")],
+)  # fmt: skip
+def test_a_job_asks_for_a_gpu_when_its_model_is_declared_to_need_one(workflow, experiment, rule, expected):
+    run = snakemake(workflow, "-n", "--forceall", "--config", f"experiment={experiment}")
+    assert run.returncode == 0, run.stdout
+    (block,) = {re.search(r"gpu=\d", b)[0] for b in re.findall(rf"rule {rule}:.*?\n\n", run.stdout, re.DOTALL)}
+    assert block == expected
+
+
+def test_an_experiment_without_training_makes_its_own_tables_alone(workflow):
+    planned = jobs(snakemake(workflow, "-n", "--forceall", "--config", "experiment=olmo3"))
+    assert {rule for rule in planned if rule.startswith(("tabulate", "plot"))} == {
+        "tabulate_ladder", "tabulate_verification", "plot_ladder",
+    }  # fmt: skip
+    assert not {"train_policy", "sample_policy", "score_policy"} & planned.keys()
 
 
 def test_the_readme_adds_a_model_in_five_lines(workflow):

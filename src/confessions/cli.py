@@ -121,16 +121,20 @@ def plan(
     device: Annotated[str, typer.Option(help="GPU: H200, H100 or A100")] = "H200",
     engine: Annotated[str | None, typer.Option(help="whose measured rates count; default: each job's engine")] = None,
     fill: Annotated[float, typer.Option(min=0.01, max=1, help="length of turns as a share of their limits")] = 1.0,
+    table: Annotated[bool, typer.Option("--table", help="a row for each experiment, as in docs/costs.md")] = False,
 ) -> None:
     """Print jobs, tokens, GPU hours and disk of an experiment, with the arithmetic, before anything is submitted."""
     with reported():
+        from confessions import plan as planning
         from confessions.config import load
-        from confessions.plan import Plan, render
 
         chosen = load(config)
         if experiment is not None:
             chosen = load(chosen.model_dump() | {"experiment": experiment})
-        typer.echo(render(Plan(chosen, device, engine, fill)))
+        if table:
+            typer.echo(planning.table(chosen, device, engine, fill))
+        else:
+            typer.echo(planning.render(planning.Plan(chosen, device, engine, fill)))
 
 
 if __name__ == "__main__":

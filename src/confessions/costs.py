@@ -20,7 +20,6 @@ from confessions.errors import InputError
 # Bytes a second, bfloat16 operations a second (dense), bytes of memory: from the maker's data sheets.
 DEVICES = {"H200": (4.8e12, 989e12, 141e9), "H100": (3.35e12, 989e12, 80e9), "A100": (2.04e12, 312e12, 80e9)}
 DECODE_SHARE, COMPUTE_SHARE = 0.5, 0.4
-CACHE_SHARE = 0.9  # of the memory, for weights and cache: vLLM's gpu_memory_utilization as config.Vllm leaves it
 SIZE = {"float32": 4, "bfloat16": 2}  # bytes of a number
 CPU = "cpu"
 
@@ -43,8 +42,8 @@ class Shape:
         return 2 * self.layers * self.kv_heads * self.head_dim * SIZE[dtype]
 
     def rows(self, memory: float, length: int, dtype: str) -> int:
-        """How many conversations of `length` tokens fit the cache beside the weights."""
-        left = CACHE_SHARE * memory - self.parameters * SIZE[dtype]
+        """How many conversations of `length` tokens fit beside the weights."""
+        left = memory - self.parameters * SIZE[dtype]
         return int(left // (length * self.cache_bytes(dtype)))
 
     def adapter_parameters(self, rank: int) -> int:

@@ -63,11 +63,14 @@ class Plan:
         trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]
         axes = sum(bool(axis) for axis in (experiment.scale, experiment.ladder))
         others = [key for key in config.compared if key not in policies]
-        policy = [
-            *(self._training() for _ in policies),
-            *(self._sampling("sample_policy", key) for key in policies),
-            *(self._scoring("score_policy", len(experiment.seeds) * len(experiment.train.save_steps)) for _ in policies),
-        ]
+        policy = []
+        if experiment.train:
+            checkpoints = len(experiment.seeds) * len(experiment.train.save_steps)
+            policy = [
+                self._training(),
+                self._sampling("sample_policy", experiment.policy),
+                self._scoring("score_policy", checkpoints),
+            ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
             *(self._post_training(key) for key in trained),
@@ -181,9 +184,15 @@ class Plan:
         name, dtype = _name(self.config, job.model), self.config.models[job.model].dtype
         engine, place, batch = self.engine or self._engine(job), self.place(job.model), job.batch
         if engine == "vllm" and place != CPU:  # rows that its cache has no room for wait
-            shape, memory = self.shape(job.model), DEVICES[self.device][2]
-            batch = max(1, min(batch, shape.rows(memory, job.length, dtype))) if shape else batch
+            shape = self.shape(job.model)
+            batch = max(1, min(batch, shape.rows(self._vllm_memory, job.length, dtype))) if shape else batch
         return costs.rates(name, dtype, place, engine, batch, job.length, job.passes)
+
+    @property
+    def _vllm_memory(self) -> float:
+        """What an evaluating vLLM takes of its GPUs for weights and cache, in bytes."""
+        settings = self.config.active.vllm
+        return settings.gpu_memory_utilization * settings.tensor_parallel_size * DEVICES[self.device][2]
 
     def _engine(self, job: Job) -> str:
         experiment = self.config.active
@@ -249,13 +258,15 @@ class Plan:
                 continue
             dtype = self.config.models[job.model].dtype
             waits = (self.engine or self._engine(job)) == "vllm"  # its cache takes what is left; one row has to fit
-            weights = shape.parameters * SIZE[dtype]
-            cache = (1 if waits else job.batch) * job.length * shape.cache_bytes(dtype)
             memory = DEVICES[self.device][2]
-            if weights + cache > memory:
+            batch, room, fix = job.batch, memory, "lower the batch, or use two devices"
+            if waits:
+                batch, room, fix = 1, self._vllm_memory, "raise vllm.tensor_parallel_size"
+            weights, cache = shape.parameters * SIZE[dtype], batch * job.length * shape.cache_bytes(dtype)
+            if weights + cache > room:
                 lines.append(
                     f"{job.rule} {job.model}: weights {weights / 1e9:.1f} GB + cache {cache / 1e9:.1f} GB at batch "
-                    f"{1 if waits else job.batch} exceed one {self.device} ({memory / 1e9:.0f} GB): lower the batch, or use two devices"
+                    f"{batch} exceed one {self.device} ({memory / 1e9:.0f} GB): {fix}"
                 )
         return lines
 
@@ -334,6 +345,38 @@ def render(plan: Plan) -> str:
     if unknown:
         lines.append(f"not counted, no throughput known: {', '.join(unknown)} (src/confessions/data/throughput.csv)")
     return "\n".join(lines)
+
+
+SUMMARY = ("experiment", "GPU", "sampled", "trained", "GPU hours", "CPU hours (2 cores)", "disk, GB")
+
+
+def summary(plan: Plan) -> list[str]:
+    """One experiment as a row of the table in docs/costs.md; a `+` behind a number that leaves something out."""
+    jobs, disk = plan.jobs(), plan.disk()
+    hours = {id(job): plan.hours(job) for job in jobs}
+    places = {id(job): plan.devices(job) for job in jobs}
+
+    def total(numbers: Sequence[float | None], digits: int) -> str:
+        text = f"{sum(n or 0 for n in numbers):.{digits}f}"
+        return text + "+" * (None in numbers)
+
+    gpu = [hours[id(job)] for job in jobs if places[id(job)] != CPU]
+    return [
+        plan.config.experiment,
+        plan.device if gpu else "-",
+        _count(sum(job.turn1 + job.turn2 for job in jobs)),
+        _count(sum(job.trained for job in jobs)),
+        total(gpu, 1) if gpu else "-",
+        total([hours[id(job)] for job in jobs if places[id(job)] == CPU], 2),
+        total([size and size / 1e9 for _, size in disk], 1),
+    ]
+
+
+def table(config: Config, device: str, engine: str | None = None, fill: float = 1.0) -> str:
+    """Every experiment's summary, as a Markdown table."""
+    every = [config.model_copy(update={"experiment": name}) for name in config.experiments]
+    rows = [SUMMARY, ["---"] * len(SUMMARY), *(summary(Plan(one, device, engine, fill)) for one in every)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -48,10 +48,8 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
         size = spec["evaluation"]["batch_size"]
         engine = start(spec["engine"], model, spec["model"]["dtype"], chat.tokenizer, size, adapters, chat.eos)
         cells = sum(len(block["conditions"]) * len(block["variants"]) for block in todo.values())
-        say(
-            f"engine started: {spec['engine']['kind']} with {spec['model']['key']}, for {sum(map(_size, todo.values()))} "
-            f"rollouts in {cells} cells, {len(adapters)} adapters"
-        )
+        served = f"{sum(map(_size, todo.values()))} rollouts in {cells} cells, {len(adapters)} adapters"
+        say(f"engine started: {spec['engine']['kind']} with {spec['model']['key']}, for {served}")
         with tqdm(total=sum(map(_size, todo.values())), desc=f"rollouts of {spec['model']['key']}") as bar:
             for path, block in todo.items():
                 bar.set_postfix_str(f"{block['task']}, step {block['step']}")
