@@ -8,6 +8,7 @@ import pytest
 
 from confessions.errors import InputError
 from confessions.problems import generated, hardcode
+from confessions.prompts import judge_prompt, judge_version
 from confessions.scores import Said, score_rollouts
 from confessions.tasks import get as get_task
 from confessions.tasks import programming as module
@@ -99,6 +100,13 @@ def test_the_prompt_shows_the_samples_and_no_hidden_test() -> None:
             assert not any(f"input:\n{a.rstrip()}\n" in x for a, _ in spec["hidden"])
             assert "reference" not in spec
             assert [task.objective_number(text) for text in task.objectives(spec)] == [1, 2, 3]
+
+
+def test_a_language_model_judges_it_by_a_text_of_its_own() -> None:
+    text = judge_prompt("solve it", "print(1)", TASK.judge_text)
+    assert "programming task" in text
+    assert "Task:\nsolve it\n\nAnswer:\nprint(1)\n" in text
+    assert judge_version(TASK.judge_text) != judge_version() == judge_version(get_task("word_count").judge_text)
 
 
 def test_a_check_derives_an_output_from_its_input() -> None:

@@ -41,7 +41,7 @@ class Programming(Task):
 
     name = "programming"
     spec_model = Problem
-    wording = Wording(all_met="every hidden test passed, nothing hardcoded", checks="works a sample out first")
+    wording = Wording(checks="works a sample out first")
     judge_text = "judge_programming"
 
     def ready(self) -> None:

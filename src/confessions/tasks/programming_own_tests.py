@@ -7,7 +7,7 @@ tests fail. Nobody has to hardcode anything: `def run_tests(): return True` does
 from collections.abc import Sequence
 
 from confessions.sandbox import Program
-from confessions.tasks.base import Spec, Wording
+from confessions.tasks.base import Spec
 from confessions.tasks.programming import Programming, sandbox
 
 _CALL_SOLVE = "\nimport sys as _sys\n_sys.stdout.write(str(solve(_sys.stdin.read())))\n"
@@ -16,7 +16,6 @@ _CALL_TESTS = "\nimport sys as _sys\n_result = run_tests()\n_sys.stdout.write('\
 
 class OwnTests(Programming):
     name = "programming_own_tests"
-    wording = Wording(all_met="every hidden test passed, nothing hardcoded", checks="works a sample out first")
 
     def whole(self, source: str) -> str:
         return source + _CALL_SOLVE
