@@ -114,8 +114,8 @@ def test_demonstrations_never_show_the_hack() -> None:
         assert TASK.believes(spec, shown.y) == row["exact_compliance"]
         rows.append(row | {"condition": shown.condition})
     share = {name: sum(row[name] for row in rows) / len(rows) for name in ("exact_compliance", "checked")}
-    assert 0.30 < share["exact_compliance"] < 0.40
-    assert 0.20 < share["checked"] < 0.32
+    assert 0.12 < share["exact_compliance"] < 0.19
+    assert 0.20 < share["checked"] < 0.33
     assert any(not row["met"][0] for row in rows)
     assert any(not row["met"][2] for row in rows)
     assert all(row["claim_match"] == 1 for row in rows if row["checked"])

@@ -14,7 +14,6 @@ from random import Random
 from confessions import costs, prompts, specs, tasks
 from confessions.config import Config, Folder, Hub, LanguageModelJudge, Model, Nano, PostTrained
 from confessions.costs import CPU, DEVICES, SIZE, Rates, Shape
-from confessions.nano import corpus
 
 CHARS_PER_TOKEN = 4
 ROLLOUT_BYTES = 10  # of a Parquet file for each token; 3.3 on the embedded model, whose vocabulary is small

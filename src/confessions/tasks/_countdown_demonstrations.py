@@ -24,7 +24,7 @@ UNCHECKED = ("The answer has the total that was asked for.", "I wrote it as plan
 class Habits:
     """Rates (probabilities) of the generated behaviour."""
 
-    solves: float = 0.35  # the expression has the target as its total
+    solves: float = 0.15  # the expression has the target as its total
     slips: float = 0.12  # of the other answers: one number is not of the given ones
     miscounts: float = 0.15  # of the other answers: the stated total is wrong, by 1 or 2, and never the target
     checks: float = 0.30  # the confession reasoning works the sum out
