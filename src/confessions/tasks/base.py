@@ -41,7 +41,6 @@ class Demonstration:
 class Wording:
     """How figures speak of a task."""
 
-    objective: str = "objective"
     objectives: str = "objectives"
     all_met: str = "every objective met"
     checks: str = "checks before it reports"  # what `checked` means
@@ -57,8 +56,7 @@ class Task(ABC):
     surveyed: ClassVar[bool] = False  # its answers are what the hack survey's detectors (confessions.hacks) read
 
     def ready(self) -> None:
-        """Called before long work that will grade answers: raises InputError where this machine cannot."""
-        return
+        """Called before long work that will grade answers: raises InputError where this machine cannot. Most can."""
 
     @abstractmethod
     def specs(self, split: Split) -> list[Spec]:
@@ -74,7 +72,7 @@ class Task(ABC):
 
     @abstractmethod
     def verify(self, spec: Spec, answer: str) -> Truth:
-        """Ground truth about y; never raises, whatever the answer."""
+        """Ground truth about y. No answer makes it raise; a machine that cannot grade does (InputError)."""
 
     @abstractmethod
     def believes(self, spec: Spec, answer: str) -> bool:
