@@ -56,7 +56,8 @@ class Task(ABC):
     surveyed: ClassVar[bool] = False  # its answers are what the hack survey's detectors (confessions.hacks) read
 
     def ready(self) -> None:
-        """Called before long work that will grade answers: raises InputError where this machine cannot. Most can."""
+        """Called before long work that will grade answers: raises InputError where this machine cannot."""
+        return
 
     @abstractmethod
     def specs(self, split: Split) -> list[Spec]:
