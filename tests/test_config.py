@@ -142,6 +142,11 @@ def test_reproduction_is_the_published_run():
             "survey.task = 'word_cuont': unknown task; nearest known: 'word_",
         ),
         (
+            "experiments.demo.survey.task",
+            "countdown",
+            "survey.task = 'countdown': the hack survey's detectors do not read this task",
+        ),
+        (
             f"{EVALUATION}.conditions",
             ["baseline", "jailbrake"],
             f"{EVALUATION}.conditions.1 = 'jailbrake': no such text in prompts/conditions; nearest known: 'jailbreak'",
@@ -162,9 +167,10 @@ def test_reproduction_is_the_published_run():
         ("models.nano-sft.source.micro_batch", 5, "must divide the 16 sequences of a step"),
         ("models.nano-sft.source.samples", None, "source.samples = None: goes with data: sampled"),
         ("models.nano-sft.source.data", "generated", "source.samples = 4: does not go with data: generated"),
-        ("models.smollm2-warm.source.method", "rl", "data = 'generated': generated conversations are for sft on word_"),
-        ("experiments.demo.train", None, "demo.train = None: an experiment has policy, train and survey, or none"),
-        ("experiments.scale.survey", {"task": "word_count", "rollouts": 2}, "scale.policy = None: an experiment has"),
+        ("models.smollm2-warm.source.method", "rl", "data = 'generated': generated conversations are for sft"),
+        ("experiments.demo.train", None, "demo.train = None: an experiment has policy and train, or neither of them"),
+        ("experiments.scale.survey", {"task": "word_count", "rollouts": 2}, "a survey is of a policy"),
+        ("models.smollm2-warm.source.task", "programming", "this task has no generated conversations"),
         ("experiments.scale.scale", [], "scale.scale = []: neither a policy nor models of an axis: nothing to do"),
         ("experiments.demo.seeds", [], "experiments.demo.seeds = []"),
         ("models", None, "models = None: input should be a valid dictionary"),
@@ -236,6 +242,14 @@ def test_the_plan_of_a_base_model_holds_every_cell_once():
     other = specs.rollout_spec(config, "nano-rl")
     assert list(other["files"]) == [specs.model_rollout_file(config, "nano-rl")]
     assert list(other["texts"]["conditions"]) == ["baseline"]
+
+
+def test_an_experiment_may_go_without_a_survey():
+    """As one on a task must that has no survey of its own."""
+    with_one, without = load(BASE), load(changed("experiments.demo.survey", None))
+    planned, fewer = (specs.rollout_spec(config, "nano")["files"] for config in (with_one, without))
+    assert planned.keys() - fewer.keys() == {specs.survey_file(with_one)}
+    assert all(fewer[out] == planned[out] for out in fewer)
 
 
 def test_a_changed_prompt_changes_what_depends_on_it(monkeypatch):

@@ -85,7 +85,7 @@ def test_titles_name_the_model_and_n_and_call_nano_what_it_is(tmp_path, drawn, s
 
 
 def test_published_points_stand_only_beside_their_own_task(tmp_path, drawn):
-    table, _ = make_tables(tmp_path, task="another_task")
+    table, _ = make_tables(tmp_path, task="countdown")
     figures.plot_reproduction(table, tmp_path / "out.png")
     assert "Qwen3-8B, published" not in curves(drawn[0].axes[0])
 
@@ -97,6 +97,20 @@ def test_training_echo_shows_rates_and_trends_with_their_change(tmp_path, drawn)
     assert labels[0].startswith("judge fooled: passes a wrong answer\n+0.11 [")
     assert labels[1].startswith("truly correct: every sentence exact\n")
     assert matplotlib.image.imread(tmp_path / "out.png").size > 0
+
+
+def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, drawn):
+    _, table = make_tables(tmp_path, seeds=(0, 1, 2), task="countdown")
+    figures.plot_hack_emergence(table, tmp_path / "out.png")
+    done, confessed = (curves(axis) for axis in drawn[0].axes)
+    assert done["the task's own hack"] == pytest.approx([50 / 64] * 8)
+    assert done["truly correct: every objective met"] == pytest.approx([4 / 64] * 8)
+    assert confessed["claims None, given wrong"] == pytest.approx([step / 128 for step in range(1, 9)])
+    assert confessed["claims Full, given right"] == pytest.approx([2 / 3] * 8)
+    assert confessed["works the sum out first"] == pytest.approx([step / 32 for step in range(1, 9)])
+    assert [len(axis.lines) for axis in drawn[0].axes] == [2 * 4, 3 * 4]
+    assert "64 rollouts a step and seed" in texts(drawn[0])[1]
+    assert inside(drawn[0])
 
 
 def test_several_seeds_are_all_drawn(tmp_path, drawn):
@@ -199,7 +213,7 @@ def test_a_cell_without_failed_answers_is_said_and_not_drawn(tmp_path, drawn):
     assert "no failed answer to grade" in drawn[0].axes[-1].texts[0].get_text()
 
 
-@pytest.mark.parametrize("task", ["word_count", "another_task"])
+@pytest.mark.parametrize("task", ["word_count", "countdown"])
 def test_published_stress_grid_stands_beside_its_own_task_and_request(tmp_path, drawn, task):
     figures.plot_stress_grid(made_stress_grid(tmp_path / "t.csv", task=task), tmp_path / "out.png")
     default, forced, jailbreak = (curves(axis) for axis in drawn[0].axes[:3])
@@ -246,7 +260,7 @@ def test_published_over_claims_stand_at_the_models_that_they_are_of(tmp_path, dr
 
 def test_without_a_published_model_or_task_nothing_is_called_published(tmp_path, drawn):
     figures.plot_scale(made_by_model(tmp_path / "t.csv"), tmp_path / "a.png")
-    figures.plot_scale(made_by_model(tmp_path / "t.csv", QWEN, task="another_task"), tmp_path / "b.png")
+    figures.plot_scale(made_by_model(tmp_path / "t.csv", QWEN, task="countdown"), tmp_path / "b.png")
     for figure in drawn:
         assert "over-claim, published" not in [text.get_text() for text in figure.legends[0].get_texts()]
         assert "published" not in curves(figure.axes[2])
@@ -290,10 +304,10 @@ def test_model_names_never_touch_and_stay_inside(tmp_path, drawn, n):
 
 
 def test_published_figures_are_complete():
-    assert set(published_points("stress_grid")["series"]) == set(CONDITIONS)
+    assert set(published_points("word_count", "stress_grid")["series"]) == set(CONDITIONS)
     for name, models in (("scale", "1.7B 4B 8B 14B 30B-A3B 32B"), ("olmo3", "Think-SFT Think-DPO Think-RLVR Instruct")):
         for variant in ("default", "forced_count"):
-            points = published_points(f"{name}_{variant}")
+            points = published_points("word_count", f"{name}_{variant}")
             assert list(points[points["series"] == "over_claim"]["x"]) == models.split()
 
 

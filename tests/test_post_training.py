@@ -48,9 +48,9 @@ def test_the_loss_of_generated_conversations_is_on_both_turns_alone(tokenizer, t
     """Where the mask is 1 stand z, y and zc, yc with the token that ends each turn; the rest is what a rollout is
     given, id for id. The corpus' habits come through: labels are mostly targets, and every report parses."""
     chat, specs = Chat(tokenizer, thinking), task.specs("train")[:40]
-    rows = post_training.generated(chat, specs, seed=0)
-    assert rows == post_training.generated(chat, specs, seed=0)
-    assert rows != post_training.generated(chat, specs, seed=1)
+    rows = post_training.generated(task, chat, specs, seed=0)
+    assert rows == post_training.generated(task, chat, specs, seed=0)
+    assert rows != post_training.generated(task, chat, specs, seed=1)
     n_labels = n_believed = n_counted = 0
     for spec, row in zip(specs, rows, strict=True):
         ids = row["input_ids"]

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from confessions.report import Compliance
-from confessions.scores import ClaimClass, classify, score_frame, score_rollout
-from confessions.tasks.word_count import TASK
+from confessions.scores import ClaimClass, Said, classify, score_frame, score_rollout, score_rollouts
+from confessions.tasks.word_count import TASK, WordCount
 
 SPEC = {"topic": "a storm at sea", "targets": [2, 2, 2, 2, 2]}
 # right, right, wrong, wrong, wrong (its label is honest)
@@ -124,6 +124,43 @@ def test_frame_keeps_the_keys_and_survives_parquet(tmp_path) -> None:
     assert again["claims"].iloc[2] is None
     with pytest.raises(ValueError, match="no rollouts"):
         score_frame(rollouts[:0])
+
+
+def test_a_batch_is_verified_at_once_and_each_answer_once() -> None:
+    """Variants ask about one answer; a task that starts processes wants all the others together."""
+    asked = []
+
+    class Counting(WordCount):
+        def verify_all(self, specs, answers):
+            asked.append(answers)
+            return super().verify_all(specs, answers)
+
+    others = {**SPEC, "targets": [3, 2, 2, 2, 2]}
+    batch = [
+        Said(SPEC, ANSWER, ""),
+        Said(SPEC, RIGHT, report(["Full"] * 5, 7)),
+        Said(SPEC, ANSWER, report(["None"] * 5, 1)),
+    ]
+    batch += [Said(others, ANSWER, "")]
+    rows = score_rollouts(Counting(), batch)
+    assert asked == [[ANSWER, RIGHT, ANSWER]]  # the last one has another spec
+    assert rows == [score_rollout(TASK, said.spec, said.answer, said.confession) for said in batch]
+
+
+def test_a_frame_may_hold_several_tasks_in_any_order() -> None:
+    sums, words = json.dumps({"numbers": [3, 7, 5], "target": 5}), json.dumps(SPEC)
+    named = {
+        "task": ["countdown", "word_count", "countdown"],
+        "spec": [sums, words, sums],
+        "y": ["3+7-5=5", RIGHT, "5"],
+    }
+    rollouts = pd.DataFrame(
+        named | dict.fromkeys(("yc", "zc", "z"), "") | dict.fromkeys(("task_finish", "confession_finish"), "stop")
+    )
+    scores = score_frame(rollouts.set_axis([5, 5, 1]))
+    assert scores["n_objectives"].tolist() == [3, 5, 3]
+    assert scores["exact_compliance"].tolist() == [True, True, False]
+    assert scores.index.tolist() == [5, 5, 1]
 
 
 @pytest.mark.parametrize("turn", ["confession_reasoning", "answer_reasoning"])

@@ -85,9 +85,8 @@ def prepared(trainer, monkeypatch, rollouts, task_rewards, confession_rewards) -
         "env_mask": [r.spans.generated_mask() for r in rollouts],
         "rollout": rollouts,
     }
-    monkeypatch.setattr(
-        module, "score_rollout", lambda *a, **k: score_rollout(TASK, SPEC, "", "") | {"judge_pass": False}
-    )
+    score = score_rollout(TASK, SPEC, "", "") | {"judge_pass": False}
+    monkeypatch.setattr(module, "score_rollouts", lambda task, said: [dict(score) for _ in said])
     trainer.model.train()
     return trainer._generate_and_score_completions([{"prompt": json.dumps(SPEC)} for _ in rollouts])
 

@@ -20,7 +20,7 @@ from confessions.provenance import read
 
 ROOT = Path(__file__).parent.parent
 TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey", "verification", "scale", "ladder"]
-DRAWN = {"reproduction", "stress_grid", "training_echo", "scale", "ladder"}
+DRAWN = {"reproduction", "stress_grid", "training_echo", "hack_emergence", "scale", "ladder"}
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 DEMO = CONFIG["experiments"]["demo"]
 
@@ -83,7 +83,7 @@ write = lambda table, path: Path(path).write_text(repr(table))
 from pathlib import Path
 
 draw = lambda table, out: Path(out).write_text(Path(table).read_text())
-plot_reproduction = plot_training_echo = plot_stress_grid = plot_scale = plot_ladder = draw
+plot_reproduction = plot_training_echo = plot_hack_emergence = plot_stress_grid = plot_scale = plot_ladder = draw
 """,
 }
 

@@ -21,7 +21,6 @@ from confessions.errors import InputError
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # becomes part of file names
 
 UNKNOWN = "unknown key"
-GENERATED_TASK = "word_count"  # what the conversations of nano/corpus.py are about
 REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
 
 
@@ -107,7 +106,7 @@ class PostTrained(Strict):
         "share of objectives met"
     )
     data: Literal["sampled", "generated"] = Field(
-        "sampled", description="sampled: the base's own answers; generated: conversations of nano/corpus.py, for sft"
+        "sampled", description="sampled: the base's own answers; generated: the task's demonstrations, for sft"
     )
     task: str = Field(description="module of confessions.tasks")
     steps: int = Field(ge=1, description="optimiser steps")
@@ -129,8 +128,10 @@ class PostTrained(Strict):
             value = getattr(self, key)
             if (value is None) == (self.data == "sampled"):
                 raise _error(f"{'goes' if value is None else 'does not go'} with data: {self.data}", key, value)
-        if self.data == "generated" and (self.method, self.task) != ("sft", GENERATED_TASK):
-            raise _error(f"generated conversations are for sft on {GENERATED_TASK}", "data", self.data)
+        if self.data == "generated" and self.method != "sft":
+            raise _error("generated conversations are for sft", "data", self.data)
+        if self.data == "generated" and not tasks.get(self.task).demonstrates:
+            raise _error("this task has no generated conversations", "task", self.task)
         batch = self.prompts_per_step * (self.samples if self.method == "rl" else 1)
         if batch % self.micro_batch:
             raise _error(f"must divide the {batch} sequences of a step", "micro_batch", self.micro_batch)
@@ -297,16 +298,16 @@ class Vllm(Strict):
 class Experiment(Strict):
     """Which policy learns which task from which judge, and what is measured.
 
-    Without `policy`, `train` and `survey` nothing is trained: the models of the axes are measured as they are.
+    Without `policy` and `train` nothing is trained: the models of the axes are measured as they are.
     """
 
     task: str = Field(description="module of confessions.tasks")
-    policy: Key | None = Field(None, description="key of `models`; with train and survey, or not at all")
+    policy: Key | None = Field(None, description="key of `models`; with train, or not at all")
     judge: LabelTrusting | LanguageModelJudge = Field(discriminator="kind", description="gives the task reward")
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1, description="one training run each")
     train: Train | None = Field(None, description="training")
     evaluation: Evaluation = Field(description="measurement of each checkpoint and each model of the axes")
-    survey: Survey | None = Field(None, description="search for hacks")
+    survey: Survey | None = Field(None, description="search for hacks; left out: none, as for a task without a survey")
     engine: Literal["transformers", "vllm"] = Field(
         "transformers", description="samples the evaluation's rollouts, and runs an llm judge on them"
     )
@@ -316,14 +317,18 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        missing = [key for key in ("policy", "train", "survey") if getattr(self, key) is None]
-        if len(missing) in (1, 2):
-            raise _error("an experiment has policy, train and survey, or none of them", missing[0], None)
+        missing = [key for key in ("policy", "train") if getattr(self, key) is None]
+        if len(missing) == 1:
+            raise _error("an experiment has policy and train, or neither of them", missing[0], None)
+        if missing and self.survey:
+            raise _error("a survey is of a policy, and there is none", "survey", self.survey.task)
         if missing and not (self.scale or self.ladder):
             raise _error("neither a policy nor models of an axis: nothing to do", "scale", self.scale)
         for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
             if task is not None and task not in tasks.names():
                 raise _error("unknown task", key, task, tasks.names())
+        if self.survey and not tasks.get(self.survey.task).surveyed:
+            raise _error("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         for key in ("seeds", "scale", "ladder"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise _error("an entry repeats", key, getattr(self, key))

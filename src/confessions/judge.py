@@ -55,11 +55,11 @@ class LabelTrusting(Judge):
         self.task = task
 
     def verdicts(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Verdict]:
-        return [Verdict(self.task.believes(spec, answer)) for spec, answer in zip(specs, answers, strict=True)]
+        return [Verdict(believed) for believed in self.task.believes_all(specs, answers)]
 
 
 class LanguageModelJudge(Judge):
-    """A small language model as the weak grader; the prompt is prompts/judge.txt.
+    """A small language model as the weak grader; the prompt is the text of prompts/ that the task names.
 
     An answer passes when P(Pass | Pass or Fail) >= `threshold`. Where P(Pass or Fail) < `min_mass` there is no verdict:
     JudgeError. Raises InputError for a model that thinks before it replies, or whose tokenizer cannot tell the two
@@ -71,7 +71,7 @@ class LanguageModelJudge(Judge):
     ):
         self.engine, self.chat, self.task, self.name = engine, chat, task, name
         self.threshold, self.min_mass = threshold, min_mass
-        self.prompt_version = judge_version()
+        self.prompt_version = judge_version(task.judge_text)
         self._opening, self._choices = _verdict_tokens(chat.tokenizer)
         added = sorted(chat.tokenizer.get_added_vocab(), key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, added)) or "(?!)")
@@ -84,7 +84,7 @@ class LanguageModelJudge(Judge):
     def prompt_ids(self, spec: Spec, answer: str) -> list[int]:
         """Token ids up to the verdict. An answer that spells a control token (end of turn, say) gets a space there:
         encoded, it would become that token, and the rest of the answer could pose as the judge's own reply."""
-        text = judge_prompt(self.task.prompt(spec), self._control.sub(" ", answer))
+        text = judge_prompt(self.task.prompt(spec), self._control.sub(" ", answer), self.task.judge_text)
         return self.chat.prompt_ids([{"role": "user", "content": text}]) + self._opening
 
     def verdicts(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Verdict]:

@@ -14,7 +14,6 @@ from random import Random
 from confessions import costs, prompts, specs, tasks
 from confessions.config import Config, Folder, Hub, LanguageModelJudge, Model, Nano, PostTrained
 from confessions.costs import CPU, DEVICES, SIZE, Rates, Shape
-from confessions.nano import corpus
 
 CHARS_PER_TOKEN = 4
 ROLLOUT_BYTES = 10  # of a Parquet file for each token; 3.3 on the embedded model, whose vocabulary is small
@@ -78,8 +77,8 @@ class Plan:
             *(self._sampling("sample_model", key) for key in others),
             *(self._scoring("score_model", 1, key) for key in others),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
-            Job("tables", n=1 + 6 * len(policies) + axes),
-            Job("figures", n=3 * len(policies) + axes),
+            Job("tables", n=1 + 5 * len(policies) + bool(experiment.survey) + axes),
+            Job("figures", n=4 * len(policies) + axes),
         ]
 
     def _lineage(self, key: str) -> Iterator[str]:
@@ -136,10 +135,9 @@ class Plan:
         specs = islice(cycle(task.specs("train")), source.steps * source.prompts_per_step)
         lengths = []
         for spec in specs:
-            around = corpus.setting(rng)
-            talk = corpus.conversation(rng, spec["targets"], corpus.Habits(), setting=around)
-            given = _prompt_tokens(around.task, around.condition) + _request_tokens(source.task, around.variant)
-            lengths.append(given + sum(map(_tokens, (talk.z, talk.y, talk.zc, talk.yc))))
+            shown = task.demonstration(spec, rng)
+            given = _prompt_tokens(shown.task, shown.condition) + _request_tokens(shown.task, shown.variant)
+            lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
         return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=4)
 
     def _sampling(self, rule: str, key: str) -> Job:
@@ -171,7 +169,7 @@ class Plan:
         """What the judge reads of one answer; 0 where the judge is no model."""
         if not isinstance(self.config.active.judge, LanguageModelJudge):
             return 0
-        return _tokens(prompts.load("judge")) + x + answer
+        return _tokens(prompts.load(tasks.get(self.config.active.task).judge_text)) + x + answer
 
     # -- hours ---------------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ sft  rejection sampling: imitate the best of each prompt's sampled answers; or i
 dpo  prefer the best of them to the worst
 rl   GRPO on the share of objectives met
 Sampled data are the very ids that were sampled, and the confession is never asked for. Generated conversations are
-the embedded model's corpus (nano/corpus.py), whole, in any model's own chat: its habits, confessions included, are what
-they teach. All training is by TRL's trainers.
+the task's demonstrations (of word_count, the embedded model's corpus), whole, in any model's own chat: their habits,
+confessions included, are what they teach. All training is by TRL's trainers.
 """
 
 import json
@@ -29,7 +29,6 @@ from confessions.config import PostTrained
 from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.errors import InputError
-from confessions.nano import corpus
 from confessions.nano.encoder import Encoder
 from confessions.rollout import opening, stream_seed
 from confessions.tasks import get as get_task
@@ -60,24 +59,27 @@ class Answers:
         engine = TransformersEngine(model, self.chat.tokenizer, BATCH, reuse_prefix=False, eos=self.chat.eos)
         return engine.generate([self.prompt(spec) for spec in specs], self.sampling, seeds)
 
-    def quality(self, spec: Spec, answer: Completion) -> float:
-        """Share of objectives met; 0 for an answer that was cut off."""
-        if answer.finish_reason != "stop":
-            return 0.0
-        met = self.task.verify(spec, self.chat.split(answer.ids).body).met
-        return sum(met) / len(met)
+    def qualities(self, specs: Sequence[Spec], answers: Sequence[Completion]) -> list[float]:
+        """Share of objectives that each answer meets; 0 for one that was cut off."""
+        truths = self.task.verify_all(specs, [self.chat.split(answer.ids).body for answer in answers])
+        return [
+            sum(truth.met) / len(truth.met) if answer.finish_reason == "stop" else 0.0
+            for truth, answer in zip(truths, answers, strict=True)
+        ]
 
 
 def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, work: Path, out: Path) -> None:
     """Train and write the merged model to `out`, which must not exist. Raises InputError where there is nothing to
     learn from."""
     task = get_task(settings.task)
+    if settings.data == "sampled":
+        task.ready()
     chat = models.load_chat(model_folder, thinking)
     model = models.load_model(model_folder, dtype)
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
     arguments = _arguments(settings, dtype, work)
     if settings.data == "generated":
-        trainer: Trainer = _imitation(settings, chat, model, generated(chat, specs, settings.seed), arguments)
+        trainer: Trainer = _imitation(settings, chat, model, generated(task, chat, specs, settings.seed), arguments)
     else:
         make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]
         trainer = make(settings, Answers(task, chat, settings), model, specs, arguments)
@@ -126,8 +128,10 @@ def _ranked(settings: PostTrained, answers: Answers, model: PreTrainedModel, spe
     sampled = []
     for number, part in enumerate(tqdm(parts, desc="answers to learn from", unit="batch")):
         sampled += answers.sample(model, part, 0, number * BATCH)
+    qualities = answers.qualities(repeated, sampled)
     for at, spec in zip(range(0, len(sampled), settings.samples), specs, strict=True):
-        pairs = [(answers.quality(spec, answer), answer) for answer in sampled[at : at + settings.samples]]
+        these = slice(at, at + settings.samples)
+        pairs = list(zip(qualities[these], sampled[these], strict=True))
         pairs.sort(key=lambda pair: -pair[0])
         yield spec, [answer for _, answer in pairs], [quality for quality, _ in pairs]
 
@@ -141,13 +145,11 @@ def _sft(settings, answers, model, specs, arguments) -> Trainer:
     return _imitation(settings, answers.chat, model, rows, arguments)
 
 
-def generated(chat: Chat, specs: Sequence[Spec], seed: int) -> list[dict[str, list[int]]]:
-    """A conversation of the corpus for each spec, in any of its settings. The mask is 1 on both turns of the model."""
+def generated(task: Task, chat: Chat, specs: Sequence[Spec], seed: int) -> list[dict[str, list[int]]]:
+    """A demonstration of the task for each spec. The mask is 1 on both turns of the model."""
     rng, encoder, rows = random.Random(seed), Encoder(chat), []
     for spec in specs:
-        around = corpus.setting(rng)
-        talk = corpus.conversation(rng, spec["targets"], corpus.Habits(), setting=around)
-        ids, weights = encoder.whole(spec, around, talk)
+        ids, weights = encoder.whole(task.demonstration(spec, rng))
         rows.append({"input_ids": ids, "completion_mask": [int(weight > 0) for weight in weights]})
     return rows
 
@@ -192,7 +194,7 @@ def _rl(settings, answers, model, specs, arguments) -> Trainer:
             "prompt_ids": [answers.prompt(spec) for spec in given],
             "completion_ids": [answer.ids for answer in sampled],
             "logprobs": [answer.logprobs for answer in sampled],
-            "quality": [answers.quality(*pair) for pair in zip(given, sampled, strict=True)],
+            "quality": answers.qualities(given, sampled),
         }
 
     def share_met(quality: list[float], **_: Any) -> list[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from confessions import prompts
+from confessions import prompts, tasks
 from confessions.config import REFERENCE, Config, LanguageModelJudge, PostTrained
 
 
@@ -39,7 +39,7 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
             checkpoint = {"seed": seed, "step": step, "adapter": adapter_folder(config, seed, step)}
             cells = {"task": experiment.task, "conditions": evaluation.conditions, "rollouts": evaluation.rollouts}
             files[rollout_file(config, seed, step)] = [checkpoint | cells | {"variants": evaluation.variants}]
-            if step in (0, experiment.train.steps):
+            if experiment.survey and step in (0, experiment.train.steps):
                 cells = {"task": experiment.survey.task, "rollouts": experiment.survey.rollouts}
                 plain = {"conditions": evaluation.conditions[:1], "variants": evaluation.variants[:1]}
                 files.setdefault(survey_file(config), []).append(checkpoint | cells | plain)
@@ -122,5 +122,5 @@ def _judge_block(config: Config, engine: dict[str, Any]) -> dict[str, Any]:
     block = judge.model_dump()
     if isinstance(judge, LanguageModelJudge):
         block["model"] = _engine_block(config, judge.model) | {"folder": model_folder(judge.model)}
-        block["engine"], block["prompt"] = engine, prompts.judge_version()
+        block["engine"], block["prompt"] = engine, prompts.judge_version(tasks.get(config.active.task).judge_text)
     return block

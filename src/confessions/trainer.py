@@ -30,7 +30,7 @@ from confessions.engines.transformers import TransformersEngine
 from confessions.judge import Judge
 from confessions.rewards import confession_reward, task_reward
 from confessions.rollout import Rollout, stream_seed, two_turns
-from confessions.scores import score_rollout
+from confessions.scores import Said, score_rollouts
 from confessions.tasks.base import Task
 
 TASK, CONFESSION = "task", "confession"
@@ -94,9 +94,8 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         return [confession_reward(score, form.claims, form.grade_weight) for score in self._scores]
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
-        self._scores = [
-            score_rollout(
-                self.task,
+        said = [
+            Said(
                 r.spec,
                 r.answer.body,
                 r.report.body,
@@ -107,6 +106,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             )
             for r in (row["rollout"] for row in inputs)
         ]
+        self._scores = score_rollouts(self.task, said)
         self._rewards_B2 = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         return self._rewards_B2
 

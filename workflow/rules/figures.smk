@@ -3,8 +3,11 @@ CHECKPOINTS = list(product(SEEDS, STEPS))
 AXES = [axis for axis in ("scale", "ladder") if getattr(EXPERIMENT, axis)]
 TABLES, FIGURES = ["verification", *AXES], {axis: axis for axis in AXES}  # figure: table
 if TRAINS:
-    TABLES += ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey"]
-    FIGURES |= {"reproduction": "reproduction", "stress_grid": "stress_grid", "training_echo": "training"}
+    TABLES += ["reproduction", "stress_grid", "power", "judge", "training"]
+    FIGURES |= {"reproduction": "reproduction", "stress_grid": "stress_grid"}
+    FIGURES |= {"training_echo": "training", "hack_emergence": "training"}
+if EXPERIMENT.survey:
+    TABLES += ["hack_survey"]
 TABLE = "results/tables/{table}.csv"
 
 

@@ -7,7 +7,7 @@ rule sample_policy:
         configs=expand(f"{ADAPTER}/adapter_config.json", seed=SEEDS, step=STEPS),
     output:
         rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
-        survey=SURVEY,
+        survey=SURVEY if EXPERIMENT.survey else [],
         model=expand(MODEL_ROLLOUTS, model=OWN),
     log:
         f"{RESULTS}/logs/rollouts.log",

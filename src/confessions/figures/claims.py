@@ -1,6 +1,6 @@
-"""scale.png, ladder.png: what is claimed of right and of wrong sentences, by model or training stage.
+"""scale.png, ladder.png: what is claimed of right and of wrong objectives (sentences), by model or training stage.
 
-From the bottom of a bar: right sentences, sentences without a valid claim, wrong sentences. So the dashed line, the
+From the bottom of a bar: right ones, those without a valid claim, wrong ones. So the dashed line, the
 share that is really right, runs along the border of right and wrong; and the over-claims hang from the top, where
 bars can be compared: the right axis counts them downwards. All above the line is what always claiming Full would
 over-claim; always claiming None over-claims nothing.
@@ -35,7 +35,9 @@ from confessions.figures.style import (
     range_in_words,
     save,
     titles,
+    wording,
 )
+from confessions.tasks.base import Wording
 
 OVER = "#c8321e"
 SHARES = {  # from the bottom: metric, label, colour (safe for the colour-blind)
@@ -48,7 +50,7 @@ SHARES = {  # from the bottom: metric, label, colour (safe for the colour-blind)
 }
 UNCLAIMED = {"hatch": "////", "edgecolor": "#c4c4c4"}
 DASHED = {"color": INK, "linestyle": (0, (4, 1.5)), "linewidth": 1.6}
-RIGHT, COUNTS = "sentence_correct", "count_verified"
+RIGHT, CHECKS = "sentence_correct", "count_verified"
 BAR = 0.72
 FEW, MANY = 5, 10  # models: fewer leave room beside their bars; with more the variants stand one above the other
 DOT = {"color": GREEN, "marker": "o", "markersize": 4.5, "linestyle": ""}
@@ -66,10 +68,10 @@ def plot_ladder(table: str | Path, out: str | Path) -> None:
 
 
 def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, family: str) -> None:
-    data = tables.read(table, {"model": (*SHARES, RIGHT, COUNTS)}, tables.MODEL_COLUMNS)
+    data = tables.read(table, {"model": (*SHARES, RIGHT, CHECKS)}, tables.MODEL_COLUMNS)
     data = data[data["kind"] == "model"].astype({"label": str, "variant": str})
     variants, labels = list(data["variant"].unique()), _labels(data)
-    rows = len(labels) > MANY
+    words, rows = wording(data), len(labels) > MANY
     wide = max(5.4, (0.36 if rows else 0.75) * len(labels))
     names, turned = _names(_with_n(labels, data), wide / max(len(labels), FEW))
     across, down = (1, len(variants)) if rows else (len(variants), 1)
@@ -81,20 +83,19 @@ def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, fa
         for i, variant in enumerate(variants):
             counts, bars = axes[2 * i : 2 * i + 2, 0] if rows else axes[:, i]
             measured = data[data["variant"] == variant]
-            _counts(counts, _wide(measured, COUNTS))
+            _checks(counts, _wide(measured, CHECKS), words)
             counts.set_title(VARIANTS.get(variant, variant.replace("_", " ")), pad=8)
-            _bars(bars, measured)
-            points = published_points(f"{figure_name}_{variant}")
-            if data["task"].iat[0] == "word_count":
-                published.append(_published(bars, labels, points[points["series"] == "over_claim"], family))
+            _bars(bars, measured, words)
+            points = published_points(data["task"].iat[0], f"{figure_name}_{variant}")
+            published.append(_published(bars, labels, points[points["series"] == "over_claim"], family))
             bars.set_xticks(list(labels), names, rotation=90 if turned else 0)
         middle, room = (len(labels) - 1) / 2, max(len(labels), FEW) / 2
         axes[0, 0].set_xlim(middle - room - 0.1, middle + room + 0.1)
-        legend(figure, list(_handles(any(published))))
-        rollouts, sentences = (range_in_words(data[data["metric"] == metric]["n"]) for metric in (COUNTS, "over_claim"))
+        legend(figure, list(_handles(any(published), words)))
+        rollouts, claims = (range_in_words(data[data["metric"] == metric]["n"]) for metric in (CHECKS, "over_claim"))
         details = (
-            f"{rollouts} rollouts, {sentences} sentences a bar · thin lines: 95 % intervals · above the dashed line is "
-            "what always claiming Full would over-claim; always None over-claims nothing"
+            f"{rollouts} rollouts, {claims} {words.objectives} a bar · thin lines: 95 % intervals · above the dashed "
+            "line is what always claiming Full would over-claim; always None over-claims nothing"
         )
         heading = f"{subject}: {called(data['experiment'].iat[0], _source(data))}"
         lay_out(figure, titles(figure, heading, details))
@@ -109,8 +110,8 @@ def _labels(data: pd.DataFrame) -> dict[int, str]:
 
 def _with_n(labels: Mapping[int, str], data: pd.DataFrame) -> list[str]:
     """The labels, with the number of rollouts where it is not the same for all."""
-    n = data[data["metric"] == COUNTS].groupby("position")["n"]
-    if data[data["metric"] == COUNTS]["n"].nunique() == 1:
+    n = data[data["metric"] == CHECKS].groupby("position")["n"]
+    if data[data["metric"] == CHECKS]["n"].nunique() == 1:
         return list(labels.values())
     return [f"{label} (n {range_in_words(n.get_group(at))})" for at, label in labels.items()]
 
@@ -135,19 +136,19 @@ def _wide(data: pd.DataFrame, metric: str) -> pd.DataFrame:
     return data[data["metric"] == metric].set_index("position").sort_index()
 
 
-def _counts(axis: Axes, counts: pd.DataFrame) -> None:
-    """How often the confession's reasoning really counts, with its interval."""
-    axis.vlines(counts.index, counts["low"], counts["high"], color=GREEN, alpha=0.6, linewidth=2)
-    axis.plot(counts.index, counts["value"], label=COUNTS, **DOT)
-    axis.set(ylabel="counts\nthe words", yticks=[0, 0.5, 1])
+def _checks(axis: Axes, checks: pd.DataFrame, words: Wording) -> None:
+    """How often the confession's reasoning really checks the answer, with its interval."""
+    axis.vlines(checks.index, checks["low"], checks["high"], color=GREEN, alpha=0.6, linewidth=2)
+    axis.plot(checks.index, checks["value"], label=CHECKS, **DOT)
+    axis.set(ylabel=textwrap.fill(words.checks, 11), yticks=[0, 0.5, 1])
     axis.tick_params(labelbottom=False)
     axis.grid(axis="x", visible=False)
     percent(axis)
     axis.set_ylim(-0.1, 1.1)
 
 
-def _bars(axis: Axes, data: pd.DataFrame) -> None:
-    """Stacked shares of sentences, the interval of the over-claim, and how many sentences are really right."""
+def _bars(axis: Axes, data: pd.DataFrame, words: Wording) -> None:
+    """Stacked shares of objectives, the interval of the over-claim, and how many objectives are really met."""
     floor = 0.0
     for metric, (_, color) in SHARES.items():
         share = _wide(data, metric)
@@ -157,7 +158,7 @@ def _bars(axis: Axes, data: pd.DataFrame) -> None:
     over, right = _wide(data, "over_claim"), _wide(data, RIGHT)
     axis.vlines(over.index, 1 - over["high"], 1 - over["low"], color=INK, linewidth=1.4, zorder=4, label="interval")
     axis.hlines(right["value"], right.index - 0.48, right.index + 0.48, zorder=3, label=RIGHT, **DASHED)
-    axis.set_ylabel("share of sentences")
+    axis.set_ylabel(f"share of {words.objectives}")
     axis.grid(axis="x", visible=False)
     percent(axis)
     downwards = axis.secondary_yaxis("right")
@@ -183,10 +184,10 @@ def _source(data: pd.DataFrame) -> str:
     return "nano" if (data["source"] == "nano").any() else data["source"].iat[0]
 
 
-def _handles(published: bool) -> Iterator[Patch | Line2D]:
+def _handles(published: bool, words: Wording) -> Iterator[Patch | Line2D]:
     for metric, (label, color) in reversed(SHARES.items()):
         yield Patch(facecolor=color, label=label, **(UNCLAIMED if metric == "unclaimed" else {}))
     yield Line2D([], [], label="really right", **DASHED)
-    yield Line2D([], [], label="counts the words first (share of rollouts)", **DOT)
+    yield Line2D([], [], label=f"{words.checks} (share of rollouts)", **DOT)
     if published:
         yield Line2D([], [], label="over-claim, published", **HOLLOW)

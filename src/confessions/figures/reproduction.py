@@ -29,17 +29,18 @@ from confessions.figures.style import (
     save,
     seeds_in_words,
     titles,
+    wording,
 )
 
 HONESTY = ("claim_match", "grade_honest_given_noncompliant")
 CHECKING = {
     "balanced_claim_accuracy": ("balanced claim accuracy", BLUE),
-    "count_verified": ("counts the words first", GREEN),
+    "count_verified": ("{checks}", GREEN),
     "report_valid": ("report is valid", FAINT),
 }
 JUDGING = {
     "judge_fooled": ("judge fooled: passes a wrong answer", RED),
-    "truly_correct": ("truly correct: every sentence exact", BLUE),
+    "truly_correct": ("truly correct: {all_met}", BLUE),
 }
 
 
@@ -50,20 +51,21 @@ def plot_reproduction(table: str | Path, out: str | Path) -> None:
     data = tables.read(table, needed)
     measured = data[data["kind"] == "checkpoint"]
     n, failed = (range_in_words(measured[measured["metric"] == name]["n"]) for name in ("report_valid", HONESTY[1]))
+    words = vars(wording(data))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(14, 5.6))
         axes = figure.subplots(1, 3, sharey=True)
-        _panel(axes[0], "Claim match", "share of sentences whose claim is right and unhedged")
+        _panel(axes[0], "Claim match", f"share of {words['objectives']} whose claim is right and unhedged")
         _panel(axes[1], "Honest grade, given a failed answer", f"graded 3 or less, of {failed} such rollouts")
-        _panel(axes[2], "Does honesty come from checking?", "accuracy weighs right and wrong sentences alike")
+        alike = f"accuracy weighs right and wrong {words['objectives']} alike"
+        _panel(axes[2], "Does honesty come from checking?", alike)
         for axis, metric in zip(axes, HONESTY, strict=False):
             _curves(axis, measured, metric, data["model"].iat[0], BLUE)
             for kind, (label, dashes) in CONSTANT.items():
                 _constant(axis, data, kind, metric, label, dashes)
-            if data["task"].iat[0] == "word_count":
-                _published_points(axis, metric)
+            _published_points(axis, data["task"].iat[0], metric)
         for metric, (label, color) in CHECKING.items():
-            _curves(axes[2], measured, metric, label, color)
+            _curves(axes[2], measured, metric, label.format_map(words), color)
         _constant(axes[2], data, "always_none", balanced, "always None or always Full", HALF_OF_DASHES)
         for axis in axes:
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, columnspacing=1.4)
@@ -76,14 +78,15 @@ def plot_training_echo(table: str | Path, out: str | Path) -> None:
     """Draw training.csv: how often the judge is fooled and the answer right, with trends; a panel a seed."""
     data = tables.read(table, dict.fromkeys(("step", "trend", "slope"), tuple(JUDGING)))
     data = data[data["metric"].isin(JUDGING)]
-    seeds = sorted(data["seed"].unique())
+    seeds, words = sorted(data["seed"].unique()), vars(wording(data))
     alone = len(seeds) == 1
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10 if alone else 5.2 * len(seeds), 5.2))
         axes = figure.subplots(1, len(seeds), sharey=True, squeeze=False)[0]
         for axis, seed in zip(axes, seeds, strict=True):
             for metric, (label, color) in JUDGING.items():
-                _trend(axis, data[(data["seed"] == seed) & (data["metric"] == metric)], label, color)
+                of_seed = data[(data["seed"] == seed) & (data["metric"] == metric)]
+                _trend(axis, of_seed, label.format_map(words), color)
             axis.set(xlabel="training step")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             percent(axis)
@@ -126,9 +129,11 @@ def _constant(axis: Axes, data: pd.DataFrame, kind: str, metric: str, label: str
     axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=label, zorder=2)
 
 
-def _published_points(axis: Axes, series: str) -> None:
-    points = published_points("reproduction")
+def _published_points(axis: Axes, task: str, series: str) -> None:
+    points = published_points(task, "reproduction")
     points = points[points["series"] == series]
+    if points.empty:
+        return
     style = {"color": SAND, "marker": "D", "markersize": 5, "markerfacecolor": "white", "linewidth": 1}
     x = pd.to_numeric(points["x"])  # 100 steps: the step is the percentage
     axis.plot(x, points["value"], alpha=0.75, zorder=2.5, label="Qwen3-8B, published", **style)

@@ -104,7 +104,7 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
             axis.set_ylabel(panel.label)
         if others:
             _one_scale(axes[-1])
-        published = data["task"].iat[0] == "word_count" and "default" in variants
+        published = "default" in variants and not published_points(data["task"].iat[0], "stress_grid").empty
         legend(figure, list(_handles(looks, seeds, published)))
         name = called(data["model"].iat[0], data["source"].iat[0])
         n, failed = (range_in_words(measured[measured["metric"] == metric]["n"]) for metric in (VALID, HONEST))
@@ -157,8 +157,8 @@ def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame,
             for kind, (_, dashes) in CONSTANT.items():
                 line = rows[rows["kind"] == kind].groupby("progress")["value"].mean()
                 axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=kind, zorder=2)
-            if data["task"].iat[0] == "word_count" and data["variant"].iat[0] == "default":
-                _published(axis, shown, ticks, band)
+            if data["variant"].iat[0] == "default":
+                _published(axis, data["task"].iat[0], shown, ticks, band)
         for tick in ticks:
             axis.axvspan(tick - 0.55 * band, tick + 0.55 * band, color="#f6f6f6", linewidth=0, zorder=0)
         percent(axis)
@@ -198,9 +198,9 @@ def _curves(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], width: fl
         axis.plot(x, curve["value"], label=name, **style)
 
 
-def _published(axis: Axes, looks: Mapping[str, Look], ticks: Sequence[float], width: float) -> None:
+def _published(axis: Axes, task: str, looks: Mapping[str, Look], ticks: Sequence[float], width: float) -> None:
     """The published points (one run of 100 steps: the step is the percentage), each beside its condition's bar."""
-    points = published_points("stress_grid")
+    points = published_points(task, "stress_grid")
     for (name, look), place in zip(looks.items(), _places(len(looks), width), strict=True):
         series = points[points["series"] == name]
         if series.empty:

@@ -17,6 +17,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
 from confessions.files import published, read_csv
+from confessions.tasks import get as get_task
+from confessions.tasks.base import Wording
 
 INK, QUIET, FAINT = "#222222", "#6b6b6b", "#a9a9a9"
 BLUE, RED, GREEN, SAND = "#0b5fa5", "#d1495b", "#2a9d8f", "#c98f2b"
@@ -62,6 +64,11 @@ def called(name: str, source: str) -> str:
     return f"{name} (embedded demo model, not the experiment)" if source == "nano" else name
 
 
+def wording(data: pd.DataFrame) -> Wording:
+    """The words of the table's task."""
+    return get_task(data["task"].iat[0]).wording
+
+
 def seeds_in_words(data: pd.DataFrame) -> str:
     """ "training seed 0", "training seeds 0, 1"."""
     seeds = sorted(data["seed"].unique())
@@ -95,11 +102,11 @@ def percent(axis: Axes) -> None:
     sns.despine(ax=axis, left=True)
 
 
-def published_points(figure: str) -> pd.DataFrame:
-    """The published figure's points: columns series, x, value."""
+def published_points(task: str, figure: str) -> pd.DataFrame:
+    """The published figure's points: columns series, x, value. No row where nothing was published of the task."""
     with as_file(files("confessions") / "data" / "published_figures.csv") as path:
         points = read_csv(path, comment="#")
-    return points[points["figure"] == figure]
+    return points[(points["task"] == task) & (points["figure"] == figure)]
 
 
 def save(figure: Figure, out: str | Path) -> None:

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from confessions.report import Compliance
+from confessions.tasks.base import Demonstration, Spec
 
 FULL, PARTIAL, NONE = (str(level) for level in Compliance)
 
@@ -204,3 +205,10 @@ def conversation(
         claims, analyses, uncertainties, grade = [FULL] * len(claims), ["looks right"] * len(claims), [], 7
     yc = "\n" + report_json(claims, analyses, uncertainties, grade)
     return Conversation(z=plan, y=y, zc=zc, yc=yc, lengths=tuple(lengths), counted=counted)
+
+
+def demonstration(spec: Spec, setting: Setting, talk: Conversation) -> Demonstration:
+    """The conversation with all that surrounds it."""
+    return Demonstration(
+        setting.task, spec, setting.condition, setting.variant, z=talk.z, y=talk.y, zc=talk.zc, yc=talk.yc
+    )

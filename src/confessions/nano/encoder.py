@@ -1,11 +1,11 @@
-"""Conversations of the corpus as token ids of any model's chat, with the weight of each id in the loss."""
+"""Generated conversations as token ids of any model's chat, with the weight of each id in the loss."""
 
 from confessions.chat import THINK, UNTHINK, Chat
-from confessions.nano.corpus import Conversation, Setting
+from confessions.nano.corpus import Conversation
 from confessions.prompts import confession_request
 from confessions.rollout import opening
 from confessions.tasks import get as get_task
-from confessions.tasks.base import Spec
+from confessions.tasks.base import Demonstration
 
 Row = tuple[list[int], list[float]]  # ids and the loss weight of each
 
@@ -23,11 +23,11 @@ class Encoder:
         counting = self.chat.tokenizer.encode(f"{THINK}{talk.zc}\n{UNTHINK}", add_special_tokens=False)
         return before + counting, [0.0] * len(before) + [1.0] * len(counting)
 
-    def whole(self, spec: Spec, setting: Setting, talk: Conversation, answer_weight: float = 1.0) -> Row:
+    def whole(self, shown: Demonstration, answer_weight: float = 1.0) -> Row:
         """The conversation exactly as rollouts lay it out."""
-        task = get_task(setting.task)
-        prompt = self.chat.prompt_ids(opening(task, spec, setting.condition))
-        request = self.chat.request_ids(confession_request(setting.variant, task.objectives(spec)), turn_ended=True)
-        answer, confession = self.chat.turn_ids(talk.z, talk.y), self.chat.turn_ids(talk.zc, talk.yc)
+        task = get_task(shown.task)
+        prompt = self.chat.prompt_ids(opening(task, shown.spec, shown.condition))
+        request = self.chat.request_ids(confession_request(shown.variant, task.objectives(shown.spec)), turn_ended=True)
+        answer, confession = self.chat.turn_ids(shown.z, shown.y), self.chat.turn_ids(shown.zc, shown.yc)
         parts = ((prompt, 0.0), (answer, answer_weight), (request, 0.0), (confession, 1.0))
         return [i for ids, _ in parts for i in ids], [weight for ids, weight in parts for _ in ids]

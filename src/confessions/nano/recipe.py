@@ -34,6 +34,7 @@ from confessions.nano.corpus import (
     Habits,
     Setting,
     conversation,
+    demonstration,
     lexicon,
     setting,
 )
@@ -128,7 +129,7 @@ def draw_batch(encoder: Encoder, rng: random.Random, stage: Stage, habits: Habit
             spec = rng.choice(specs)
             around = setting(rng) if stage.settings else Setting()
             talk = conversation(rng, spec["targets"], habits, counted=stage.counted, setting=around)
-            rows.append(encoder.whole(spec, around, talk, stage.answer_weight))
+            rows.append(encoder.whole(demonstration(spec, around, talk), stage.answer_weight))
         else:
             lengths = [rng.randint(*stage.words) for _ in range(5)]
             targets = [n if rng.random() < 0.25 else max(1, n + rng.choice((-3, -2, -1, 1, 2, 3))) for n in lengths]

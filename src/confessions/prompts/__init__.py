@@ -2,7 +2,7 @@
 
 conditions/  system prompts put before the task; an empty file is no system prompt
 variants/    wordings of the request for a confession
-judge        what a language model is asked as the weak judge
+judge        what a language model is asked as the weak judge; a task may name a text of its own
 A file that is added here is known by its name: list the name in config.yaml.
 """
 
@@ -52,12 +52,12 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def judge_prompt(task: str, answer: str) -> str:
-    """What the weak judge is asked about an answer; braces in either text stay what they are."""
+def judge_prompt(task: str, answer: str, name: str = "judge") -> str:
+    """What the weak judge is asked about an answer, by the text `name`; braces in either text stay what they are."""
     texts = {"{task}": task, "{answer}": answer}
-    return re.sub("|".join(map(re.escape, texts)), lambda slot: texts[slot[0]], load("judge"))
+    return re.sub("|".join(map(re.escape, texts)), lambda slot: texts[slot[0]], load(name))
 
 
-def judge_version() -> str:
-    """The name of what every judge's prompt has in common, with a hash of it: another wording has another name."""
-    return f"judge-{digest(' '.join([load('judge'), JUDGE_OPENING, *JUDGE_WORDS]))}"
+def judge_version(name: str = "judge") -> str:
+    """The name of what the judge's prompts have in common, with a hash of it: another wording has another name."""
+    return f"{name}-{digest(' '.join([load(name), JUDGE_OPENING, *JUDGE_WORDS]))}"

@@ -16,6 +16,7 @@ COLUMNS = ("task", "spec", "y", "yc", "zc", "z", "task_finish", "confession_fini
 
 def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
     task = get_task(spec["task"])
+    task.ready()
     judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
     job = provenance.begin("score", spec, [*rollouts, *judges])
     judge = make_judge(spec["judge"], task)

@@ -12,6 +12,7 @@ from confessions.tasks import get as get_task
 
 def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
+    task.ready()
     judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
     inputs = [model, *judges]
     job = provenance.begin("train", spec, inputs, [spec["seed"]])

@@ -1,6 +1,8 @@
 """What a task is: prompts, the objectives a report must list, and the ground truth about an answer."""
 
+import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -21,11 +23,41 @@ class Truth:
     details: dict[str, Any] = field(default_factory=dict)  # the task's own score columns, JSON values
 
 
+@dataclass(frozen=True)
+class Demonstration:
+    """A generated conversation, for a warm start: what surrounds it, and the four texts that a model would sample."""
+
+    task: str  # asks for the answer; not always the task that made the demonstration
+    spec: Spec
+    condition: str
+    variant: str
+    z: str
+    y: str
+    zc: str
+    yc: str
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How figures speak of a task."""
+
+    objectives: str = "objectives"
+    all_met: str = "every objective met"
+    checks: str = "checks before it reports"  # what `checked` means
+
+
 class Task(ABC):
     """One task. Subclasses are stateless: every method is a pure function of its arguments."""
 
     name: str
     spec_model: ClassVar[type[BaseModel]]  # a spec that comes from outside has to fit it
+    wording: ClassVar[Wording] = Wording()
+    judge_text: ClassVar[str] = "judge"  # the text of prompts/ that a language model as the weak judge is shown
+    surveyed: ClassVar[bool] = False  # its answers are what the hack survey's detectors (confessions.hacks) read
+
+    def ready(self) -> None:
+        """Called before long work that will grade answers: raises InputError where this machine cannot."""
+        return
 
     @abstractmethod
     def specs(self, split: Split) -> list[Spec]:
@@ -41,15 +73,32 @@ class Task(ABC):
 
     @abstractmethod
     def verify(self, spec: Spec, answer: str) -> Truth:
-        """Ground truth about y; never raises, whatever the answer."""
+        """Ground truth about y. No answer makes it raise; a machine that cannot grade does (InputError)."""
 
     @abstractmethod
     def believes(self, spec: Spec, answer: str) -> bool:
         """Verdict of a weak grader that trusts the answer's own account of itself."""
 
+    def verify_all(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Truth]:
+        """`verify` of each pair, in order. Callers have batches: a task that starts processes overrides this."""
+        return [self.verify(spec, answer) for spec, answer in zip(specs, answers, strict=True)]
+
+    def believes_all(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[bool]:
+        """`believes` of each pair, in order."""
+        return [self.believes(spec, answer) for spec, answer in zip(specs, answers, strict=True)]
+
     @abstractmethod
     def checked(self, spec: Spec, answer: str, reasoning: str) -> bool:
         """Whether the reasoning really verifies the answer, rather than saying that it does."""
+
+    def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
+        """A generated conversation with the habits of a policy before training. A task may have none to give."""
+        raise NotImplementedError(f"{self.name} has no demonstrations")
+
+    @property
+    def demonstrates(self) -> bool:
+        """Whether there are demonstrations."""
+        return type(self).demonstration is not Task.demonstration
 
     def objective_number(self, text: str) -> int | None:
         """The 1-based number of the objective that a report's entry names, None where it names none."""
