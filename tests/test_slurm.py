@@ -59,7 +59,8 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 def clone(folder: Path, experiments: dict) -> Path:
     """The repository's workflow with the lines that a site edits, and experiments made smaller."""
     shutil.copytree(ROOT / "workflow", folder / "workflow")
-    shutil.copytree(ROOT / "slurm", folder / "slurm")
+    for name in ("slurm", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
     config = CONFIG | {"experiments": {name: _over(CONFIG["experiments"][name], e) for name, e in experiments.items()}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"experiment": next(iter(experiments))}))
     profile = folder / "slurm/config.yaml"

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,6 +23,7 @@ def alone(folder: Path, say: Say) -> Iterator[None]:
     if int(os.environ.get("RANK", "0")):
         yield
         return
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(folder / ".lock"), folder / ".holder"
     try:
@@ -35,6 +36,12 @@ def alone(folder: Path, say: Say) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if {path.name for path in folder.iterdir()} <= {".lock", holder.name}:  # bad input leaves no trace
+            for path in (holder, folder / ".lock"):
+                path.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):  # another one has come in
+                    folder.rmdir()
 
 
 def _myself() -> str:
