@@ -31,6 +31,7 @@ LIBRARIES = (
         "confessions",
         "accelerate",
         "datasets",
+        "filelock",
         "huggingface-hub",
         "inspect-ai",
         "matplotlib",
