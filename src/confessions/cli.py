@@ -115,6 +115,16 @@ def score(
 
 
 @app.command()
+def sandbox_check() -> None:
+    """Check that this machine can shut away the programs that a model writes (docs/sandbox.md)."""
+    with reported() as say:
+        from confessions.sandbox import Sandbox
+
+        Sandbox()
+        say("programs are run in isolation here")
+
+
+@app.command()
 def plan(
     experiment: Annotated[str | None, typer.Option(help="default: the one that the configuration names")] = None,
     config: Annotated[Path, typer.Option(help="configuration")] = Path("config.yaml"),

@@ -8,6 +8,7 @@ it was stopped ("-", "wall" or "files"). A run that leaves a trace in the work f
 """
 
 import _signal  # what `signal` wraps in enumerations, which take 3 ms of every start to import
+import atexit
 import ctypes
 import gc
 import os
@@ -53,9 +54,9 @@ def traces(folder):
 
 
 def confine(libc, bpf, limits):
-    """Give up everything, for good, in the process that will run the program."""
+    """Give up everything, for good, in the process that will run the program. Its stderr is still the first one's:
+    what fails here is no verdict on the program."""
     cpu, memory, size, files = limits
-    os.closerange(3, 1 << 20)
     for name, value in (
         ("RLIMIT_CPU", cpu),
         ("RLIMIT_AS", memory),
@@ -86,10 +87,11 @@ def serve():
         before, start = traces("."), time.monotonic()
         process = os.fork()
         if not process:
-            for standard, file in enumerate(files[3 * run : 3 * run + 3]):
-                os.dup2(file, standard)
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
             confine(libc, bpf, (cpu, memory, size, n_files))
+            for standard, file in enumerate(files[3 * run : 3 * run + 3]):
+                os.dup2(file, standard)
+            os.closerange(3, 1 << 20)
             return source
         status, used, stopped = wait(process, wall)
         os.write(report, f"{status} {used:.4f} {time.monotonic() - start:.4f} {stopped}\n".encode())
@@ -110,7 +112,26 @@ def run(source):
     sys.stdout = sys.__stdout__ = stream(1, "w", "surrogateescape")
     sys.stderr = sys.__stderr__ = stream(2, "w", "backslashreplace")
     main = sys.modules["__main__"] = type(sys)("__main__")
-    exec(compile(source, "program.py", "exec"), main.__dict__)
+    ended = []
+    atexit.register(finish, main, ended)  # the first to be registered is the last to be called
+    try:
+        exec(compile(source, "program.py", "exec"), main.__dict__)
+    except MemoryError:  # there may be too little left for the interpreter to say so
+        os.write(2, b"MemoryError\n")
+        os._exit(1)
+    ended.append(True)
+
+
+def finish(main, ended):
+    """End a program that has come to its end as the interpreter would, but without taking that apart, which would be
+    half the time of a short run. What fails here is left to the interpreter after all."""
+    if ended:
+        main.__dict__.clear()
+        gc.collect()  # finalizers, such as of files that were not closed
+        for file in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
+            if not file.closed:
+                file.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":

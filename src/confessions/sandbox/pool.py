@@ -8,6 +8,7 @@ import functools
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,6 @@ WORK = "/box"  # a name that no machine has on the way to its interpreter
 RUNS = 16  # inputs of one start; three descriptors each
 STARTING_SECONDS = 30  # what a start may take on a busy machine, beside the runs
 STDERR_BYTES = 2000
-SIGKILL, SIGXCPU = 9, 24
 FIX = "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)"
 FIX_NAMESPACES = "allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
 
@@ -61,9 +61,9 @@ class Sandbox:
     """
 
     def __init__(self, limits: Limits | None = None, workers: int | None = None):
+        check()
         self.limits = limits or Limits()
         self.workers = workers or len(os.sched_getaffinity(0))
-        check()
 
     def run(self, programs: Sequence[Program]) -> list[list[Outcome]]:
         """(P, inputs of each) what every program did on each of its inputs, in their order.
@@ -100,6 +100,7 @@ def _outcomes(limits: Limits, program: Program) -> list[Outcome]:
 
 def _start(limits: Limits, source: str, inputs: Sequence[str]) -> list[Outcome]:
     """Start one sandbox; the outcomes of the first of `inputs`, in order: all, or fewer where it ended before."""
+    command = _command(limits.work_bytes)
     with contextlib.ExitStack() as stack:
         files = []
         for text in inputs:
@@ -113,7 +114,7 @@ def _start(limits: Limits, source: str, inputs: Sequence[str]) -> list[Outcome]:
         arguments = [len(inputs), writing, rules, *numbers, limits.open_files, *files]
         try:
             process = subprocess.Popen(
-                [*_command(limits.work_bytes), *map(str, arguments)],
+                [*command, *map(str, arguments)],
                 stdin=code,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -127,12 +128,12 @@ def _start(limits: Limits, source: str, inputs: Sequence[str]) -> list[Outcome]:
         finally:
             process.kill()  # the first process of the namespace dies with it, and all others with that
             process.wait()
-        if not lines:
-            said = os.pread(errors, STDERR_BYTES, 0).decode(errors="replace").strip().splitlines() or [
-                "no reason given"
-            ]
-            fix = FIX_NAMESPACES if "namespace" in said[-1] else FIX
-            raise InputError(f"the sandbox does not start, and no program is run without it ({said[-1]}): {fix}")
+        # No run can write here: what bwrap or inside.py say is about this machine, and no verdict on a program.
+        said = os.pread(errors, STDERR_BYTES, 0).decode(errors="replace").strip().splitlines()
+        if said or not lines:
+            last = said[-1] if said else "no reason given"
+            fix = FIX_NAMESPACES if "namespace" in last else FIX
+            raise InputError(f"the sandbox does not start, and no program is run without it ({last}): {fix}")
         runs = zip(lines[1:], files[1::3], files[2::3], strict=False)
         return [_outcome(limits, line, *streams) for line, *streams in runs]
 
@@ -146,7 +147,11 @@ def _outcome(limits: Limits, line: str, stdout: int, stderr: int) -> Outcome:
     status: Status = "ok"
     if stopped == "files" or max(size, error_size) > limits.output_bytes:
         status = "output"
-    elif stopped == "wall" or code == -SIGXCPU or (code == -SIGKILL and float(cpu) > limits.cpu_seconds - 0.5):
+    elif (
+        stopped == "wall"
+        or code == -signal.SIGXCPU
+        or (code == -signal.SIGKILL and float(cpu) > limits.cpu_seconds - 0.5)
+    ):
         status = "timeout"
     elif code < 0:
         status = "killed"

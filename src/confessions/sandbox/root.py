@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import subprocess
 import sys
@@ -35,12 +36,13 @@ def binds() -> tuple[str, ...]:
         listed = subprocess.run(["ldd", interpreter(), *extensions], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise InputError(f"the sandbox needs ldd to see what {interpreter()} loads, and it fails: {error}") from None
-    needed = sorted(set(re.findall(r"(/\S+) \(0x", listed)))
+    needed = {os.path.normpath(path) for path in re.findall(r"(/\S+) \(0x", listed)}
+    needed |= {path for path in ("/etc/ld.so.cache",) if os.path.exists(path)}  # where the loader looks libraries up
     arguments = ["--ro-bind", interpreter(), interpreter(), "--ro-bind", str(library), str(library)]
     for folder in HIDDEN:
         if (library / folder).is_dir():
             arguments += ["--perms", "0555", "--size", "4096", "--tmpfs", str(library / folder)]
             arguments += ["--remount-ro", str(library / folder)]
-    for path in needed:
+    for path in sorted(needed):
         arguments += ["--ro-bind", str(Path(path).resolve()), path]
     return tuple(arguments)
