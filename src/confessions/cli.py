@@ -4,6 +4,7 @@ Heavy libraries are imported inside the commands: `confessions --help` and bad i
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,13 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__d
 
 Spec = Annotated[str, typer.Option(help="this stage's block of the configuration, as JSON (see specs.py)")]
 ModelFolder = Annotated[Path, typer.Option(help="folder of the base model")]
+
+
+@app.callback()
+def offline(context: typer.Context) -> None:
+    """Models come from a hub in build-model and nowhere else: a compute node may have no network."""
+    if context.invoked_subcommand != "build-model":
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, inside the commands
 
 
 def _read(spec: str) -> dict[str, Any]:
@@ -31,9 +39,13 @@ def _read(spec: str) -> dict[str, Any]:
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
     with reported() as say:
+        from confessions import provenance
         from confessions.sources import build
 
-        build(_read(spec)["source"], out)
+        block = _read(spec)
+        job = provenance.begin("build-model", block)
+        build(block["source"], out)
+        job.publish(out.parent, {out: []}, out.name)
         say(f"model in {out}")
 
 
@@ -59,9 +71,12 @@ def train(
 ) -> None:
     """Train a policy with dual-span GRPO and publish its adapters and metrics."""
     with reported() as say:
+        from confessions.locks import alone
         from confessions.stages import train
 
-        train.run(_read(spec), model, work, out, say)
+        block = _read(spec)
+        with alone(work, say):
+            train.run(block, model, work, out, say)
 
 
 @app.command()
@@ -122,6 +137,27 @@ def sandbox_check() -> None:
 
         Sandbox()
         say("programs are run in isolation here")
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="folder of results")] = Path("results"),
+    config: Annotated[
+        list[Path] | None, typer.Option(help="compare settings with these, laid over one another; default: config.yaml")
+    ] = None,
+) -> None:
+    """Say which results are altered, stale, missing or unrecorded (docs/provenance.md). Status 1 when any is."""
+    with reported() as say:
+        from confessions.config import load
+        from confessions.verify import verify as hold
+
+        files = config or [path for path in [Path("config.yaml")] if path.is_file()]
+        verdict = hold(folder, load(*files) if files else None)
+        for finding in verdict.findings:
+            typer.echo(str(finding))
+        say(verdict.summary() + ("" if files else "; settings not compared: no config.yaml here"))
+        if verdict.findings:
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -396,6 +396,9 @@ class Config(Strict):
     """The whole of config.yaml."""
 
     experiment: Key = Field(description="the experiment to run, a key of `experiments`")
+    container: str | None = Field(
+        None, pattern=r"^\S+$", description="image of --sdm apptainer: a file, or what apptainer pulls"
+    )
     models: dict[Key, Model] = Field(min_length=1, description="models by key")
     experiments: dict[Key, Experiment] = Field(min_length=1, description="experiments by key")
 
@@ -486,12 +489,19 @@ class Config(Strict):
         return [judge.model] if isinstance(judge, LanguageModelJudge) else []
 
 
-def load(source: str | Path | Mapping[str, Any]) -> Config:
-    """Validate a YAML file, or a mapping read from config.yaml; ConfigError (one line) where it is wrong."""
+def load(source: str | Path | Mapping[str, Any], *more: str | Path) -> Config:
+    """Validate a YAML file, or a mapping read from config.yaml; ConfigError (one line) where it is wrong.
+
+    `more` files are laid over it, as snakemake's --configfile lays them.
+    """
     given = isinstance(source, Mapping)
     name = "config.yaml" if given else str(source)
     try:
         data = source if given else yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+        for name in map(str, more):
+            from snakemake.utils import update_config  # slow to import
+
+            update_config(data, yaml.safe_load(Path(name).read_text(encoding="utf-8")))
         return Config.model_validate(data)
     except OSError as error:
         raise ConfigError(f"{name}: {error.strerror}") from None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIX = "delete it and run snakemake again"
+BLOCK, SPREAD = 2**20, 64
 
 
 @contextmanager
@@ -32,6 +33,21 @@ def published(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def blocks(path: str | Path) -> Iterator[bytes]:
+    """All bytes of a file, 1 MiB at a time."""
+    with Path(path).open("rb") as stream:
+        yield from iter(lambda: stream.read(BLOCK), b"")
+
+
+def spread_blocks(path: str | Path) -> Iterator[bytes]:
+    """At most 64 blocks of 1 MiB of a file, evenly spread; a file of up to 64 MiB whole."""
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as stream:
+        for start in range(0, size, max(BLOCK, size // SPREAD)):
+            stream.seek(start)
+            yield stream.read(BLOCK)
 
 
 def read_parquet(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:

@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from confessions.chat import Chat
 from confessions.errors import InputError, first_line
+from confessions.files import spread_blocks
 
 BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
-_BLOCK, _BLOCKS = 2**20, 64
 
 
 def _check_folder(folder: Path) -> None:
@@ -142,12 +142,9 @@ def fingerprint(folder: Path) -> str:
     _check_weights(folder)
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     for file in sorted(folder.glob("*.safetensors")):
-        size = file.stat().st_size
-        digest.update(str(size).encode())
-        with file.open("rb") as stream:
-            for start in range(0, size, max(_BLOCK, size // _BLOCKS)):
-                stream.seek(start)
-                digest.update(stream.read(_BLOCK))
+        digest.update(str(file.stat().st_size).encode())
+        for block in spread_blocks(file):
+            digest.update(block)
     return digest.hexdigest()
 
 

@@ -64,18 +64,18 @@ class Plan:
         others = [key for key in config.compared if key not in policies]
         policy = []
         if experiment.train:
-            checkpoints = len(experiment.seeds) * len(experiment.train.save_steps)
+            grid = len(experiment.seeds) * len(experiment.train.save_steps) * len(experiment.evaluation.conditions)
             policy = [
                 self._training(),
                 self._sampling("sample_policy", experiment.policy),
-                self._scoring("score_policy", checkpoints),
+                self._scoring("score_policy", grid + (experiment.policy in config.compared)),
             ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
             *(self._post_training(key) for key in trained),
             *policy,
             *(self._sampling("sample_model", key) for key in others),
-            *(self._scoring("score_model", model=key) for key in config.compared),
+            *(self._scoring("score_model", 1, key) for key in others),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
             Job("tables", n=1 + 5 * len(policies) + bool(experiment.survey) + axes),
             Job("figures", n=4 * len(policies) + axes),
@@ -158,11 +158,10 @@ class Plan:
             )
         return job
 
-    def _scoring(self, rule: str, checkpoints: int = 1, model: str = "") -> Job:
-        """Variants ask about one answer, which is judged once; a model of an axis has the first condition alone."""
+    def _scoring(self, rule: str, conditions: int, model: str = "") -> Job:
+        """Of so many conditions, counted for each checkpoint and model. Variants ask about one answer: judged once."""
         evaluation, task = self.config.active.evaluation, self.config.active.task
-        conditions = 1 if model else len(evaluation.conditions)
-        answers = checkpoints * conditions * evaluation.rollouts
+        answers = conditions * evaluation.rollouts
         x, (first, _) = _prompt_tokens(task, "baseline"), self._turns(evaluation)
         return Job(rule, model, judged=answers * self._judge_tokens(x, first))
 
@@ -352,21 +351,19 @@ SUMMARY = ("experiment", "GPU", "sampled", "trained", "GPU hours", "CPU hours (2
 def summary(plan: Plan) -> list[str]:
     """One experiment as a row of the table in docs/costs.md; a `+` behind a number that leaves something out."""
     jobs, disk = plan.jobs(), plan.disk()
-    hours = {id(job): plan.hours(job) for job in jobs}
-    places = {id(job): plan.devices(job) for job in jobs}
+    hours = [(plan.devices(job), plan.hours(job)) for job in jobs if job.turn1 or job.trained or job.judged]
+    gpu, cpu = ([h for place, h in hours if (place != CPU) == wanted] for wanted in (True, False))
 
     def total(numbers: Sequence[float | None], digits: int) -> str:
-        text = f"{sum(n or 0 for n in numbers):.{digits}f}"
-        return text + "+" * (None in numbers)
+        return f"{sum(n or 0 for n in numbers):.{digits}f}{'+' * (None in numbers)}" if numbers else "-"
 
-    gpu = [hours[id(job)] for job in jobs if places[id(job)] != CPU]
     return [
         plan.config.experiment,
         plan.device if gpu else "-",
         _count(sum(job.turn1 + job.turn2 for job in jobs)),
         _count(sum(job.trained for job in jobs)),
-        total(gpu, 1) if gpu else "-",
-        total([hours[id(job)] for job in jobs if places[id(job)] == CPU], 2),
+        total(gpu, 1),
+        total(cpu, 2),
         total([size and size / 1e9 for _, size in disk], 1),
     ]
 

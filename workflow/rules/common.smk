@@ -7,10 +7,17 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
+from snakemake.settings.types import DeploymentMethod
+
 from confessions import specs
 
-# The environment that runs snakemake runs the jobs, activated or not.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+# Without --sdm, the environment that runs snakemake runs the jobs, activated or not. With it, each rule's `conda` or the
+# image that config.yaml names does (docs/environments.md). An image holds no copy of the library: it reads this clone's.
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+os.environ.update(APPTAINERENV_PYTHONPATH=str(Path(workflow.basedir).parent / "src"))
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and not CONFIG.container:
+    sys.exit("error: config.yaml: container = None: --sdm apptainer needs an image; docs/environments.md builds one")
+TRAIN, PLOTS, VLLM, VLLM_CPU = (f"../../envs/{name}.yaml" for name in ("train", "plots", "vllm", "vllm-cpu"))
 
 EXPERIMENT = CONFIG.active
 # Where nothing is trained, the rules of the policy stand there with nothing to do, and no target asks for them.
@@ -21,7 +28,9 @@ STEPS = EXPERIMENT.train.save_steps if TRAINS else []
 POLICY = [specs.model_folder(key) for key in POLICIES]
 JUDGES = [specs.model_folder(key) for key in CONFIG.judges]
 POST_TRAINED = [key for key, model in CONFIG.models.items() if model.source.kind == "post_trained"]
-OTHERS = [key for key in CONFIG.compared if key not in POLICIES]  # the policy's rollouts have a job of their own
+# The policy's own rollouts and scores are made with those of its checkpoints.
+OWN = [key for key in CONFIG.compared if key in POLICIES]
+OTHERS = [key for key in CONFIG.compared if key not in POLICIES]
 
 RESULTS = f"results/{CONFIG.experiment}"
 RUN = specs.run_folder(CONFIG, "{seed}")
@@ -32,6 +41,7 @@ SCORES = f"{RUN}/scores/step_{{step}}.parquet"
 MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
 MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
 SURVEY = specs.survey_file(CONFIG)
+LOG_FOLDER = "results/logs"
 
 RUN_LABELS = {"experiment": CONFIG.experiment, "task": EXPERIMENT.task}
 for key in POLICIES:
@@ -78,3 +88,21 @@ def sampling_resources(*keys):
         resources["gpu"] *= EXPERIMENT.vllm.tensor_parallel_size
         resources["mem_mb"] += 3_000  # vLLM itself, and its cache where there is no GPU
     return resources
+
+
+def sampling_environment(*keys):
+    """The conda environment of a job that samples with the models `keys`; a job without a GPU takes vLLM's CPU build."""
+    if not keys or EXPERIMENT.engine != "vllm":
+        return TRAIN
+    return VLLM if sampling_resources(*keys)["gpu"] else VLLM_CPU
+
+
+def paired(rollouts, scores):
+    """--rollouts a --out b for every pair of files."""
+    return " ".join(f"--rollouts {a} --out {b}" for a, b in zip(rollouts, scores, strict=True))
+
+
+def log_names(prefix, conditions):
+    """One log a condition and variant."""
+    variants = EXPERIMENT.evaluation.variants
+    return [f"{LOG_FOLDER}/{prefix}-{condition}-{variant}.eval" for condition in conditions for variant in variants]

@@ -23,6 +23,9 @@ for table in ("reproduction", "stress_grid", "power", "judge"):
             table=page(TABLE.format(table=table), "table", table),
         log:
             f"results/tables/logs/{table}.log",
+        localrule: True
+        conda:
+            PLOTS
         threads: 1
         params:
             table=table,
@@ -43,6 +46,9 @@ for axis in AXES:
             table=page(TABLE.format(table=axis), "table", axis),
         log:
             f"results/tables/logs/{axis}.log",
+        localrule: True
+        conda:
+            PLOTS
         threads: 1
         params:
             models=model_labels(getattr(EXPERIMENT, axis)),
@@ -59,6 +65,9 @@ rule tabulate_verification:
         table=page(TABLE.format(table="verification"), "table", "verification"),
     log:
         "results/tables/logs/verification.log",
+    localrule: True
+    conda:
+        PLOTS
     threads: 1
     params:
         checkpoints=CHECKPOINTS,
@@ -75,6 +84,9 @@ rule tabulate_survey:
         table=page(TABLE.format(table="hack_survey"), "table", "hack_survey"),
     log:
         "results/tables/logs/hack_survey.log",
+    localrule: True
+    conda:
+        PLOTS
     threads: 1
     params:
         labels=lambda wildcards: RUN_LABELS | {"task": EXPERIMENT.survey.task},
@@ -89,6 +101,9 @@ rule tabulate_training:
         table=page(TABLE.format(table="training"), "table", "training"),
     log:
         "results/tables/logs/training.log",
+    localrule: True
+    conda:
+        PLOTS
     threads: 1
     params:
         labels=RUN_LABELS,
@@ -109,8 +124,12 @@ for figure, table in FIGURES.items():
             figure=page(f"results/figures/{figure}.png", "figure", figure),
         log:
             f"results/figures/logs/{figure}.log",
+        localrule: True
+        conda:
+            PLOTS
         threads: 1
         params:
             figure=figure,
+            experiment=CONFIG.experiment,
         script:
             "../scripts/plot.py"

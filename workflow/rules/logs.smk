@@ -1,13 +1,4 @@
 # Rollouts and scores as Inspect logs, where Inspect is installed: `inspect view --log-dir results/logs`.
-LOG_FOLDER = "results/logs"
-
-
-def log_names(prefix, conditions):
-    """One log a condition and variant."""
-    variants = EXPERIMENT.evaluation.variants
-    return [f"{LOG_FOLDER}/{prefix}-{condition}-{variant}.eval" for condition in conditions for variant in variants]
-
-
 LOGGED = [
     {
         "rollouts": ROLLOUTS.format(seed=seed, step=step),
@@ -47,9 +38,12 @@ rule write_logs:
         logs=LOGS,
     log:
         f"{RESULTS}/logs/inspect.log",
+    localrule: True
+    conda:
+        PLOTS
     threads: 1
     params:
         spec=json.dumps({"checkpoints": LOGGED}),
-        out=LOG_FOLDER,
+        out=lambda wildcards, output: os.path.dirname(output.logs[0]),
     shell:
         "python -m confessions write-logs --spec {params.spec:q} --out {params.out:q} 2>&1 | tee {log:q}"

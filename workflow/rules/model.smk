@@ -11,6 +11,8 @@ rule build_model:
         "results/models/logs/{model}.log",
     wildcard_constraints:
         model=one_of(key for key in CONFIG.models if key not in POST_TRAINED),
+    conda:
+        TRAIN
     threads: 1
     resources:
         mem_mb=3_000,
@@ -31,6 +33,8 @@ rule post_train_model:
         "results/models/logs/{model}.log",
     wildcard_constraints:
         model=one_of(POST_TRAINED),
+    conda:
+        TRAIN
     threads: 2
     resources:
         mem_mb=lambda wildcards: resources_for(wildcards.model)["mem_mb"],
@@ -51,6 +55,8 @@ rule rebuild_nano:
         "results/models/logs/nano-rebuilt-{size}.log",
     wildcard_constraints:
         size="xs|s|m",
+    conda:
+        TRAIN
     threads: 2
     resources:
         mem_mb=3_000,

@@ -8,9 +8,11 @@ rule sample_policy:
     output:
         rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
         survey=SURVEY if EXPERIMENT.survey else [],
-        model=expand(MODEL_ROLLOUTS, model=[key for key in CONFIG.compared if key in POLICIES]),
+        model=expand(MODEL_ROLLOUTS, model=OWN),
     log:
         f"{RESULTS}/logs/rollouts.log",
+    conda:
+        sampling_environment(*POLICIES)
     threads: 2
     resources:
         **sampling_resources(*POLICIES),
@@ -33,6 +35,8 @@ rule sample_model:
         f"{RESULTS}/logs/rollouts_{{model}}.log",
     wildcard_constraints:
         model=one_of(OTHERS),
+    conda:
+        lambda wildcards: sampling_environment(wildcards.model)
     threads: 1
     resources:
         mem_mb=lambda wildcards: sampling_resources(wildcards.model)["mem_mb"],

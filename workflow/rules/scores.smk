@@ -1,21 +1,18 @@
 # Ground truth and the judge's verdict on each rollout; one judge for all files of a job.
-def paired(rollouts, scores):
-    """--rollouts a --out b for every pair of files."""
-    return " ".join(f"--rollouts {a} --out {b}" for a, b in zip(rollouts, scores, strict=True))
-
-
 rule score_policy:
     input:
-        rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
+        rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS) + expand(MODEL_ROLLOUTS, model=OWN),
         judge=JUDGES,
     output:
-        scores=expand(SCORES, seed=SEEDS, step=STEPS),
+        scores=expand(SCORES, seed=SEEDS, step=STEPS) + expand(MODEL_SCORES, model=OWN),
     log:
         f"{RESULTS}/logs/scores.log",
+    conda:
+        sampling_environment(*CONFIG.judges)
     threads: 1
     resources:
         **sampling_resources(*CONFIG.judges),
-        runtime=240,
+        runtime=lambda wildcards, attempt: attempt * 240,
     params:
         spec=json.dumps(specs.score_spec(CONFIG)),
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
@@ -31,10 +28,14 @@ rule score_model:
         scores=MODEL_SCORES,
     log:
         f"{RESULTS}/logs/scores_{{model}}.log",
+    wildcard_constraints:
+        model=one_of(OTHERS),
+    conda:
+        sampling_environment(*CONFIG.judges)
     threads: 1
     resources:
         **sampling_resources(*CONFIG.judges),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         spec=json.dumps(specs.score_spec(CONFIG)),
     shell:

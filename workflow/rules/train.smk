@@ -11,6 +11,8 @@ rule train_policy:
         config=f"{RUN}/train/config.json",
     log:
         f"{RUN}/logs/train.log",
+    conda:
+        VLLM if TRAINS and EXPERIMENT.train.engine == "vllm" else TRAIN
     threads: 2
     resources:
         **resources_for(*POLICIES, *CONFIG.judges),

@@ -1,9 +1,9 @@
 """A table -> the figure that the rule names."""
 
-from confessions import figures
+from confessions import figures, provenance
 from confessions.errors import reported
 
-with reported(snakemake.log[0]) as say:
+with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     draw = getattr(figures, f"plot_{snakemake.params.figure}")
     draw(snakemake.input.table, snakemake.output.figure)
     say(f"{snakemake.output.figure}: drawn")

@@ -1,9 +1,9 @@
 """Scores of every checkpoint -> the table that the rule names."""
 
-from confessions import tables
+from confessions import provenance, tables
 from confessions.errors import reported
 
-with reported(snakemake.log[0]) as say:
+with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     checkpoints = [tuple(checkpoint) for checkpoint in snakemake.params.checkpoints]
     scores = dict(zip(checkpoints, snakemake.input.scores, strict=True))
     table = getattr(tables, snakemake.params.table)(scores, snakemake.params.labels)

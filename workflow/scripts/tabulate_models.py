@@ -1,9 +1,9 @@
 """Scores of several models -> scale.csv or ladder.csv."""
 
-from confessions import tables
+from confessions import provenance, tables
 from confessions.errors import reported
 
-with reported(snakemake.log[0]) as say:
+with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     models = snakemake.params.models
     scores = dict(zip(models, snakemake.input.scores, strict=True))
     table = tables.by_model(scores, models, snakemake.params.labels)

@@ -1,9 +1,9 @@
 """Survey rollouts -> hack_survey.csv."""
 
-from confessions import tables
+from confessions import provenance, tables
 from confessions.errors import reported
 
-with reported(snakemake.log[0]) as say:
+with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     table = tables.hack_survey(snakemake.input.rollouts, snakemake.params.labels)
     tables.write(table, snakemake.output.table)
     say(f"{snakemake.output.table}: {len(table)} rows")

@@ -1,9 +1,9 @@
 """Training metrics of every seed -> training.csv."""
 
-from confessions import tables
+from confessions import provenance, tables
 from confessions.errors import reported
 
-with reported(snakemake.log[0]) as say:
+with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     metrics = dict(zip(snakemake.params.seeds, snakemake.input.metrics, strict=True))
     table = tables.training(metrics, snakemake.params.steps, snakemake.params.labels)
     tables.write(table, snakemake.output.table)

@@ -1,9 +1,9 @@
 """Scores of every checkpoint and model -> verification.csv."""
 
-from confessions import tables
+from confessions import provenance, tables
 from confessions.errors import reported
 
-with reported(snakemake.log[0]) as say:
+with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     checkpoints = [tuple(checkpoint) for checkpoint in snakemake.params.checkpoints]
     models = snakemake.params.models
     policy = dict(zip(checkpoints, snakemake.input.checkpoints, strict=True))

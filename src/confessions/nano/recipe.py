@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from confessions import provenance
 from confessions.chat import Chat
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
@@ -290,6 +291,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="default: the package's own folder of this size")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    job = provenance.begin("rebuild-nano", {"size": arguments.size}, seeds=[arguments.seed])
     out = arguments.out or Path(__file__).with_name("weights") / arguments.size
     model, tokenizer, losses = train(
         SHAPES[arguments.size], Habits(), arguments.seed, lambda line: print(line, file=sys.stderr, flush=True)
@@ -305,6 +307,8 @@ def main() -> None:
     tokenizer.save_pretrained(out)
     record = {"seed": arguments.seed, "habits": asdict(Habits()), "gate": asdict(gate), "losses": losses}
     (out / "recipe.json").write_text(json.dumps(record) + "\n")
+    if arguments.out:  # results; what ships in the package is held to its recipe by a test
+        job.publish(out.parent, {out: []}, out.name)
 
 
 if __name__ == "__main__":

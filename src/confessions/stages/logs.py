@@ -4,14 +4,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from confessions import provenance
 from confessions.inspect_logs import write_logs
 from confessions.stages import Block, Say
 
 
 def run(spec: Block, out: Path, say: Say) -> None:
     """`spec["checkpoints"]` lists rollouts, scores, prefix (of the logs' names) and labels of each checkpoint."""
-    n = 0
-    for checkpoint in tqdm(spec["checkpoints"], desc="Inspect logs", unit="checkpoint"):
-        files = (Path(checkpoint[name]) for name in ("rollouts", "scores"))
-        n += len(write_logs(*files, out, checkpoint["labels"], checkpoint["prefix"]))
-    say(f"{n} logs in {out}")
+    checkpoints = spec["checkpoints"]
+    experiment = checkpoints[0]["labels"]["experiment"]
+    sources = [[Path(checkpoint[name]) for name in ("rollouts", "scores")] for checkpoint in checkpoints]
+    job = provenance.begin("write-logs", spec, [path for paths in sources for path in paths], experiment=experiment)
+    made: dict[Path, list[Path]] = {}
+    for checkpoint, files in zip(tqdm(checkpoints, desc="Inspect logs", unit="checkpoint"), sources, strict=True):
+        made |= dict.fromkeys(write_logs(*files, out, checkpoint["labels"], checkpoint["prefix"]), files)
+    job.publish(out, made, experiment)
+    say(f"{len(made)} logs in {out}")

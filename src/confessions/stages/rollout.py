@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from confessions import models
+from confessions import models, provenance
 from confessions.chat import Chat
 from confessions.engines import Engine, Sampling, context, start
 from confessions.errors import InputError
@@ -25,6 +25,13 @@ from confessions.train import config_hash
 
 def run(spec: Block, model: Path, work: Path, say: Say) -> None:
     """Sample every block of `spec` (specs.rollout_spec) and publish its files."""
+    made = {
+        Path(out): [model, *(Path(block["adapter"]) for block in blocks if block["adapter"])]
+        for out, blocks in spec["files"].items()
+    }
+    every = [block for blocks in spec["files"].values() for block in blocks]
+    seeds = [spec["evaluation"]["seed"], *{block["seed"]: None for block in every}]
+    job = provenance.begin("rollout", spec, dict.fromkeys(path for paths in made.values() for path in paths), seeds)
     base, spec = models.fingerprint(model), _with_sampling(spec, model, say)
     kept = {
         (out, number): work / f"{config_hash(_key(spec, block, base))}.parquet"
@@ -71,6 +78,7 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
                 frame = pd.concat([read_parquet(part) for part in parts], ignore_index=True)
                 frame.to_parquet(temporary, index=False)
         say(f"{sum(map(_size, blocks))} rollouts in {out}")
+    job.publish_all(made)
 
 
 def sample(engine: Engine, chat: Chat, spec: Block, block: Block, progress=lambda n: None) -> pd.DataFrame:

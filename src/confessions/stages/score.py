@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from confessions import provenance
 from confessions.files import published, read_parquet
 from confessions.scores import score_frame
 from confessions.stages import Block, Say
@@ -16,6 +17,8 @@ COLUMNS = ("task", "spec", "y", "yc", "zc", "z", "task_finish", "confession_fini
 def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
     task = get_task(spec["task"])
     task.ready()
+    judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
+    job = provenance.begin("score", spec, [*rollouts, *judges])
     judge = make_judge(spec["judge"], task)
     for source, out in zip(rollouts, outs, strict=True):
         frame = read_parquet(source, columns=COLUMNS)
@@ -32,3 +35,5 @@ def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -
         with published(out) as temporary:
             scores.to_parquet(temporary, index=False)
         say(f"scores of {len(scores)} rollouts in {out}")
+    made = {out: [source, *judges] for source, out in zip(rollouts, outs, strict=True)}
+    job.publish_all(made)

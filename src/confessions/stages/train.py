@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from confessions import models
+from confessions import models, provenance
 from confessions import train as training
 from confessions.config import Train
 from confessions.stages import Block, Say
@@ -13,6 +13,9 @@ from confessions.tasks import get as get_task
 def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
     task.ready()
+    judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
+    inputs = [model, *judges]
+    job = provenance.begin("train", spec, inputs, [spec["seed"]])
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = models.fingerprint(model)
     work = work / training.config_hash({**spec, "base": base})
@@ -20,3 +23,5 @@ def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     policy = spec["policy"]
     training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work)
     training.publish(settings, spec, work, out, say)
+    adapters = [training.adapter_folder(out, step) for step in settings.save_steps]
+    job.publish(out, dict.fromkeys([*adapters, out / "metrics.jsonl", out / "config.json"], inputs))

@@ -1,0 +1,71 @@
+"""How long Snakemake takes to plan 1,000 cells, and in how much memory: `python benchmarks/dry_run.py`.
+
+20 trained policies (seeds) of 5 checkpoints and 10 cells (5 conditions, 2 wordings) each, and 20 models on the scale
+axis: config.yaml with the lists made longer. Nothing is run.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+class Measured(NamedTuple):
+    cells: int
+    jobs: int
+    seconds: float
+    cpu_seconds: float
+    gibibytes: float
+
+
+def larger(config: dict[str, Any], models: int) -> dict[str, Any]:
+    """What is laid over config.yaml: so many models on the scale axis, and as many trained policies."""
+    added = {f"model-{n}": config["models"]["qwen3-8b"] | {"label": f"Model {n}"} for n in range(models)}
+    experiment = {"seeds": list(range(models)), "scale": list(added), "ladder": []}
+    return {"models": added, "experiments": {"reproduction": experiment}}
+
+
+def measure(models: int = 20) -> Measured:
+    """A dry run of all of it in a process of its own; raises CalledProcessError where it fails."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    overlay, experiment = larger(config, models), config["experiments"]["reproduction"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "larger.yaml"
+        file.write_text(yaml.safe_dump(overlay))
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "-n",
+            "--directory",
+            folder,
+            "--configfile",
+            str(ROOT / "config.yaml"),
+        ]
+        command += [str(file), "--config", "experiment=reproduction"]
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        run = subprocess.run(command, cwd=ROOT, env=os.environ, check=True, capture_output=True, text=True)
+        seconds, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    (total,) = {int(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("total ")}
+    cells = len(experiment["train"]["checkpoint_fractions"])
+    for axis in ("conditions", "variants"):
+        cells *= len(experiment["evaluation"][axis])
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return Measured(models * cells, total, seconds, cpu, after.ru_maxrss / 2**20)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=int, default=20)
+    found = measure(parser.parse_args().models)
+    print(f"{found.cells} cells, {found.jobs} jobs: {found.seconds:.1f} s ({found.cpu_seconds:.1f} s of CPU), "
+          f"{found.gibibytes:.2f} GiB")  # fmt: skip

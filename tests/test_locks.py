@@ -1,0 +1,56 @@
+"""Two processes and one working folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from confessions.locks import alone
+
+HOLD = "import sys, time; from pathlib import Path; from confessions.locks import alone\n"
+HOLD += "with alone(Path(sys.argv[1]), print): print('inside', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def other(tmp_path, monkeypatch):
+    """Another process, in tmp_path."""
+    environment = os.environ | {"SLURM_JOB_ID": "12"}
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], env=environment, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"inside\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_second_waits_and_says_for_whom(tmp_path, other, monkeypatch):
+    """Even a holder that is killed outright lets go."""
+    monkeypatch.setattr("confessions.locks.POLL_SECONDS", 0.05)
+    said = []
+
+    def say(line):
+        said.append(line)
+        other.send_signal(signal.SIGKILL)
+
+    start = time.monotonic()
+    with alone(tmp_path, say):
+        assert other.wait() == -signal.SIGKILL
+    assert time.monotonic() - start < 30  # not the minute that it would have slept
+    (line,) = said
+    assert line.startswith(f"{tmp_path}: Slurm job 12 (")
+    assert f"process {other.pid}; scancel 12 ends it) is at work here; waiting" in line
+
+
+def test_an_error_inside_lets_go(tmp_path):
+    with pytest.raises(ZeroDivisionError), alone(tmp_path, pytest.fail):
+        raise ZeroDivisionError
+    with alone(tmp_path, pytest.fail):  # says nothing: nobody is there
+        pass
+
+
+def test_other_processes_of_one_job_do_not_wait_for_the_first(tmp_path, other, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with alone(tmp_path, pytest.fail):
+        assert other.poll() is None
