@@ -14,6 +14,8 @@ rule sample_seeded:
         f"{RESULTS}/logs/rollouts_{{model}}_seeded.log",
     wildcard_constraints:
         model=one_of(SEEDED),
+    conda:
+        lambda wildcards: sampling_environment(wildcards.model)
     threads: 1
     resources:
         mem_mb=lambda wildcards: sampling_resources(wildcards.model)["mem_mb"],
@@ -37,6 +39,8 @@ rule score_seeded:
         f"{RESULTS}/logs/scores_{{model}}_seeded.log",
     wildcard_constraints:
         model=one_of(SEEDED),
+    conda:
+        sampling_environment(*CONFIG.judges)
     threads: 1
     resources:
         **sampling_resources(*CONFIG.judges),
@@ -56,6 +60,9 @@ rule tabulate_seeding:
         table=page(TABLE.format(table="seeding"), "table", "seeding"),
     log:
         "results/tables/logs/seeding.log",
+    localrule: True
+    conda:
+        PLOTS
     threads: 1
     params:
         points={key: specs.seeding_point(CONFIG, key) for key in SEEDED},
@@ -71,6 +78,9 @@ rule plot_seeding:
         figure=page("results/figures/seeding.png", "figure", "seeding"),
     log:
         "results/figures/logs/seeding.log",
+    localrule: True
+    conda:
+        PLOTS
     threads: 1
     params:
         figure="seeding",
@@ -79,5 +89,6 @@ rule plot_seeding:
 
 
 rule seeding:
+    localrule: True
     input:
         "results/figures/seeding.png" if SEEDED else [],
