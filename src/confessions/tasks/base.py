@@ -42,7 +42,6 @@ class Demonstration:
 class Wording:
     """How figures speak of a task."""
 
-    objective: str = "objective"
     objectives: str = "objectives"
     all_met: str = "every objective met"
     checks: str = "checks before it reports"  # what `checked` means
@@ -75,7 +74,7 @@ class Task(ABC):
 
     @abstractmethod
     def verify(self, spec: Spec, answer: str) -> Truth:
-        """Ground truth about y; never raises, whatever the answer."""
+        """Ground truth about y. No answer makes it raise; a machine that cannot grade does (InputError)."""
 
     @abstractmethod
     def believes(self, spec: Spec, answer: str) -> bool:

@@ -44,7 +44,7 @@ class WordCount(Task):
     """Spec: {"topic": str, "targets": [words of sentence 1, ...]}. `name` is also that of the prompt's text."""
 
     spec_model = WordCountSpec
-    wording = Wording("sentence", "sentences", "every sentence exact", "counts the words first")
+    wording = Wording("sentences", "every sentence exact", "counts the words first")
     surveyed = True
 
     def __init__(self, name: str = "word_count"):
