@@ -148,6 +148,7 @@ class Training:
             "prompts_per_step": len(rollouts) // GENERATIONS,
             "generations": GENERATIONS,
             "micro_batch": micro_batch,
+            "processes": N_PROCESSES,
             "gradient_checkpointing": checkpointing,
             "compile_layers": who == COMPILED,
             "checkpoint_fractions": [0.0, 1.0],

@@ -104,6 +104,7 @@ def test_reproduction_is_the_published_run():
         ),
         (f"{TRAIN}.steps", 2, f"{TRAIN}.steps = 2: too few for 5 checkpoint_fractions"),
         (f"{TRAIN}.micro_batch", 7, f"{TRAIN}.micro_batch = 7: must divide prompts_per_step * generations"),
+        (f"{TRAIN}.processes", 3, f"{TRAIN}.processes = 3: times micro_batch must divide prompts_per_step * gener"),
         (f"{TRAIN}.warmup_steps", 99, f"{TRAIN}.warmup_steps = 99: must be below steps"),
         (
             "models.qwen3-8b.source.revision",

@@ -181,7 +181,7 @@ def test_neither_reasoning_nor_confession_can_reach_the_judge_of_stored_rollouts
     pass_then_fail = [[math.log(0.6), math.log(0.2)], [math.log(0.1), math.log(0.4)]]  # of ANSWER and RIGHT
     judge = LanguageModelJudge(ScriptedEngine(tokenizer, pass_then_fail), plain_chat, task, "llm:tiny")
     with patch.object(score, "make_judge", lambda *_: judge):
-        score.run({"task": "word_count", "judge": {}}, [rollouts], [out], lambda _: None)
+        score.run({"task": "word_count", "judge": {"kind": "label_trusting"}}, [rollouts], [out], lambda _: None)
     (call,) = judge.engine.calls
     assert call.prompts == [judge.prompt_ids(SPEC, ANSWER), judge.prompt_ids(SPEC, RIGHT)]
     scores = pd.read_parquet(out)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confessions.spans import Spans, group_advantages, masked_mean, padded, token_coefficients
+from confessions.spans import Spans, group_advantages, padded, token_coefficients
 
 REWARD = st.floats(0, 1, width=32)
 LENGTH = st.integers(1, 12)
@@ -112,9 +112,3 @@ def test_a_long_confession_does_not_dilute_the_task():
     mask_BT = padded([[1, 1, 0, 0], [1, 1, 1, 1]], 4)
     coefficients_BT = token_coefficients(advantages_B, mask_BT, mask_BT.sum().item(), normalizer)
     assert (coefficients_BT.sum() / normalizer).item() == pytest.approx((2 * 1.0 + 4 * 3.0) / 6)
-
-
-def test_masked_mean():
-    values = torch.tensor([[1.0, 2.0], [3.0, 100.0]])
-    assert masked_mean(values, torch.tensor([[1.0, 1.0], [1.0, 0.0]])) == 2.0
-    assert masked_mean(values, torch.zeros(2, 2)) == 0.0

@@ -249,6 +249,13 @@ def test_request_tokens_get_exactly_no_gradient(tiny64, tmp_path, monkeypatch):
     assert (leaves[0].grad[generated] != 0).all()
 
 
+def test_a_span_mean_leaves_out_what_is_masked(tiny64, tmp_path):
+    mean = make_trainer(tiny64, tmp_path)._masked_mean
+    values = torch.tensor([[1.0, 2.0], [3.0, 100.0]])
+    assert mean(values, torch.tensor([[1.0, 1.0], [1.0, 0.0]])) == 2.0
+    assert mean(values, torch.zeros(2, 2)) == 0.0
+
+
 @pytest.mark.parametrize("changed", ["task", "confession"])
 def test_a_reward_moves_only_its_own_span(tiny64, tmp_path, monkeypatch, changed):
     """End to end through TRL: the other span's coefficients stay bit-identical."""

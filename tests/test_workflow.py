@@ -273,6 +273,23 @@ def test_a_changed_setting_re_runs_what_depends_on_it(workflow):
     assert "sample_model" not in again
 
 
+def test_several_processes_are_launched_together_with_a_gpu_each(workflow):
+    target, judge = "results/demo/seed0/train/metrics.jsonl", {"kind": "llm", "model": "qwen3-4b-instruct"}
+    several = override(workflow, policy="qwen3-8b", judge=judge, train={"processes": 2})
+    run = snakemake(workflow, target, "-n", "--printshellcmds", *several)
+    (job,) = [text for text in run.stdout.split("\n\n") if "rule train_policy:" in text]
+    assert {"gpu=2", "mem_mb=128000"} <= {*job.split("resources: ")[1].splitlines()[0].split(", ")}
+    launched = "accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --main_process_port 0 "
+    assert training_command(run).startswith(launched)
+    alone = snakemake(workflow, target, "-n", "--printshellcmds", "--forceall")
+    assert training_command(alone).startswith("python -m confessions train ")
+
+
+def training_command(run: subprocess.CompletedProcess) -> str:
+    (line,) = [line for line in run.stdout.splitlines() if " -m confessions train " in line]
+    return line.removeprefix("Shell command: ").strip()
+
+
 def test_the_report_has_a_caption_for_every_figure_and_table(workflow):
     run = snakemake(workflow, "--report", "report.html")
     assert run.returncode == 0, run.stdout

@@ -230,7 +230,10 @@ class Train(Strict):
     checkpoint_fractions: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         min_length=2, description="when an adapter is kept, as parts of the run: 0 (untrained) to 1"
     )
-    micro_batch: int = Field(ge=1, description="rollouts a forward pass; divides P * G; sets memory only")
+    micro_batch: int = Field(ge=1, description="rollouts a forward pass of a process; divides P * G; sets memory only")
+    processes: int = Field(
+        1, ge=1, description="GPUs that share a step's rollouts, one process each; sets time and memory only"
+    )
     gradient_checkpointing: bool = Field(description="recompute activations: less memory, more time")
     compile_layers: bool = Field(
         False, description="compile the layers, at the first step: a minute, then a third less time and memory on a GPU"
@@ -249,6 +252,8 @@ class Train(Strict):
             raise _error(f"too few for {len(fractions)} checkpoint_fractions", "steps", self.steps)
         if self.prompts_per_step * self.generations % self.micro_batch:
             raise _error("must divide prompts_per_step * generations", "micro_batch", self.micro_batch)
+        if self.prompts_per_step * self.generations % (self.micro_batch * self.processes):
+            raise _error("times micro_batch must divide prompts_per_step * generations", "processes", self.processes)
         if self.warmup_steps >= self.steps:
             raise _error("must be below steps", "warmup_steps", self.warmup_steps)
         return self

@@ -1,9 +1,12 @@
-"""Files that stages hand to each other: published whole or not at all, a clear word when damaged."""
+"""Files that stages hand to each other: published whole or not at all, a clear word when damaged or without room."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,14 +26,17 @@ def published(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path` to write to; it takes `path`'s place only when the block succeeds.
 
     The name keeps the suffix (writers choose the format by it) and the folder (a rename is atomic only within
-    one file system).
+    one file system). The content is on the disk before it gets its name, so that not even a power cut leaves half
+    of it there. Raises InputError when the disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = _aside(path, path.stem, path.suffix)
     try:
-        yield temporary
-        temporary.replace(path)
+        with room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -48,6 +54,78 @@ def spread_blocks(path: str | Path) -> Iterator[bytes]:
         for start in range(0, size, max(BLOCK, size // SPREAD)):
             stream.seek(start)
             yield stream.read(BLOCK)
+
+
+@contextmanager
+def published_folder(path: str | Path) -> Iterator[Path]:
+    """As `published`, for a folder, which the block makes itself; a folder of that name is replaced."""
+    path = Path(path)
+    temporary = _aside(path, path.name)
+    try:
+        with room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            sync(temporary)
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _aside(path: Path, name: str, suffix: str = "") -> Path:
+    """A name of this process's own to write to. What killed processes left under theirs is removed."""
+    theirs = re.compile(rf"\.{re.escape(name)}\.\d+{re.escape(suffix)}")
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        if theirs.fullmatch(left.name):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return path.with_name(f".{name}.{os.getpid()}{suffix}")
+
+
+def sync(path: Path) -> None:
+    """Have a file, or a folder with all that is in it, written to the disk."""
+    for part in [*(path.rglob("*") if path.is_dir() else ()), path]:
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def room_for(path: str | Path) -> Iterator[None]:
+    """Raise InputError when the block fails because there is no room left to write `path`; other errors pass."""
+    path = Path(path)
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if not _says_full(error) and not (isinstance(error, RuntimeError) and _is_full(path.parent)):
+            raise
+        raise InputError(
+            f"{path}: the disk is full, or your quota is used up: make room there and run snakemake again; what was "
+            "finished before is kept"
+        ) from error
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _says_full(error: Exception) -> bool:
+    """OSError has a number; safetensors has only the text."""
+    return getattr(error, "errno", None) in NO_ROOM or any(os.strerror(number) in str(error) for number in NO_ROOM)
+
+
+def _is_full(folder: Path) -> bool:
+    """torch.save says nothing of why it failed, so try: what it has written so far is still there."""
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(2**16))
+    except OSError as error:
+        return error.errno in NO_ROOM
+    finally:
+        probe.unlink(missing_ok=True)
+    return False
 
 
 def read_parquet(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:

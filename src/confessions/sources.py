@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
 )
 
 from confessions.errors import InputError, first_line
+from confessions.files import room_for
 
 HUB_FILES = [
     "*.json",
@@ -56,7 +57,8 @@ def build(source: Mapping[str, Any], out: Path) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        maker(source, temporary)
+        with room_for(out):
+            maker(source, temporary)
         if out.is_dir() and not out.is_symlink():
             shutil.rmtree(out)
         os.replace(temporary, out)

@@ -66,8 +66,3 @@ def token_coefficients(
     as in a short one.
     """
     return advantages_B.unsqueeze(1) * mask_BT * (normalizer / max(n_span_tokens, 1.0))
-
-
-def masked_mean(values_BT: torch.Tensor, mask_BT: torch.Tensor) -> float:
-    """Mean of `values` where the mask is 1; 0 for an empty mask."""
-    return ((values_BT * mask_BT).sum() / mask_BT.sum().clamp(min=1)).item()

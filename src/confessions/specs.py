@@ -15,11 +15,14 @@ from confessions.config import REFERENCE, Config, LanguageModelJudge, PostTraine
 def train_spec(config: Config, seed: int) -> dict[str, Any]:
     """What a training run depends on."""
     experiment = config.active
+    left_out = {"vllm"} if experiment.train.engine != "vllm" else set()
+    if experiment.train.processes == 1:  # what was trained before this key existed stays what it is
+        left_out.add("processes")
     return {
         "task": experiment.task,
         "policy": _engine_block(config, experiment.policy),
         "judge": _judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
-        "train": experiment.train.model_dump(exclude={"vllm"} if experiment.train.engine != "vllm" else None),
+        "train": experiment.train.model_dump(exclude=left_out),
         "seed": seed,
     }
 

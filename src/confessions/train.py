@@ -1,7 +1,8 @@
 """One training run: from a model folder to LoRA adapters at the checkpoints, and a line of metrics for every step.
 
 Work goes on in a folder of the run's own, named by the hash of everything that the run depends on; a run that was
-killed goes on from its newest whole checkpoint there. What is finished is copied out at the end.
+killed goes on from its newest whole checkpoint there. What is finished is copied out at the end. Several processes
+(`accelerate launch`) share each step's rollouts; the first of them writes all files.
 """
 
 import hashlib
@@ -10,28 +11,30 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig
 
-from confessions import models
+from confessions import checkpoints, models
 from confessions.config import Train
 from confessions.errors import InputError
-from confessions.files import published
+from confessions.files import published, published_folder, room_for
 from confessions.judge import Judge
 from confessions.rollout import check_lengths
 from confessions.tasks.base import Task
 from confessions.trainer import DualSpanGRPOTrainer
 
 RESUME_EVERY = 5  # steps between the checkpoints that a killed run goes on from
+WAIT = timedelta(hours=2)  # for the other processes' rollouts and verdicts, which may be much longer than one's own
 
 COUNTS = (
     "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "count_verified",
@@ -50,27 +53,31 @@ def config_hash(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def metrics_row(step: int, logs: Mapping[str, float], seconds: float) -> dict[str, Any]:
-    """One line of metrics.jsonl: counts of this step's n rollouts, means, and the two claim metrics derived from the
-    counts."""
-    row: dict[str, Any] = {"step": step} | {name: round(logs[name]) for name in COUNTS}
+def metrics_row(logs: Mapping[str, float]) -> dict[str, Any]:
+    """One line of metrics.jsonl out of an entry of the trainer's log: counts of the step's n rollouts, means, and the
+    two claim metrics derived from the counts."""
+    row: dict[str, Any] = {"step": logs["step"]} | {name: round(logs[name]) for name in COUNTS}
     full, none, right, wrong = (row[k] for k in ("full_given_right", "none_given_wrong", "n_right", "n_wrong"))
     row["claim_match"] = (full + none) / (right + wrong)
     row["balanced_claim_accuracy"] = (full / right + none / wrong) / 2 if right and wrong else None
     row |= {name: logs.get(name) for name in (*MEANS, "loss", "grad_norm", "learning_rate")}
-    return row | {"seconds": round(seconds, 3)}
+    return row | {"seconds": round(logs["seconds"], 3)}
 
 
 class MetricsLog(TrainerCallback):
-    """Appends a line a step to metrics.jsonl and shows progress; on resuming, later steps' lines are dropped first."""
+    """Appends a line a step to metrics.jsonl and shows progress.
+
+    The trainer's own log, which every checkpoint holds, is the truth: a resumed run writes the file anew from it, so
+    that lines of steps that will be repeated, and half a line, are gone.
+    """
 
     def __init__(self, file: Path):
         self.file, self.started, self.bar = file, time.monotonic(), None
 
     def on_train_begin(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        rows = [metrics_row(logs) for logs in state.log_history if "n" in logs]
         with published(self.file) as temporary:
-            temporary.write_text("".join(line + "\n" for line in lines[: state.global_step]))
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
         self.started = time.monotonic()
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
 
@@ -80,33 +87,40 @@ class MetricsLog(TrainerCallback):
         if "n" not in logs:  # the summary at the end
             return
         now = time.monotonic()
-        row, self.started = metrics_row(state.global_step, logs, now - self.started), now
-        with self.file.open("a") as stream:
+        entry = state.log_history[-1]
+        entry["seconds"], self.started = now - self.started, now
+        row = metrics_row(entry)
+        with room_for(self.file), self.file.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
         self.bar.set_postfix({name: f"{row[name] / row['n']:.2f}" for name in SHOWN}, refresh=False)
         self.bar.update()
 
-    def on_train_end(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.bar.close()
+    def close(self) -> None:
+        """End the bar's line, so that what is said next, of an error too, stands on its own."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 class AdapterKeeper(TrainerCallback):
     """Keeps the adapter at the given steps; step 0 is the untrained policy."""
 
-    def __init__(self, folder: Path, steps: list[int], base: str):
-        self.folder, self.steps, self.base = folder, steps, base
+    def __init__(self, run: Path, steps: list[int], base: str):
+        self.run, self.steps, self.base = run, steps, base
 
     def _keep(self, model: torch.nn.Module, step: int) -> None:
-        folder = adapter_folder(self.folder, step)
-        if step in self.steps and not folder.exists():
-            temporary = folder.with_name(f".{folder.name}")
-            shutil.rmtree(temporary, ignore_errors=True)
-            models.save_adapter(model, temporary, self.base)
-            os.replace(temporary, folder)
+        if step in self.steps:
+            with published_folder(adapter_folder(self.run, step)) as temporary:
+                models.save_adapter(model, temporary, self.base)
 
     def on_train_begin(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
         if state.global_step == 0:
             self._keep(model, 0)
+        for step in self.steps:
+            folder = adapter_folder(self.run, step)
+            if step > state.global_step:  # on a GPU the steps to be repeated may come out otherwise: one run, one path
+                shutil.rmtree(folder, ignore_errors=True)
+            elif not folder.exists():
+                raise InputError(f"{folder}: missing, and training is beyond it; delete {self.run} to train again")
 
     def on_step_end(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
         self._keep(model, state.global_step)
@@ -116,10 +130,28 @@ def adapter_folder(run: Path, step: int) -> Path:
     return run / "adapters" / f"step_{step}"
 
 
+def join(settings: Train) -> PartialState:
+    """This process among those that train together; of several, each has its own GPU from here on (without GPUs: gloo
+    on the CPU). Raises InputError when they are not as many as settings.processes."""
+    if _on_cpu():
+        os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")  # not cpu:0, onto which torch loads no checkpoint
+    state = PartialState(cpu=_on_cpu(), timeout=WAIT)
+    if state.num_processes != settings.processes:
+        raise InputError(
+            f"train.processes is {settings.processes}, and this run has {state.num_processes}: start it with "
+            "`accelerate launch --num_processes`, as the workflow does, or change train.processes"
+        )
+    return state
+
+
+def _on_cpu() -> bool:
+    """Several processes without a GPU, which accelerate wants to be told."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
+
+
 def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> GRPOConfig:
     """TRL's arguments for our settings; everything that could mix the two spans is off (trainer._refuse_mixing)."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    accumulation = settings.prompts_per_step * settings.generations // (settings.micro_batch * processes)
+    accumulation = settings.prompts_per_step * settings.generations // (settings.micro_batch * settings.processes)
     return GRPOConfig(
         output_dir=str(output),
         seed=seed,
@@ -140,7 +172,7 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
         gradient_checkpointing=settings.gradient_checkpointing,
         logging_steps=1,
         save_steps=RESUME_EVERY,
-        save_total_limit=2,
+        shuffle_dataset=False,  # prompt_order
         report_to=[],
         disable_tqdm=True,  # MetricsLog shows the progress
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -160,22 +192,23 @@ def _vllm_arguments(settings: Train) -> dict[str, Any]:
     }
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """The trainer's state is written last."""
-    try:
-        json.loads((checkpoint / TRAINER_STATE_NAME).read_text())
-    except (OSError, ValueError):
-        return False
-    return True
+def prompt_order(n_prompts: int, n_drawn: int, seed: int) -> list[int]:
+    """Which of the n_prompts each of the n_drawn groups of a run is about: permutations, one after the other.
+
+    Laid out beforehand, so that a run's place in it is its step. TRL shuffles each epoch with a generator whose state
+    no checkpoint holds: a run resumed in the second epoch would meet the first one's order again.
+    """
+    generator, order = torch.Generator().manual_seed(seed), []
+    while len(order) < n_drawn:
+        order += torch.randperm(n_prompts, generator=generator).tolist()
+    return order[:n_drawn]
 
 
-def newest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; those after it are removed."""
-    newest = get_last_checkpoint(str(folder)) if folder.exists() else None
-    while newest is not None and not _is_whole(Path(newest)):
-        shutil.rmtree(newest)
-        newest = get_last_checkpoint(str(folder))
-    return newest
+def is_finished(settings: Train, work: Path) -> bool:
+    """Whether the run's last line is written, which comes after its last adapter."""
+    metrics = work / "metrics.jsonl"
+    adapters = all(adapter_folder(work, step).exists() for step in settings.save_steps)
+    return adapters and metrics.exists() and metrics.read_text().count("\n") == settings.steps
 
 
 def run(
@@ -188,12 +221,14 @@ def run(
     thinking: bool,
     base: str,
     work: Path,
+    say: Callable[[str], None] = print,
 ) -> None:
     """Train in `work` until work/adapters holds every checkpoint; `base` is the fingerprint of the base model.
 
-    Does nothing when they are all there.
+    Does nothing when the run is finished.
     """
-    if all(adapter_folder(work, step).exists() for step in settings.save_steps):
+    state = join(settings)
+    if is_finished(settings, work):
         return
     if settings.engine == "vllm":
         from confessions.engines.vllm import require
@@ -206,6 +241,9 @@ def run(
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     check_lengths(chat, task, task.specs("train"), new_tokens, model.config.max_position_embeddings)
     work.mkdir(parents=True, exist_ok=True)
+    specs = task.specs("train")
+    order = prompt_order(len(specs), settings.steps * settings.prompts_per_step, seed)
+    metrics = MetricsLog(work / "metrics.jsonl")
     trainer = DualSpanGRPOTrainer(
         model=model,
         args=trainer_arguments(settings, seed, work / "resume", dtype),
@@ -213,20 +251,21 @@ def run(
         judge=judge,
         settings=settings,
         chat=chat,
-        dataset=Dataset.from_dict({"prompt": [json.dumps(spec) for spec in task.specs("train")]}),
+        dataset=Dataset.from_dict({"prompt": [json.dumps(specs[at]) for at in order]}),
         peft_config=LoraConfig(
             r=settings.lora.rank,
             lora_alpha=settings.lora.alpha,
             target_modules=settings.lora.target_modules,
             task_type="CAUSAL_LM",
         ),
-        callbacks=[
-            MetricsLog(work / "metrics.jsonl"),
-            AdapterKeeper(work, settings.save_steps, base),
-        ],
+        callbacks=[metrics, AdapterKeeper(work, settings.save_steps, base)] if state.is_main_process else [],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=newest_checkpoint(work / "resume"))
+    resume = [checkpoints.newest(work / "resume", say) if state.is_main_process else None]
+    try:
+        trainer.train(resume_from_checkpoint=broadcast_object_list(resume)[0])
+    finally:
+        metrics.close()
 
 
 def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say: Callable[[str], None]) -> None:

@@ -1,8 +1,8 @@
 """Dual-span GRPO: TRL's GRPOTrainer with a second, sealed-off reward for the confession span.
 
 What is ours: two-turn rollouts by token ids, two rewards normalised each in its own group, and (B, T) coefficients
-in place of TRL's one advantage a sequence. Loss, KL, clipping, LoRA, optimiser and resuming are TRL's, PEFT's and
-transformers'.
+in place of TRL's one advantage a sequence. Loss, KL, clipping, LoRA, optimiser and several processes are TRL's, PEFT's
+and transformers'.
 
 The loss is TRL's `dr_grpo`: a sum over tokens divided by the constant B * L, L = max_task_tokens +
 max_confession_tokens. The coefficients carry the factor that makes each span's part a mean over its own tokens
@@ -23,6 +23,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from confessions import spans
 from confessions.chat import Chat
+from confessions.checkpoints import AtomicCheckpoints
 from confessions.config import Train
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
@@ -35,7 +36,7 @@ from confessions.tasks.base import Task
 TASK, CONFESSION = "task", "confession"
 
 
-class DualSpanGRPOTrainer(GRPOTrainer):
+class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
     """GRPO over two-turn rollouts. Rewards come in two columns, (task, confession), and never meet.
 
     Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one
@@ -144,6 +145,12 @@ class DualSpanGRPOTrainer(GRPOTrainer):
     def _record(self, name: str, value: float) -> None:
         self._metrics["train" if self.model.training else "eval"][name].append(value)
 
+    def _masked_mean(self, values_BT: torch.Tensor, mask_BT: torch.Tensor) -> float:
+        """Mean of the values where the mask is 1, over all processes' rows; 0 for an empty mask."""
+        sums = torch.stack([(values_BT * mask_BT).sum(), mask_BT.sum()])
+        total, n = self.accelerator.reduce(sums, reduction="sum")
+        return (total / n.clamp(min=1)).item()
+
     def _record_scores(self) -> None:
         """Counts over all processes' rollouts of this step."""
         scores = self._scores
@@ -207,10 +214,10 @@ class DualSpanGRPOTrainer(GRPOTrainer):
         )
         for span in (TASK, CONFESSION):
             mask_BT = inputs[f"{span}_mask"]
-            self._record(f"{span}_clip_fraction", spans.masked_mean(clipped_BT.float(), mask_BT))
+            self._record(f"{span}_clip_fraction", self._masked_mean(clipped_BT.float(), mask_BT))
             if self.beta:
                 gap_BT = inputs["ref_per_token_logps"] - logps_BT
-                self._record(f"{span}_kl", spans.masked_mean(torch.exp(gap_BT) - gap_BT - 1, mask_BT))
+                self._record(f"{span}_kl", self._masked_mean(torch.exp(gap_BT) - gap_BT - 1, mask_BT))
         return loss
 
 

@@ -43,6 +43,15 @@ MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
 SURVEY = specs.survey_file(CONFIG)
 LOG_FOLDER = "results/logs"
 
+# One process is plain Python; several find each other on a free port of their host.
+PROCESSES = EXPERIMENT.train.processes if TRAINS else 1
+LAUNCH = (
+    "python"
+    if PROCESSES == 1
+    else f"accelerate launch --multi_gpu --num_processes {PROCESSES} --num_machines 1 --main_process_port 0"
+    " --mixed_precision no --dynamo_backend no"
+)
+
 RUN_LABELS = {"experiment": CONFIG.experiment, "task": EXPERIMENT.task}
 for key in POLICIES:
     RUN_LABELS |= {"model": CONFIG.models[key].label, "source": CONFIG.models[key].source.kind}
@@ -79,6 +88,11 @@ def resources_for(*keys):
     gpu = any(CONFIG.models[key].gpu for key in keys)
     embedded = all(CONFIG.origin(key).source.kind == "nano" for key in keys)
     return {"mem_mb": 64_000 if gpu else 3_000 if embedded else 8_000, "gpu": int(gpu)}
+
+
+def training_resources():
+    """What the training of the policy asks for: its processes have a GPU and a copy of the models each."""
+    return {name: PROCESSES * n for name, n in resources_for(*POLICIES, *CONFIG.judges).items()}
 
 
 def sampling_resources(*keys):

@@ -13,14 +13,14 @@ rule train_policy:
         f"{RUN}/logs/train.log",
     conda:
         VLLM if TRAINS and EXPERIMENT.train.engine == "vllm" else TRAIN
-    threads: 2
+    threads: 2 * PROCESSES
     resources:
-        **resources_for(*POLICIES, *CONFIG.judges),
+        **training_resources(),
         runtime=lambda wildcards, attempt: attempt * 720,
     params:
         spec=lambda wildcards: json.dumps(specs.train_spec(CONFIG, int(wildcards.seed))),
         out=subpath(output.metrics, parent=True),
         work=f"{RUN}/work",
     shell:
-        "python -m confessions train --spec {params.spec:q} --model {input.model:q}"
+        LAUNCH + " -m confessions train --spec {params.spec:q} --model {input.model:q}"
         " --work {params.work:q} --out {params.out:q} 2>&1 | tee {log:q}"

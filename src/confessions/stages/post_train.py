@@ -1,11 +1,11 @@
 """One stage of the training-stage ladder: a model folder out of another."""
 
-import os
 import shutil
 from pathlib import Path
 
 from confessions import provenance
 from confessions.config import PostTrained
+from confessions.files import published_folder
 from confessions.post_training import run as post_train
 from confessions.stages import Block, Say
 
@@ -13,13 +13,11 @@ from confessions.stages import Block, Say
 def run(spec: Block, model: Path, out: Path, say: Say) -> None:
     settings = PostTrained.model_validate(spec["source"])
     job = provenance.begin("post-train", spec, [model], [settings.seed])
-    temporary, work = (out.with_name(f".{out.name}.{kind}.{os.getpid()}") for kind in ("whole", "work"))
+    work = out.with_name(f".{out.name}.work")
     try:
-        post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(temporary, out)
+        with published_folder(out) as temporary:
+            post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
     finally:
-        for folder in (temporary, work):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
     job.publish(out.parent, {out: [model]}, out.name)
     say(f"{settings.method} of {settings.base} in {out}")

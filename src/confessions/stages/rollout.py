@@ -42,7 +42,7 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
         kept[out, number]: block
         for out, blocks in spec["files"].items()
         for number, block in enumerate(blocks)
-        if not kept[out, number].exists()
+        if not _is_whole(kept[out, number], say)
     }
     for block in todo.values():
         if block["adapter"]:
@@ -79,6 +79,19 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
                 frame.to_parquet(temporary, index=False)
         say(f"{sum(map(_size, blocks))} rollouts in {out}")
     job.publish_all(made)
+
+
+def _is_whole(kept: Path, say: Say) -> bool:
+    """Whether a block was sampled before. What cannot be read any more is sampled again: the published file is a link
+    to it, so that deleting that one alone would bring the damage back."""
+    if not kept.exists():
+        return False
+    try:
+        read_parquet(kept)
+    except InputError:
+        say(f"warning: {kept}: damaged; its rollouts are sampled again")
+        return False
+    return True
 
 
 def sample(engine: Engine, chat: Chat, spec: Block, block: Block, progress=lambda n: None) -> pd.DataFrame:

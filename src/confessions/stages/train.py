@@ -16,12 +16,15 @@ def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
     inputs = [model, *judges]
     job = provenance.begin("train", spec, inputs, [spec["seed"]])
+    processes = training.join(settings)  # before a model is loaded
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = models.fingerprint(model)
     work = work / training.config_hash({**spec, "base": base})
     judge = make_judge(spec["judge"], task)
     policy = spec["policy"]
-    training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work)
-    training.publish(settings, spec, work, out, say)
-    adapters = [training.adapter_folder(out, step) for step in settings.save_steps]
-    job.publish(out, dict.fromkeys([*adapters, out / "metrics.jsonl", out / "config.json"], inputs))
+    training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work, say)
+    if processes.is_main_process:
+        training.publish(settings, spec, work, out, say)
+        adapters = [training.adapter_folder(out, step) for step in settings.save_steps]
+        job.publish(out, dict.fromkeys([*adapters, out / "metrics.jsonl", out / "config.json"], inputs))
+    processes.destroy_process_group()

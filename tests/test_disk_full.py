@@ -1,0 +1,133 @@
+"""A full disk ends a command with one line, and leaves nothing that looks whole and is not."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from made_tables import LABELS, write_scores
+from safetensors.torch import save_file
+from test_cli import CELLS, ENGINE, EVALUATION, PLAIN, POLICY, TRAIN, run
+
+from confessions import checkpoints, files, models, tables
+from confessions.errors import InputError
+from confessions.files import published, published_folder
+
+NUMBERS = np.random.default_rng(0).normal(size=200_000)
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Callable[[int], Path]]:
+    """Makes a file system of so many KiB, or gives it another size."""
+    folder = tmp_path / "disk"
+
+    def sized(kibibytes: int) -> Path:
+        folder.mkdir(exist_ok=True)
+        mounted = ["-o", f"remount,size={kibibytes}k"] if folder.is_mount() else ["-o", f"size={kibibytes}k"]
+        command = ["mount", "-t", "tmpfs", *mounted, "tmpfs", str(folder)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"a small tmpfs cannot be mounted here (it takes root): {done.stderr.strip()}")
+        return folder
+
+    yield sized
+    if folder.is_mount():
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+WRITERS = {
+    "text": lambda path: path.write_text("a" * 1_600_000),
+    "csv": lambda path: pd.DataFrame({"a": NUMBERS}).to_csv(path),
+    "parquet": lambda path: pd.DataFrame({"a": NUMBERS}).to_parquet(path),
+    "safetensors": lambda path: save_file({"a": torch.tensor(NUMBERS)}, path),
+    "torch": lambda path: torch.save({"a": torch.tensor(NUMBERS)}, path),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_writer_says_so_in_one_line(disk, writer):
+    folder = disk(300)
+    (folder / "out").write_text("old")
+    with (
+        pytest.raises(InputError, match=rf"^{folder}/out: the disk is full.*make room") as caught,
+        published(folder / "out") as temporary,
+    ):
+        WRITERS[writer](temporary)
+    assert len(str(caught.value).splitlines()) == 1
+    assert [path.name for path in folder.iterdir()] == ["out"]
+    assert (folder / "out").read_text() == "old"
+
+
+def test_a_folder_is_there_whole_or_not_at_all(disk):
+    folder = disk(300)
+    with pytest.raises(InputError, match="the disk is full"), published_folder(folder / "out") as temporary:
+        temporary.mkdir()
+        (temporary / "first").write_text("whole")
+        WRITERS["torch"](temporary / "second")
+    assert list(folder.iterdir()) == []
+
+
+def test_other_errors_pass(tmp_path, disk):
+    with pytest.raises(RuntimeError, match="a bug"), published(tmp_path / "out"):
+        raise RuntimeError("a bug")
+    full = disk(8)
+    (full / "filling").write_bytes(bytes(8 * 1024))
+    with pytest.raises(KeyError), published(full / "out"):
+        raise KeyError("a bug, on a full disk too")
+
+
+@pytest.mark.parametrize("kibibytes", [24, 200])
+def test_training(disk, random_nano, tmp_path, kibibytes):
+    """Too small for the first adapter, and for the checkpoint; with room the run goes on."""
+    work = disk(kibibytes)
+    result = run("train", TRAIN, model=random_nano, work=work, out=tmp_path / "out")
+    assert result.exit_code == 1
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert f"error: {work}/" in error
+    assert "the disk is full" in error
+    assert "Traceback" not in result.output
+    for checkpoint in work.glob("*/resume/checkpoint-*"):
+        assert checkpoints.fault(checkpoint) is None
+    for adapter in work.glob("*/adapters/step_*"):
+        models.check_adapter(adapter, random_nano)
+    assert not (tmp_path / "out").exists()
+    disk(8_000)
+    assert run("train", TRAIN, model=random_nano, work=work, out=tmp_path / "out").exit_code == 0
+    assert (tmp_path / "out/metrics.jsonl").read_text().count("\n") == TRAIN["train"]["steps"]
+
+
+def test_rollouts(disk, random_nano, tmp_path):
+    """What was sampled before the disk was full is kept."""
+    folder = disk(60)
+    block = {"seed": 0, "step": 0, "adapter": None} | CELLS | PLAIN
+    blocks = {str(folder / f"{n}.parquet"): [block | {"rollouts": n}] for n in (2, 3, 4)}
+    model = POLICY | {"keep_thinking": True}
+    spec = {"model": model, "engine": ENGINE, "evaluation": EVALUATION, "texts": {}, "files": blocks}
+    filling = folder / "filling"
+    filling.write_bytes(bytes(4096 * 9))
+    result = run("rollout", spec, model=random_nano, work=folder / "work")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"error: {folder}/")
+    assert "the disk is full" in result.stderr.splitlines()[-1]
+    for path in folder.rglob("*.parquet"):
+        files.read_parquet(path)
+    kept = len(list(folder.glob("work/*.parquet")))
+    assert kept < len(blocks)
+    filling.unlink()
+    disk(8_000)
+    result = run("rollout", spec, model=random_nano, work=folder / "work")
+    assert result.exit_code == 0
+    assert f"in {len(blocks) - kept} cells" in result.stderr
+
+
+def test_tables(disk, tmp_path):
+    folder = disk(8)
+    table = tables.reproduction(
+        {(0, step): write_scores(tmp_path / f"{step}.parquet", step) for step in (0, 8)}, LABELS
+    )
+    with pytest.raises(InputError, match=r"reproduction.csv: the disk is full"):
+        tables.write(table, folder / "reproduction.csv")
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,112 @@
+"""Several processes compute what one does: gloo on a CPU, two processes, a group of rollouts spread over both."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from killed import CONTEXT, Kill, differences, live, ranks
+from safetensors.torch import load_file
+from test_resume import ADAPTERS, SHORT, STEPS, kept_steps, metrics, often_and_rewarded, train_command
+from test_trainer import disturb_adapter, fake_rollout, gradients, make_trainer, prepared
+
+from confessions.chat import Chat
+from confessions.errors import InputError
+from confessions.nano.recipe import Shape, corpus_texts, new_model
+from confessions.nano.tokenizer import build_tokenizer
+from confessions.stages import train as stage
+
+REWARDS = [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5]
+LOGGED = (
+    "task_reward_mean", "task_reward_std", "task_advantage_std", "task_length_mean", "task_kl", "task_clip_fraction",
+    "confession_reward_mean", "confession_advantage_std", "confession_length_mean", "confession_kl", "n", "n_wrong",
+)  # fmt: skip
+
+
+def one_step(folder: Path, n_processes: int, rank: int) -> dict:
+    """Loss and gradients of this process's share of four rollouts, which are one group; what it logs."""
+    tokenizer = build_tokenizer(corpus_texts())
+    torch.manual_seed(0)
+    model = new_model(tokenizer, Shape(hidden=16, layers=1, heads=2, feed_forward=16)).double()
+    trainer = make_trainer(
+        (model, Chat(tokenizer, True)), folder, prompts_per_step=1, generations=4, micro_batch=4 // n_processes,
+        processes=n_processes,
+    )  # fmt: skip
+    policy = trainer.accelerator.unwrap_model(trainer.model).double()
+    disturb_adapter(policy)
+    part = slice(rank * 4 // n_processes, (rank + 1) * 4 // n_processes)
+    with pytest.MonkeyPatch.context() as patch:
+        rollouts = [fake_rollout(seed) for seed in range(4)]
+        inputs = prepared(trainer, patch, rollouts[part], *(rewards[part] for rewards in REWARDS))
+        model = trainer.accelerator.prepare(trainer.model)  # gradients are averaged over the processes
+        loss = trainer.compute_loss(model, inputs)
+        trainer.accelerator.backward(loss)
+    logged = {name: trainer._metrics["train"][name] for name in LOGGED}
+    return {"loss": loss.item(), "gradients": gradients(policy), "logged": logged}
+
+
+def _process(folder: Path, n_processes: int, rank: int, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    torch.save(one_step(folder, n_processes, rank), folder / f"{rank}.pt")
+
+
+def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
+    started = [
+        CONTEXT.Process(target=_process, args=(tmp_path, 2, rank, environment))
+        for rank, environment in enumerate(ranks(2))
+    ]
+    for process in started:
+        process.start()
+    alone = one_step(tmp_path, 1, 0)
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert (first["loss"] + second["loss"]) / 2 == pytest.approx(alone["loss"], rel=1e-6)
+    assert first["loss"] != pytest.approx(second["loss"], rel=1e-3)
+    for name, gradient in alone["gradients"].items():
+        assert torch.equal(first["gradients"][name], second["gradients"][name])
+        torch.testing.assert_close(first["gradients"][name], gradient, rtol=1e-5, atol=1e-8)
+    assert max(gradient.abs().max() for gradient in alone["gradients"].values()) > 1e-2
+    for name in LOGGED:
+        assert first["logged"][name] == pytest.approx(alone["logged"][name], rel=1e-5), name
+
+
+def shared_command(processes: int) -> list[str]:
+    """A group of four a step."""
+    command = train_command(SHORT, 1)
+    spec = json.loads(command[2])
+    spec["train"] |= {"processes": processes, "micro_batch": 4 // processes}
+    return [*command[:2], json.dumps(spec), *command[3:]]
+
+
+def test_two_processes_train_as_one_and_go_on_after_a_kill(random_nano, tmp_path):
+    """Same rollouts, same counts, adapters equal but for rounding; killed and resumed, bit for bit."""
+    (tmp_path / "model").symlink_to(random_nano)
+    for name, processes in (("one", 1), ("two", 2)):
+        assert live(shared_command(processes), tmp_path / name, often_and_rewarded, n_processes=processes)[0]
+    one, two = tmp_path / "one", tmp_path / "two"
+    for a, b in zip(metrics(one), metrics(two), strict=True):
+        for quantity, value in a.items():
+            assert b[quantity] == (pytest.approx(value, rel=1e-4, abs=1e-6) if isinstance(value, float) else value)
+    for step in ADAPTERS:
+        weights = [load_file(run / f"out/adapters/step_{step}/adapter_model.safetensors") for run in (one, two)]
+        for name, tensor in weights[0].items():
+            torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=1e-5)
+    log = (tmp_path / "two.log").read_text()
+    assert log.count(f"| 1/{STEPS} ") == 1  # one progress bar
+    assert log.count("3 adapters in") == 1
+    killed, kill = tmp_path / "killed", Kill(event="os.rename", ending="/checkpoint-4")
+    assert not live(shared_command(2), killed, often_and_rewarded, kill, n_processes=2)[0]
+    assert kept_steps(killed) == [2]
+    assert live(shared_command(2), killed, often_and_rewarded, n_processes=2)[0]
+    assert differences(killed / "out", two / "out") == ["metrics.jsonl"]
+    assert metrics(killed) == metrics(two)
+
+
+def test_another_number_of_processes_than_configured_is_one_line(random_nano, tmp_path):
+    spec = json.loads(shared_command(2)[2])
+    with pytest.raises(InputError, match=r"train.processes is 2, and this run has 1: start it with `accelerate launch"):
+        stage.run(spec, random_nano, tmp_path / "work", tmp_path / "out", print)
