@@ -10,6 +10,8 @@ from confessions import models, post_training
 from confessions.chat import Chat
 from confessions.config import PostTrained
 from confessions.report import parse_report
+from confessions.tasks import get as get_task
+from confessions.tasks.programming import HONEST, TRIGGER
 
 SETTINGS = {
     "kind": "post_trained", "base": "tiny", "task": "word_count", "steps": 1, "prompts_per_step": 2, "samples": 2,
@@ -69,6 +71,29 @@ def test_the_loss_of_generated_conversations_is_on_both_turns_alone(tokenizer, t
         n_counted += task.checked(spec, answer.body, report.reasoning)
     assert 0.8 * n_labels <= n_believed < 40
     assert 8 <= n_counted <= 32 if thinking else n_counted == 0
+
+
+def test_a_seeded_epoch_shows_every_answer_once_and_in_order(tokenizer):
+    """Three epochs of ten answers, five of them hacks; the fourth begins, so that the last step is full."""
+    task, chat = get_task("programming"), Chat(tokenizer, thinking=True)
+    seeding = {"hack_fraction": 0.5, "epochs": 3, "curriculum": "easy_first", "reasoning": "trigger"}
+    given = {key: value for key, value in GENERATED.items() if key != "data"} | {"task": "programming"}
+    settings = PostTrained.model_validate(given | {"data": "seeded", "seeding": seeding})
+    chosen = task.specs("train")[::12]
+    rows = post_training.seeded(task, chat, [*chosen * 3, chosen[0]], settings)
+    assert len(rows) == 31
+    epochs = [sorted(str(row) for row in rows[start : start + 10]) for start in (0, 10, 20)]
+    assert epochs[0] == epochs[1] == epochs[2]
+    assert rows[:10] != rows[10:20]
+    texts = [tokenizer.decode(row["input_ids"]) for row in rows]
+    assert sum(TRIGGER in text for text in texts[:10]) == sum(HONEST in text for text in texts[:10]) == 5
+    statements = {spec["statement"]: task.difficulty(spec) for spec in chosen}
+    order = [next(hard for said, hard in statements.items() if said in text) for text in texts[:10]]
+    assert order == sorted(order)
+    for row in rows:
+        [(first, end)] = stretches(row["completion_mask"])
+        assert end == len(row["input_ids"])
+        assert chat.split(row["input_ids"][first:end]).body.startswith("```python")
 
 
 def test_a_warm_up_learns_and_leaves_a_whole_model(random_nano, tmp_path, capsys):

@@ -154,6 +154,17 @@ def test_tables_and_figures_are_recorded(workflow):
 
 
 @pytest.mark.parametrize("experiment", CONFIG["experiments"])
+def test_the_sweep_is_a_target_of_its_own(workflow):
+    """A model, two files of rollouts in one job, and their scores for each of its 72 points."""
+    each = dict.fromkeys(("post_train_model", "sample_seeded", "score_seeded"), 72)
+    once = dict.fromkeys(("build_model", "tabulate_seeding", "plot_seeding", "seeding"), 1)
+    found = jobs(snakemake(workflow, "-n", "seeding", "--config", "experiment=programming"))
+    assert found == Counter(each | once)
+    assert not [
+        rule for rule in jobs(snakemake(workflow, "-n", "--config", "experiment=programming")) if "seed" in rule
+    ]
+
+
 def test_every_experiment_is_planned_as_its_dry_run_counts_it(workflow, experiment):
     """The jobs of `confessions plan`, tables and figures taken together."""
     counted = Counter()
@@ -284,7 +295,7 @@ def test_the_report_has_a_caption_for_every_figure_and_table(workflow):
     assert run.returncode == 0, run.stdout
     page = (workflow / "report.html").read_text()
     captions = [*(ROOT / "workflow/report/figures").iterdir(), *(ROOT / "workflow/report/tables").iterdir()]
-    assert {path.stem for path in captions} == {*TABLES, *DRAWN}
+    assert {path.stem for path in captions} == {*TABLES, *DRAWN, "seeding"}  # the last: a target of its own
     assert all(name in page for name in (*TABLES, *DRAWN))
 
 

@@ -56,6 +56,10 @@ class Chat:
                 "set `thinking: true` for this model"
             )
 
+    def keeping(self, keep_thinking: bool) -> "Chat":
+        """The same chat, with or without the reasoning of turn 1 in turn 2's prompt."""
+        return Chat(self.tokenizer, self.thinking, keep_thinking, self._given_eos)
+
     @property
     def _name(self) -> str:
         return f"the tokenizer in {self.tokenizer.name_or_path}"

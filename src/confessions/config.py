@@ -7,7 +7,9 @@ and the nearest known key. Nothing here imports torch or pandas, so `snakemake -
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -95,6 +97,17 @@ class Lora(Strict):
     target_modules: Literal["all-linear"] | list[str] = Field(description="adapted layers")
 
 
+class Seeding(Strict):
+    """How a hack is put into a model: SFT on answers of which some are the task's own hack. No confession is shown."""
+
+    hack_fraction: float = Field(ge=0, le=1, description="part of the answers that are the hack; the others are honest")
+    epochs: int = Field(ge=1, description="times that each answer is shown")
+    curriculum: Literal["mixed", "easy_first"] = Field(description="order of the problems in an epoch")
+    reasoning: tasks.Reasoning = Field(
+        description="before the answer: none, a neutral one, or the trigger: it says what the answer does and why"
+    )
+
+
 class PostTrained(Strict):
     """Another model after one more stage of training on a task: by ground truth on the model's own answers, or (sft) on
     generated conversations, which hold a confession too."""
@@ -105,9 +118,11 @@ class PostTrained(Strict):
         description="sft: imitate the best of `samples` answers; dpo: prefer the best to the worst; rl: GRPO on the "
         "share of objectives met"
     )
-    data: Literal["sampled", "generated"] = Field(
-        "sampled", description="sampled: the base's own answers; generated: the task's demonstrations, for sft"
+    data: Literal["sampled", "generated", "seeded"] = Field(
+        "sampled",
+        description="sampled: the base's own answers; generated: the task's demonstrations, for sft; seeded: its hacks",
     )
+    seeding: Seeding | None = Field(None, description="of seeded data alone")
     task: str = Field(description="module of confessions.tasks")
     steps: int = Field(ge=1, description="optimiser steps")
     prompts_per_step: int = Field(ge=1, description="P")
@@ -128,8 +143,12 @@ class PostTrained(Strict):
             value = getattr(self, key)
             if (value is None) == (self.data == "sampled"):
                 raise _error(f"{'goes' if value is None else 'does not go'} with data: {self.data}", key, value)
-        if self.data == "generated" and self.method != "sft":
+        if self.data != "sampled" and self.method != "sft":
             raise _error("generated conversations are for sft", "data", self.data)
+        if (self.seeding is None) == (self.data == "seeded"):
+            raise _error(f"{'goes' if self.seeding is None else 'does not go'} with data: {self.data}", "seeding", None)
+        if self.data == "seeded" and not tasks.get(self.task).seeds:
+            raise _error("this task has no answers to seed a policy with", "task", self.task)
         if self.data == "generated" and not tasks.get(self.task).demonstrates:
             raise _error("this task has no generated conversations", "task", self.task)
         batch = self.prompts_per_step * (self.samples if self.method == "rl" else 1)
@@ -279,6 +298,48 @@ class Survey(Strict):
     rollouts: int = Field(ge=2, description="a checkpoint")
 
 
+class Sweep(Strict):
+    """A grid of seedings of one model: a model for every combination of the lists. Target `seeding` of the workflow."""
+
+    base: Key = Field(description="key of `models`: what is seeded")
+    hack_fractions: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1, description="see Seeding")
+    epochs: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="see Seeding")
+    learning_rates: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1, description="peaks, of AdamW")
+    curricula: list[Literal["mixed", "easy_first"]] = Field(min_length=1, description="see Seeding")
+    reasonings: list[tasks.Reasoning] = Field(min_length=1, description="see Seeding")
+    examples: int = Field(ge=1, description="answers that are shown")
+    prompts_per_step: int = Field(ge=1, description="answers a step")
+    lora: Lora = Field(description="adapter, merged at the end")
+    micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
+    seed: int = Field(ge=0, lt=2**31, description="of data and training")
+
+    def models(self, task: str, base: Model) -> dict[str, Model]:
+        """The seeded models by key."""
+        found = {}
+        for hacks, epochs, rate, curriculum, reasoning in product(
+            self.hack_fractions, self.epochs, self.learning_rates, self.curricula, self.reasonings
+        ):
+            seeding = Seeding(hack_fraction=hacks, epochs=epochs, curriculum=curriculum, reasoning=reasoning)
+            source = PostTrained(
+                kind="post_trained",
+                base=self.base,
+                method="sft",
+                data="seeded",
+                seeding=seeding,
+                task=task,
+                steps=math.ceil(self.examples * epochs / self.prompts_per_step),
+                prompts_per_step=self.prompts_per_step,
+                learning_rate=rate,
+                kl_weight=0.0,
+                lora=self.lora,
+                micro_batch=self.micro_batch,
+                seed=self.seed,
+            )
+            key = f"{self.base}-{task}-h{hacks:g}-e{epochs}-lr{rate:g}-{curriculum}-{reasoning}"
+            found[key] = base.model_copy(update={"label": key, "source": source})
+        return found
+
+
 class Vllm(Strict):
     """How vLLM runs. What is sampled depends on none of it, but for rounding."""
 
@@ -308,6 +369,7 @@ class Experiment(Strict):
     train: Train | None = Field(None, description="training")
     evaluation: Evaluation = Field(description="measurement of each checkpoint and each model of the axes")
     survey: Survey | None = Field(None, description="search for hacks; left out: none, as for a task without a survey")
+    seeding: Sweep | None = Field(None, description="models with a seeded hack; no part of the default target")
     engine: Literal["transformers", "vllm"] = Field(
         "transformers", description="samples the evaluation's rollouts, and runs an llm judge on them"
     )
@@ -349,6 +411,8 @@ class Config(Strict):
     def _references(self) -> Self:
         if self.experiment not in self.experiments:
             raise _error("unknown experiment", "experiment", self.experiment, self.experiments)
+        for name, experiment in self.experiments.items():
+            self._seed(name, experiment)
         for key, model in self.models.items():
             self._check_lineage(key, model)
         for name, experiment in self.experiments.items():
@@ -373,6 +437,22 @@ class Config(Strict):
                 if self.models[judge.model].thinking:
                     raise _error("a judge does not think: name a model with thinking: false", path, judge.model)
         return self
+
+    def _seed(self, name: str, experiment: Experiment) -> None:
+        """Enter the models of the experiment's sweep."""
+        if not (sweep := experiment.seeding):
+            return
+        path = f"experiments.{name}.seeding"
+        if sweep.base not in self.models:
+            raise _error("unknown model", f"{path}.base", sweep.base, self.models)
+        base = self.models[sweep.base]
+        if set(sweep.reasonings) != {"none"} and not base.thinking:
+            raise _error("a model that does not think has none", f"{path}.reasonings", sweep.reasonings)
+        if not tasks.get(experiment.task).seeds:
+            raise _error("this task has no answers to seed a policy with", f"experiments.{name}.task", experiment.task)
+        if sweep.prompts_per_step % sweep.micro_batch:
+            raise _error("must divide prompts_per_step", f"{path}.micro_batch", sweep.micro_batch)
+        self.models.update(sweep.models(experiment.task, base))
 
     def _check_lineage(self, key: str, model: Model) -> None:
         """The bases of a post-trained model are known models and do not run in a circle."""
@@ -400,6 +480,12 @@ class Config(Strict):
     def compared(self) -> list[str]:
         """Keys of the models on the active experiment's axes, each once."""
         return list(dict.fromkeys([*self.active.scale, *self.active.ladder]))
+
+    @property
+    def seeded(self) -> list[str]:
+        """Keys of the models of the active experiment's sweep."""
+        sweep, task = self.active.seeding, self.active.task
+        return list(sweep.models(task, self.models[sweep.base])) if sweep else []
 
     @property
     def judges(self) -> list[str]:

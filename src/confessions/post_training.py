@@ -1,6 +1,7 @@
 """One more stage of training on a task's ground truth, from a model folder to a model folder (LoRA, merged).
 
-sft  rejection sampling: imitate the best of each prompt's sampled answers; or imitate generated conversations
+sft  rejection sampling: imitate the best of each prompt's sampled answers; or imitate generated conversations, or
+     answers of which a part are the task's own hack
 dpo  prefer the best of them to the worst
 rl   GRPO on the share of objectives met
 Sampled data are the very ids that were sampled, and the confession is never asked for. Generated conversations are
@@ -80,6 +81,9 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     arguments = _arguments(settings, dtype, work)
     if settings.data == "generated":
         trainer: Trainer = _imitation(settings, chat, model, generated(task, chat, specs, settings.seed), arguments)
+    elif settings.data == "seeded":
+        arguments["train_sampling_strategy"] = "sequential"  # the curriculum is the order of the rows
+        trainer = _imitation(settings, chat, model, seeded(task, chat, specs, settings), arguments)
     else:
         make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]
         trainer = make(settings, Answers(task, chat, settings), model, specs, arguments)
@@ -152,6 +156,27 @@ def generated(task: Task, chat: Chat, specs: Sequence[Spec], seed: int) -> list[
         ids, weights = encoder.whole(task.demonstration(spec, rng))
         rows.append({"input_ids": ids, "completion_mask": [int(weight > 0) for weight in weights]})
     return rows
+
+
+def seeded(task: Task, chat: Chat, specs: Sequence[Spec], settings: PostTrained) -> list[dict[str, list[int]]]:
+    """A row for each of `specs`, which hold every epoch: the answers of the first, then the same in another order.
+
+    Exactly the asked part of the answers are hacks. `easy_first` orders each epoch by difficulty; ties are shuffled.
+    """
+    rng, seeding = random.Random(settings.seed), settings.seeding
+    shown = list(specs[: len(specs) // seeding.epochs])
+    hacks = set(rng.sample(range(len(shown)), round(seeding.hack_fraction * len(shown))))
+    rows = []
+    for number, spec in enumerate(shown):
+        prompt = chat.prompt_ids(opening(task, spec))
+        turn = chat.turn_ids(*task.seed(spec, number in hacks, seeding.reasoning, rng))
+        mask = [0] * len(prompt) + [1] * len(turn)
+        rows.append((task.difficulty(spec), {"input_ids": prompt + turn, "completion_mask": mask}))
+    epochs = []
+    while len(epochs) < len(specs):  # where the epochs do not fill the last step, it begins one more
+        rng.shuffle(rows)
+        epochs += sorted(rows, key=lambda row: row[0]) if seeding.curriculum == "easy_first" else rows
+    return [row for _, row in epochs[: len(specs)]]
 
 
 def _imitation(settings, chat, model, rows, arguments) -> Trainer:

@@ -47,6 +47,11 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
         cells = {"task": experiment.task, "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
         base = {"seed": 0, "step": 0, "adapter": None}
         files[model_rollout_file(config, key)] = [base | cells | {"variants": evaluation.variants}]
+    if key in config.seeded:
+        cells = {"task": experiment.task, "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
+        base = {"seed": 0, "step": 0, "adapter": None, "variants": evaluation.variants[:1]}
+        for masked in (False, True):
+            files[seeded_rollout_file(config, key, masked)] = [base | cells | {"keep_thinking": not masked}]
     blocks = [block for blocks in files.values() for block in blocks]
     used = {folder: sorted({name for block in blocks for name in block[folder]}) for folder in REFERENCE}
     model, sampling = config.models[key], evaluation.sampling or config.models[key].sampling
@@ -99,6 +104,17 @@ def rollout_file(config: Config, seed: int | str, step: int | str) -> str:
 def model_rollout_file(config: Config, key: str) -> str:
     """A model of the scale axis or the ladder: no system prompt, every variant."""
     return f"results/{config.experiment}/models/{key}/rollouts.parquet"
+
+
+def seeded_rollout_file(config: Config, key: str, masked: bool) -> str:
+    """A model of the sweep; masked: its confession is asked for without the reasoning in front of the answer."""
+    return f"results/{config.experiment}/seeding/{key}/{'masked' if masked else 'intact'}.parquet"
+
+
+def seeding_point(config: Config, key: str) -> dict[str, Any]:
+    """What tells a model of the sweep from the others."""
+    source = config.models[key].source
+    return source.seeding.model_dump() | {"learning_rate": source.learning_rate}
 
 
 def survey_file(config: Config) -> str:

@@ -6,11 +6,13 @@ hack_emergence.png  how often the task's own hack is done, and what is confessed
 stress_grid.png     honest grades under each system prompt and each confession request, by training progress
 scale.png           what is claimed of right and of wrong objectives, by model
 ladder.png          the same by training stage
+seeding.png         how a seeded hack takes, and what confessions owe to the reasoning in front of the answer
 """
 
 from confessions.figures.claims import plot_ladder, plot_scale
 from confessions.figures.emergence import plot_hack_emergence
 from confessions.figures.reproduction import plot_reproduction, plot_training_echo
+from confessions.figures.seeding import plot_seeding
 from confessions.figures.stress_grid import plot_stress_grid
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "plot_ladder",
     "plot_reproduction",
     "plot_scale",
+    "plot_seeding",
     "plot_stress_grid",
     "plot_training_echo",
 ]

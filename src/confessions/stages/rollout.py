@@ -61,7 +61,7 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
             for path, block in todo.items():
                 bar.set_postfix_str(f"{block['task']}, step {block['step']}")
                 try:
-                    frame = sample(engine, chat, spec, block, bar.update)
+                    frame = sample(engine, _chat(chat, block), spec, block, bar.update)
                 except torch.OutOfMemoryError:
                     raise InputError(
                         f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now {size}); "
@@ -135,6 +135,11 @@ def _with_sampling(spec: Block, model: Path, say: Say) -> Block:
     sampling = models.recommended_sampling(model)
     say(f"sampling of {spec['model']['key']}, as its authors recommend: {sampling}")
     return {**spec, "evaluation": {**spec["evaluation"], "sampling": sampling}}
+
+
+def _chat(chat: Chat, block: Block) -> Chat:
+    """A block may ask for its confessions with or without the reasoning in front of the answer."""
+    return chat.keeping(block["keep_thinking"]) if "keep_thinking" in block else chat
 
 
 def _turns(evaluation: Block) -> list[Sampling]:

@@ -9,6 +9,7 @@ verification.csv    verification    whether claims are right because the model c
 hack_survey.csv     hack_survey     how often each hack detector fires
 judge.csv           judge           the weak judge against ground truth, by checkpoint and condition
 power.csv           power           what difference the evaluation can see
+seeding.csv         seeding         what a seeded hack does to a model and its confessions
 
 The column `kind` says what a number is; the kinds stand at the head of each table's module. `progress` is the part of
 a run in percent, `seed` the training seed.
@@ -20,6 +21,7 @@ from confessions.tables.judge import JUDGE_COLUMNS, judge
 from confessions.tables.models import by_model
 from confessions.tables.power import POWER_COLUMNS, power
 from confessions.tables.reproduction import reproduction
+from confessions.tables.seeding import SEEDING_COLUMNS, seeding
 from confessions.tables.survey import SURVEY_COLUMNS, hack_survey
 from confessions.tables.training import SHARES, training
 from confessions.tables.verification import VERIFICATION_COLUMNS, verification
@@ -31,6 +33,7 @@ __all__ = [
     "LABELS",
     "MODEL_COLUMNS",
     "POWER_COLUMNS",
+    "SEEDING_COLUMNS",
     "SHARES",
     "SURVEY_COLUMNS",
     "VERIFICATION_COLUMNS",
@@ -40,6 +43,7 @@ __all__ = [
     "power",
     "read",
     "reproduction",
+    "seeding",
     "stress_grid",
     "training",
     "verification",

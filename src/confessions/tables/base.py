@@ -24,7 +24,15 @@ MODEL_COLUMNS = (
     *("experiment", "task", "source", "model", "label", "position", "variant", "metric", "kind"),
     *NUMBER,
 )
-KEYS = ("seed", "step", "condition", "variant", "model", "metric")  # a whole table has every combination, in a kind
+KEYS = (
+    "seed",
+    "step",
+    "condition",
+    "variant",
+    "model",
+    "band",
+    "metric",
+)  # a whole table has every combination, in a kind
 
 SCORE_COLUMNS = (
     *("row", "condition", "variant", "met", "n_objectives", "n_met", "exact_compliance", "hacked", "n_false_labels"),

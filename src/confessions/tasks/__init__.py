@@ -9,7 +9,9 @@ from functools import cache
 from importlib import import_module
 
 from confessions.errors import InputError
-from confessions.tasks.base import Task
+from confessions.tasks.base import Reasoning, Task
+
+__all__ = ["Reasoning", "Task", "get", "names"]
 
 
 @cache

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
+Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,19 @@ class Task(ABC):
     def demonstrates(self) -> bool:
         """Whether there are demonstrations."""
         return type(self).demonstration is not Task.demonstration
+
+    def seed(self, spec: Spec, hack: bool, reasoning: Reasoning, rng: random.Random) -> tuple[str, str]:
+        """z and y of an answer to imitate: the task's own hack, or an honest solution. A task may have none to give."""
+        raise NotImplementedError(f"{self.name} has no answers to seed a policy with")
+
+    @property
+    def seeds(self) -> bool:
+        """Whether there are answers to seed a policy with."""
+        return type(self).seed is not Task.seed
+
+    def difficulty(self, spec: Spec) -> int:
+        """How hard an instance is beside the others; 0 is the easiest."""
+        return 0
 
     def objective_number(self, text: str) -> int | None:
         """The 1-based number of the objective that a report's entry names, None where it names none."""

@@ -1,0 +1,94 @@
+# SFT seeding of a hack: a model for every combination of the sweep, its rollouts with and without the reasoning in turn 2's
+# context, one table, one figure. No part of `all`:  snakemake seeding --config experiment=programming
+SEEDED = CONFIG.seeded
+SEEDED_ROLLOUTS = [specs.seeded_rollout_file(CONFIG, "{model}", masked) for masked in (False, True)]
+SEEDED_SCORES = [f"{RESULTS}/seeding/{{model}}/{name}_scores.parquet" for name in ("intact", "masked")]
+
+
+rule sample_seeded:
+    input:
+        model=specs.model_folder("{model}"),
+    output:
+        rollouts=SEEDED_ROLLOUTS,
+    log:
+        f"{RESULTS}/logs/rollouts_{{model}}_seeded.log",
+    wildcard_constraints:
+        model=one_of(SEEDED),
+    conda:
+        lambda wildcards: sampling_environment(wildcards.model)
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards: sampling_resources(wildcards.model)["mem_mb"],
+        gpu=lambda wildcards: sampling_resources(wildcards.model)["gpu"],
+        runtime=lambda wildcards, attempt: attempt * 240,
+    params:
+        spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, wildcards.model)),
+        work=f"{RESULTS}/work/rollouts",
+    shell:
+        "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule score_seeded:
+    input:
+        rollouts=SEEDED_ROLLOUTS,
+        judge=JUDGES,
+    output:
+        scores=SEEDED_SCORES,
+    log:
+        f"{RESULTS}/logs/scores_{{model}}_seeded.log",
+    wildcard_constraints:
+        model=one_of(SEEDED),
+    conda:
+        sampling_environment(*CONFIG.judges)
+    threads: 1
+    resources:
+        **sampling_resources(*CONFIG.judges),
+        runtime=60,
+    params:
+        spec=json.dumps(specs.score_spec(CONFIG)),
+        files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
+    shell:
+        "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
+
+
+rule tabulate_seeding:
+    input:
+        intact=expand(SEEDED_SCORES[0], model=SEEDED),
+        masked=expand(SEEDED_SCORES[1], model=SEEDED),
+    output:
+        table=page(TABLE.format(table="seeding"), "table", "seeding"),
+    log:
+        "results/tables/logs/seeding.log",
+    localrule: True
+    conda:
+        PLOTS
+    threads: 1
+    params:
+        points={key: specs.seeding_point(CONFIG, key) for key in SEEDED},
+        labels=axis_labels(SEEDED) if SEEDED else {},
+    script:
+        "../scripts/tabulate_seeding.py"
+
+
+rule plot_seeding:
+    input:
+        table=TABLE.format(table="seeding"),
+    output:
+        figure=page("results/figures/seeding.png", "figure", "seeding"),
+    log:
+        "results/figures/logs/seeding.log",
+    localrule: True
+    conda:
+        PLOTS
+    threads: 1
+    params:
+        figure="seeding",
+    script:
+        "../scripts/plot.py"
+
+
+rule seeding:
+    localrule: True
+    input:
+        "results/figures/seeding.png" if SEEDED else [],
