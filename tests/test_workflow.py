@@ -153,7 +153,6 @@ def test_tables_and_figures_are_recorded(workflow):
     assert set(records["plot_training_echo"].inputs) == {"../tables/training.csv"}
 
 
-@pytest.mark.parametrize("experiment", CONFIG["experiments"])
 def test_the_sweep_is_a_target_of_its_own(workflow):
     """A model, two files of rollouts in one job, and their scores for each of its 72 points."""
     each = dict.fromkeys(("post_train_model", "sample_seeded", "score_seeded"), 72)
@@ -165,6 +164,7 @@ def test_the_sweep_is_a_target_of_its_own(workflow):
     ]
 
 
+@pytest.mark.parametrize("experiment", CONFIG["experiments"])
 def test_every_experiment_is_planned_as_its_dry_run_counts_it(workflow, experiment):
     """The jobs of `confessions plan`, tables and figures taken together."""
     counted = Counter()
