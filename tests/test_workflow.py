@@ -200,7 +200,8 @@ def test_what_runs_on_the_login_node(workflow):
     """Models are fetched there, since a compute node may have no network; what is done in seconds is not submitted, and
     what takes a GPU is."""
     drawn = {f"tabulate_{table.replace('hack_', '')}" for table in TABLES} | {f"plot_{figure}" for figure in DRAWN}
-    assert local_rules(workflow) == {"build_model", "write_logs", *drawn}
+    sweep = {"seeding", "tabulate_seeding", "plot_seeding"}
+    assert local_rules(workflow) == {"build_model", "write_logs", *drawn, *sweep}
 
 
 def test_the_reproduction_is_few_submissions(workflow):
@@ -212,7 +213,8 @@ def test_the_reproduction_is_few_submissions(workflow):
     assert sum(submitted.values()) <= 40
     assert submitted == {"train_policy": 1, "sample_policy": 1, "score_policy": 1, "sample_model": 9, "score_model": 9}
     assert groups["sample_policy"] == groups["score_policy"] != groups["sample_model"] == groups["score_model"]
-    assert set(groups) == submitted.keys() - {"train_policy"}  # 11 submissions
+    assert set(groups) - {"sample_seeded", "score_seeded"} == submitted.keys() - {"train_policy"}  # 11 submissions
+    assert groups["sample_seeded"] == groups["score_seeded"] != groups["sample_model"]
 
 
 def load_steps() -> list[int]:

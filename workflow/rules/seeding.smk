@@ -86,9 +86,3 @@ rule plot_seeding:
         figure="seeding",
     script:
         "../scripts/plot.py"
-
-
-rule seeding:
-    localrule: True
-    input:
-        "results/figures/seeding.png" if SEEDED else [],
