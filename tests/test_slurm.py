@@ -157,19 +157,20 @@ def test_results_are_the_same_whatever_happens_to_the_jobs(cluster, snakemake, t
     before = {job["id"] for job in cluster.jobs()}
     second = snakemake(folder, *submit)
 
-    # A node goes down with the rollouts of a model, and comes up again.
-    lost = eventually(lambda: running(cluster, MODEL, before), folder)
+    # The second training is put back into the queue.
+    back = eventually(lambda: running(cluster, TRAINING, before), folder)["id"]
+    cluster.run("scontrol", "requeue", back)
+
+    # A node goes down with the policy's rollouts, and comes up again.
+    lost = eventually(lambda: running(cluster, POLICY), folder)
     cluster.kill_node(lost["node"])
     eventually(lambda: any(j["id"] == lost["id"] and j["restarts"] == "1" for j in cluster.jobs()), folder)
     cluster.start_node(lost["node"])
-
-    # The policy's rollouts are put back into the queue.
-    back = eventually(lambda: running(cluster, POLICY), folder)["id"]
-    cluster.run("scontrol", "requeue", back)
     finish(second, folder)
     jobs = {job["id"]: job for job in cluster.jobs()}
     assert jobs[cancelled]["state"] == "CANCELLED"
-    assert (jobs[back]["state"], jobs[back]["restarts"]) == ("COMPLETED", "1")
+    for job in (back, lost["id"]):
+        assert (jobs[job]["state"], jobs[job]["restarts"]) == ("COMPLETED", "1")
 
     # The same on this machine, with nothing in the way.
     finish(snakemake(quiet, *TABLES, *OPTIONS[:2], *OPTIONS[-3:], "--cores", "1"), quiet)

@@ -57,7 +57,7 @@ def plot_hack_emergence(table: str | Path, out: str | Path) -> None:
         axes[0].set_title("What is done", pad=8)
         axes[1].set_title("What is confessed", pad=8)
         axes[0].set_ylabel("share of the step's rollouts")
-        axes[1].set_ylabel(f"share of {words['objectives']}, and of rollouts that check")
+        axes[1].set_ylabel(f"share of {words['objectives']}\nand of rollouts that check")
         for axis in axes:
             axis.set_xlabel("training step")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
