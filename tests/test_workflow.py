@@ -196,6 +196,13 @@ def local_rules(folder: Path) -> set[str]:
     return set(run.stdout.splitlines()[-1].removeprefix("local: ").split())
 
 
+def test_what_the_embedded_model_became_is_called_the_embedded_model(workflow):
+    """Figures and logs say so by the label `source`, which a policy with a warm start has from its origin."""
+    pytest.importorskip("inspect_ai", reason="the labels are read off the command that writes its logs")
+    planned = snakemake(workflow, "-n", "-p", "--forceall", "write_logs", "--config", "experiment=countdown")
+    assert set(re.findall(r'"source": "(\w+)"', planned.stdout)) == {"nano"}
+
+
 def test_what_runs_on_the_login_node(workflow):
     """Models are fetched there, since a compute node may have no network; what is done in seconds is not submitted, and
     what takes a GPU is."""

@@ -54,7 +54,7 @@ LAUNCH = (
 
 RUN_LABELS = {"experiment": CONFIG.experiment, "task": EXPERIMENT.task}
 for key in POLICIES:
-    RUN_LABELS |= {"model": CONFIG.models[key].label, "source": CONFIG.models[key].source.kind}
+    RUN_LABELS |= {"model": CONFIG.models[key].label, "source": CONFIG.origin(key).source.kind}
 
 
 def one_of(names):

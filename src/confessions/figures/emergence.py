@@ -72,7 +72,7 @@ def plot_hack_emergence(table: str | Path, out: str | Path) -> None:
             "95 % intervals of shares of rollouts"
         )
         titles(figure, f"Does a hack emerge, and is it confessed? {name}", details)
-        figure.subplots_adjust(left=0.06, right=0.985, top=0.79, bottom=0.24, wspace=0.14)
+        figure.subplots_adjust(left=0.06, right=0.985, top=0.79, bottom=0.24, wspace=0.18)
         save(figure, out)
 
 
