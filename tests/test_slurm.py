@@ -44,7 +44,7 @@ OPTIONS = [
     *("--config", "experiment=demo", "--set-resources", *ONE_GPU),
     *("--set-threads", "train_policy=1", "sample_policy=1"),
 ]
-PATIENCE = 1500  # seconds, for each thing that is waited for: other jobs may want the same cores
+PATIENCE = 600  # seconds, for each thing that is waited for: other jobs may want the same cores
 TRAINING, POLICY, MODEL = "rule_train_policy", "rule_policy_", "rule_model_"  # how the jobs' comments begin
 
 
@@ -139,6 +139,11 @@ def metrics(folder: Path) -> list[str]:
     return [line for file in folder.glob("results/demo/seed0/work/*/metrics.jsonl") for line in file.open()]
 
 
+def untimed(table: Path) -> pd.DataFrame:
+    """A table without how long the steps took."""
+    return pd.read_csv(table).query("metric != 'seconds'")
+
+
 def test_results_are_the_same_whatever_happens_to_the_jobs(cluster, snakemake, tmp_path):
     quiet, folder = (clone(tmp_path / name, {"demo": SMALL}) for name in ("quiet", "cluster"))
     submit = ["--profile", "slurm", *TABLES, *OPTIONS, "--slurm-init-seconds-before-status-checks", "1"]
@@ -175,7 +180,7 @@ def test_results_are_the_same_whatever_happens_to_the_jobs(cluster, snakemake, t
     # The same on this machine, with nothing in the way.
     finish(snakemake(quiet, *TABLES, *OPTIONS[:2], *OPTIONS[-3:], "--cores", "1"), quiet)
     for table in TABLES:
-        assert (folder / table).read_bytes() == (quiet / table).read_bytes(), table
+        pd.testing.assert_frame_equal(untimed(folder / table), untimed(quiet / table))
     for run in ("results/demo/seed0/rollouts", "results/demo/models/nano-s", "results/demo/survey"):
         for file in sorted((quiet / run).glob("*.parquet")):
             pd.testing.assert_frame_equal(pd.read_parquet(folder / run / file.name), pd.read_parquet(file))
