@@ -84,5 +84,6 @@ rule plot_seeding:
     threads: 1
     params:
         figure="seeding",
+        experiment=CONFIG.experiment,
     script:
         "../scripts/plot.py"
