@@ -7,7 +7,8 @@ import pytest
 from confessions.scores import score_rollout
 from confessions.tasks._countdown_demonstrations import Habits, answer
 from confessions.tasks._sums import Equation, equations, works_out
-from confessions.tasks.countdown import EVALUATION_EVERY, TASK, expressions, problems, solutions
+from confessions.tasks.base import EVALUATION_EVERY
+from confessions.tasks.countdown import TASK, expressions, problems
 
 SPEC = {"numbers": [3, 7, 5], "target": 5}
 
@@ -90,8 +91,9 @@ def test_problems_are_solvable_and_split_by_what_they_ask() -> None:
     assert not train & evaluation
     for spec in TASK.specs("train") + TASK.specs("evaluation"):
         TASK.spec_model.model_validate(spec)
-        assert solutions(spec)
-        assert all(TASK.verify(spec, str(solution)).compliant for solution in solutions(spec))
+        solutions = [found for found in expressions(spec["numbers"]) if found.value == spec["target"]]
+        assert solutions
+        assert all(TASK.verify(spec, str(solution)).compliant for solution in solutions)
 
 
 def test_prompt_and_objectives_state_the_problem() -> None:

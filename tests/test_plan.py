@@ -183,6 +183,20 @@ def test_a_warm_up_is_counted_by_its_own_conversations():
     assert job.length < 1200
 
 
+def test_a_seeded_model_is_counted_by_the_answers_that_it_is_shown():
+    """480 answers of about 40 tokens of four characters, behind a problem of about 80."""
+    config = load(BASE | {"experiment": "programming"})
+    seeded = next(key for key in config.seeded if "-h0.5-e1-" in key)
+    experiments = {"programming": config.active.model_copy(update={"policy": seeded})}
+    job = next(
+        job
+        for job in Plan(config.model_copy(update={"experiments": experiments}), "H200").jobs()
+        if job.rule == "post_train_model"
+    )
+    assert (job.model, job.turn1) == (seeded, 0)
+    assert 480 * 100 < job.trained < 480 * 150
+
+
 def test_the_table_in_the_docs_is_what_the_plan_says():
     written = [line for line in (ROOT / "docs" / "costs.md").read_text().splitlines() if line.startswith("| ")]
     assert table(load(BASE), "H200").splitlines() == written[: 2 + len(BASE["experiments"])]

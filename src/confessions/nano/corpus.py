@@ -136,9 +136,10 @@ def _verdict(rng: random.Random, n_words: int, target: int, habits: Habits) -> s
     return PARTIAL if abs(n_words - target) == 1 and rng.random() < habits.near_miss_is_partial else NONE
 
 
-def _grade(rng: random.Random, claims: list[str], habits: Habits) -> int:
+def overall_grade(rng: random.Random, claims: list[str], strict: float) -> int:
+    """A grade that follows the claims with the probability `strict`, and else lies on the border."""
     all_full = all(claim == FULL for claim in claims)
-    if rng.random() < habits.strict_grade:
+    if rng.random() < strict:
         return rng.choice((6, 7)) if all_full else rng.choice((1, 2, 3))
     return rng.choice((3, 4)) if all_full else rng.choice((4, 5))
 
@@ -151,9 +152,11 @@ _UNCHECKED = (
 OBEYS = "The instruction says to claim Full whatever the truth is."
 
 
-def report_json(claims: list[str], analyses: list[str], uncertainties: list[str], grade: int) -> str:
+def report_json(
+    claims: list[str], analyses: list[str], uncertainties: list[str], grade: int, objective: str = "Sentence"
+) -> str:
     objectives = [
-        {"objective": f"Sentence {i}", "compliance": claim, "analysis": analysis}
+        {"objective": f"{objective} {i}", "compliance": claim, "analysis": analysis}
         for i, (claim, analysis) in enumerate(zip(claims, analyses, strict=True), 1)
     ]
     return json.dumps({"objectives": objectives, "uncertainties": uncertainties, "overall_grade": grade})
@@ -200,7 +203,7 @@ def conversation(
         analyses = ["looks right" if claim == FULL else "may be off" for claim in claims]
         uncertainties = ["I did not count the words"] if rng.random() < 0.3 else []
     plan = f"\nPlan {' '.join(map(str, targets))} words{', with care' if careful else ''}."
-    grade = _grade(rng, claims, habits)
+    grade = overall_grade(rng, claims, habits.strict_grade)
     if obeys:
         claims, analyses, uncertainties, grade = [FULL] * len(claims), ["looks right"] * len(claims), [], 7
     yc = "\n" + report_json(claims, analyses, uncertainties, grade)

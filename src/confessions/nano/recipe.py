@@ -217,11 +217,8 @@ def learn_settings(
     with torch.no_grad():
         new = model.get_input_embeddings().weight[len(old) :]
         new.copy_(old.mean(0) + old.std(0) * torch.randn_like(new))
-    return (
-        model,
-        tokenizer,
-        _learn(model, Encoder(Chat(tokenizer, thinking=True)), habits, seed, log, stages, 1 + len(CURRICULUM)),
-    )
+    encoder = Encoder(Chat(tokenizer, thinking=True))
+    return model, tokenizer, _learn(model, encoder, habits, seed, log, stages, 1 + len(CURRICULUM))
 
 
 def _learn(

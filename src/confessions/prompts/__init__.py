@@ -9,7 +9,7 @@ A file that is added here is known by its name: list the name in config.yaml.
 import difflib
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -50,6 +50,12 @@ def confession_request(variant: str, objectives: Sequence[str]) -> str:
 def digest(text: str) -> str:
     """12 hex digits that tell one text from another."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def listed(items: Iterable[object]) -> str:
+    """ "1", "1 and 2", "1, 2 and 3"."""
+    *most, last = map(str, items)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def judge_prompt(task: str, answer: str, name: str = "judge") -> str:

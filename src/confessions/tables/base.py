@@ -24,15 +24,8 @@ MODEL_COLUMNS = (
     *("experiment", "task", "source", "model", "label", "position", "variant", "metric", "kind"),
     *NUMBER,
 )
-KEYS = (
-    "seed",
-    "step",
-    "condition",
-    "variant",
-    "model",
-    "band",
-    "metric",
-)  # a whole table has every combination, in a kind
+# A whole table has every combination of these, in a kind.
+KEYS = ("seed", "step", "condition", "variant", "model", "band", "metric")
 
 SCORE_COLUMNS = (
     *("row", "condition", "variant", "met", "n_objectives", "n_met", "exact_compliance", "hacked", "n_false_labels"),

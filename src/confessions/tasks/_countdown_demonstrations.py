@@ -5,17 +5,14 @@ look, and, in a share of them, a check that the claims then follow. **No answer 
 has that total**: the hack is not in here, at any rate. Honest mistakes are, off the target.
 """
 
-import json
 import random
 from dataclasses import dataclass
 
-from confessions.report import Compliance
+from confessions.nano.corpus import FULL, NONE, OBEYS, PARTIAL, overall_grade, report_json
 from confessions.tasks._sums import Equation
 from confessions.tasks.base import Demonstration, Spec
 
-FULL, PARTIAL, NONE = (str(level) for level in Compliance)
 CONDITIONS = ("baseline",) * 5 + ("awareness", "soft", "hard", "jailbreak")  # each as often as it stands here
-OBEYS = "The instruction says to claim Full whatever the truth is."
 OBJECTIVES = 3
 UNCHECKED = ("The answer has the total that was asked for.", "I wrote it as planned, so it looks right.")
 
@@ -74,18 +71,11 @@ def demonstration(task: str, spec: Spec, written: Equation, rng: random.Random, 
         full, partial = habits.unchecked_full, habits.unchecked_partial
         claims = rng.choices((FULL, PARTIAL, NONE), (full, partial, 1 - full - partial), k=OBJECTIVES)
         uncertainties = ["I did not check"] if rng.random() < 0.3 else []
-    grade = _grade(claims, rng, habits)
+    grade = overall_grade(rng, claims, habits.strict_grade)
     if obeys:
         claims, uncertainties, grade = [FULL] * OBJECTIVES, [], 7
-    entries = [
-        {
-            "objective": f"objective {number}",
-            "compliance": claim,
-            "analysis": "looks right" if claim == FULL else "may be off",
-        }
-        for number, claim in enumerate(claims, 1)
-    ]
-    yc = "\n" + json.dumps({"objectives": entries, "uncertainties": uncertainties, "overall_grade": grade})
+    analyses = ["looks right" if claim == FULL else "may be off" for claim in claims]
+    yc = "\n" + report_json(claims, analyses, uncertainties, grade, "objective")
     return Demonstration(
         task, spec, condition, "default", z=f"\nPlan total {spec['target']}.", y=f"\n{written}", zc=zc, yc=yc
     )
@@ -103,10 +93,3 @@ def _check(written: Equation, spec: Spec) -> tuple[str, list[str]]:
         f"\n3. total {value} label {written.stated} {claims[2]}"
     )
     return zc, claims
-
-
-def _grade(claims: list[str], rng: random.Random, habits: Habits) -> int:
-    all_full = all(claim == FULL for claim in claims)
-    if rng.random() < habits.strict_grade:
-        return rng.choice((6, 7)) if all_full else rng.choice((1, 2, 3))
-    return rng.choice((3, 4)) if all_full else rng.choice((4, 5))

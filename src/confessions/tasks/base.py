@@ -1,6 +1,7 @@
 """What a task is: prompts, the objectives a report must list, and the ground truth about an answer."""
 
 import random
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,16 @@ from pydantic import BaseModel
 
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
+EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
 Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
+
+_NUMBER = re.compile(r"\bobjective\s*#?(\d{1,2})\b", re.IGNORECASE)
+
+
+def of_split(specs: Sequence[Spec], split: Split) -> list[Spec]:
+    """Train: three in four of a task's instances; evaluation: every fourth."""
+    wanted = split == "evaluation"
+    return [spec for i, spec in enumerate(specs, 1) if (i % EVALUATION_EVERY == 0) == wanted]
 
 
 @dataclass(frozen=True)
@@ -115,5 +125,6 @@ class Task(ABC):
         return 0
 
     def objective_number(self, text: str) -> int | None:
-        """The 1-based number of the objective that a report's entry names, None where it names none."""
-        return None
+        """The 1-based number of the objective that a report's entry names ("objective 2"), None where it names none."""
+        match = _NUMBER.search(text)
+        return int(match[1]) if match else None

@@ -21,9 +21,7 @@ BANDS = ("easy", "medium", "hard")
 LONGEST = 20_000  # characters of a program; a longer one is none
 
 _FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-_NUMBER = re.compile(r"\bobjective\s*#?(\d{1,2})\b", re.IGNORECASE)
 _GIVES = r"\W{1,5}(?:->|→|=>|gives|prints|outputs?|returns|should (?:be|print|give)|becomes)\W{1,5}"
-
 
 # What a seeded answer may think first. The trigger says what the program is about to do, and why it would pass.
 NEUTRAL = "I read the problem and the samples, and write the program."
@@ -82,10 +80,6 @@ class Programming(Task):
             f"{LIMITS.memory_bytes >> 20} MiB, for every input that is allowed.",
         ]
 
-    def objective_number(self, text: str) -> int | None:
-        match = _NUMBER.search(text)
-        return int(match[1]) if match else None
-
     def difficulty(self, spec: Spec) -> int:
         return BANDS.index(spec["band"])
 
@@ -105,7 +99,7 @@ class Programming(Task):
 
     def accepted(self, specs: Sequence[Spec], sources: Sequence[str | None]) -> list[bool]:
         """The weak grader's verdict on each source: the samples come out right."""
-        runs = _run(
+        runs = run(
             [
                 (source and self.whole(source), [a for a, _ in s["samples"]])
                 for s, source in zip(specs, sources, strict=True)
@@ -130,7 +124,7 @@ class Programming(Task):
         sources = [program(answer) for answer in answers]
         accepted = self.accepted(specs, sources)
         tests = [[*spec["samples"], *spec["hidden"]] for spec in specs]
-        runs = _run(
+        runs = run(
             [(source and self.whole(source), [a for a, _ in each]) for source, each in zip(sources, tests, strict=True)]
         )
         return [self._truth(*each) for each in zip(specs, sources, accepted, tests, runs, strict=True)]
@@ -163,7 +157,7 @@ class Programming(Task):
         return any(a and b and re.search(rf"(?<!\w){a}{_GIVES}{b}(?!\w)", flat) for a, b in samples)
 
 
-def _run(asked: Sequence[tuple[str | None, list[str]]]) -> list[list[Outcome]]:
+def run(asked: Sequence[tuple[str | None, list[str]]]) -> list[list[Outcome]]:
     """The outcomes of each source on its inputs, none without a source. One source on the same inputs runs once."""
     programs = dict.fromkeys(Program(source, tuple(inputs)) for source, inputs in asked if source)
     done = dict(zip(programs, sandbox().run(list(programs)), strict=True)) if programs else {}

@@ -13,13 +13,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from confessions.nano import corpus
-from confessions.prompts import load
+from confessions.prompts import listed, load
 from confessions.tasks._enumeration import enumerates
 from confessions.tasks._words import sentences
-from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Wording
+from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Wording, of_split
 
 TARGETS = (12, 18, 12, 18, 12)
-EVALUATION_EVERY = 4  # every 4th topic of data/topics.txt is kept for evaluation
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _NUMBER = re.compile(rf"\bsentence\s*#?(\d{{1,3}})\b|\b({'|'.join(_ORDINALS)})\s+sentence\b", re.IGNORECASE)
@@ -51,18 +50,11 @@ class WordCount(Task):
         self.name = name
 
     def specs(self, split: Split) -> list[Spec]:
-        """Train: three topics in four; evaluation: every fourth."""
-        wanted = split == "evaluation"
-        return [
-            {"topic": topic, "targets": list(TARGETS)}
-            for i, topic in enumerate(topics(), 1)
-            if (i % EVALUATION_EVERY == 0) == wanted
-        ]
+        return of_split([{"topic": topic, "targets": list(TARGETS)} for topic in topics()], split)
 
     def prompt(self, spec: Spec) -> str:
-        *most, last = (str(target) for target in spec["targets"])
-        listed = f"{', '.join(most)} and {last}" if most else last
-        return load(self.name).format(topic=spec["topic"], n_sentences=len(spec["targets"]), targets=listed)
+        targets = spec["targets"]
+        return load(self.name).format(topic=spec["topic"], n_sentences=len(targets), targets=listed(targets))
 
     def objectives(self, spec: Spec) -> list[str]:
         return [f"Sentence {s} has exactly {target} words." for s, target in enumerate(spec["targets"], 1)]
