@@ -399,5 +399,5 @@ def test_a_dry_run_is_instant(workflow):
 def test_every_rule_has_a_log():
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text()
-        rules = re.findall(r"^ *rule\b.*:$", text, re.MULTILINE)
+        rules = re.findall(r"^ *(?:use )?rule\b.*:$", text, re.MULTILINE)
         assert len(rules) == len(re.findall(r"^ *log:$", text, re.MULTILINE)), path.name

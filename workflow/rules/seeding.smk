@@ -5,28 +5,13 @@ SEEDED_ROLLOUTS = [specs.seeded_rollout_file(CONFIG, "{model}", masked) for mask
 SEEDED_SCORES = [f"{RESULTS}/seeding/{{model}}/{name}_scores.parquet" for name in ("intact", "masked")]
 
 
-rule sample_seeded:
-    input:
-        model=specs.model_folder("{model}"),
+use rule sample_model as sample_seeded with:
     output:
         rollouts=SEEDED_ROLLOUTS,
     log:
         f"{RESULTS}/logs/rollouts_{{model}}_seeded.log",
     wildcard_constraints:
         model=one_of(SEEDED),
-    conda:
-        lambda wildcards: sampling_environment(wildcards.model)
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards: sampling_resources(wildcards.model)["mem_mb"],
-        gpu=lambda wildcards: sampling_resources(wildcards.model)["gpu"],
-        runtime=lambda wildcards, attempt: attempt * 240,
-    params:
-        spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, wildcards.model)),
-        work=f"{RESULTS}/work/rollouts",
-    shell:
-        "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
-        " 2>&1 | tee {log:q}"
 
 
 rule score_seeded:
