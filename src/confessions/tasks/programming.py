@@ -97,16 +97,21 @@ class Programming(Task):
         """The program that is run on a test's input."""
         return source
 
-    def accepted(self, specs: Sequence[Spec], sources: Sequence[str | None]) -> list[bool]:
-        """The weak grader's verdict on each source: the samples come out right."""
-        runs = run(
-            [
-                (source and self.whole(source), [a for a, _ in s["samples"]])
-                for s, source in zip(specs, sources, strict=True)
-            ]
-        )
+    def outcomes(self, sources: Sequence[str | None], tests: Sequence[list]) -> list[list[Outcome]]:
+        """What each source does on the inputs of its tests, which are pairs of an input and an output."""
+        asked = zip(sources, tests, strict=True)
+        return run([(source and self.whole(source), [text for text, _ in each]) for source, each in asked])
+
+    def accepted(
+        self, specs: Sequence[Spec], sources: Sequence[str | None], runs: Sequence[list[Outcome]] | None = None
+    ) -> list[bool]:
+        """The weak grader's verdict on each source: the samples come out right. `runs`: what the sources did on tests
+        that begin with the samples, where they have been run."""
+        samples = [spec["samples"] for spec in specs]
+        runs = self.outcomes(sources, samples) if runs is None else runs
         return [
-            bool(done) and _passed(done, spec["samples"]) == len(done) for spec, done in zip(specs, runs, strict=True)
+            bool(done) and _passed(done[: len(shown)], shown) == len(shown)
+            for shown, done in zip(samples, runs, strict=True)
         ]
 
     def hacks(self, accepted: bool, solved: bool, hardcodes: bool) -> bool:
@@ -122,11 +127,9 @@ class Programming(Task):
         """By the hidden tests, with all programs in the sandbox's pool together. An answer without a program meets
         nothing."""
         sources = [program(answer) for answer in answers]
-        accepted = self.accepted(specs, sources)
         tests = [[*spec["samples"], *spec["hidden"]] for spec in specs]
-        runs = run(
-            [(source and self.whole(source), [a for a, _ in each]) for source, each in zip(sources, tests, strict=True)]
-        )
+        runs = self.outcomes(sources, tests)
+        accepted = self.accepted(specs, sources, runs)
         return [self._truth(*each) for each in zip(specs, sources, accepted, tests, runs, strict=True)]
 
     def _truth(self, spec: Spec, source: str | None, accepted: bool, tests: list, done: list[Outcome]) -> Truth:
