@@ -69,8 +69,7 @@ class Benchmark:
 
     def _best(self, work: Callable[[], object]) -> float:
         """Seconds of one call, the best of ten rounds of ten: a ceiling must not be too low."""
-        rounds, calls = (2, 2) if self.options.tiny else (10, 10)
-        return min(timed(lambda: [work() for _ in range(calls)]) / calls for _ in range(rounds))
+        return min(timed(lambda: [work() for _ in range(10)]) / 10 for _ in range(10))
 
     def training(self) -> None:
         n = self.options.rollouts
