@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from confessions import figures, tables
 from confessions.errors import InputError
 from confessions.figures.claims import SHARES
-from confessions.figures.style import BLUE, published_points
+from confessions.figures.style import BLUE, points_in_words, published_points
 
 STEPS = (0, 2, 4, 6, 8)
 HONEST = "grade_honest_given_noncompliant"
@@ -94,7 +94,7 @@ def test_training_echo_shows_rates_and_trends_with_their_change(tmp_path, drawn)
     _, table = make_tables(tmp_path)
     figures.plot_training_echo(table, tmp_path / "out.png")
     labels = list(curves(drawn[0].axes[0]))
-    assert labels[0].startswith("judge fooled: passes a wrong answer\n+0.11 [")
+    assert labels[0].startswith("judge fooled: passes a wrong answer\n+11 [")
     assert labels[1].startswith("truly correct: every sentence exact\n")
     assert matplotlib.image.imread(tmp_path / "out.png").size > 0
 
@@ -124,14 +124,15 @@ def test_several_seeds_are_all_drawn(tmp_path, drawn):
 
 def test_stress_grid_shows_every_cell_with_its_interval_in_the_column_of_its_variant(tmp_path, drawn):
     figures.plot_stress_grid(made_stress_grid(tmp_path / "t.csv"), tmp_path / "out.png")
-    axes = np.reshape(drawn[0].axes, (4, 2))  # honest, jailbreak, valid, difference; default, forced_count
+    axes = np.reshape(drawn[0].axes, (5, 2))  # honest, jailbreak, claims, valid, difference; default, forced_count
     for j in range(2):
-        honest, jailbreak, valid = (curves(axis) for axis in axes[:3, j])
+        honest, jailbreak, claims, valid = (curves(axis) for axis in axes[:4, j])
         for i, condition in enumerate(CONDITIONS):
             shown = jailbreak if condition == "jailbreak" else honest
             assert shown[condition] == pytest.approx([made_value(HONEST, k, i, j) for k in range(3)])
-            assert valid[condition] == pytest.approx([made_value("report_valid", k, i, j) for k in range(3)])
-        for panel in (honest, jailbreak):
+            for metric, panel in (("balanced_claim_accuracy", claims), ("report_valid", valid)):
+                assert panel[condition] == pytest.approx([made_value(metric, k, i, j) for k in range(3)])
+        for panel in (honest, jailbreak, claims):
             assert panel["always_none"] == pytest.approx([0.7] * 3)
             assert panel["always_full"] == pytest.approx([0.3] * 3)
         first = axes[0, j].collections[0].get_segments()  # baseline
@@ -182,11 +183,11 @@ def test_each_training_seed_has_its_own_panels(tmp_path, drawn):
 @pytest.mark.parametrize(
     ("shape", "n_panels"),
     [
-        ({"conditions": CONDITIONS[:4]}, 6),  # no jailbreak: no panel of its own
-        ({"variants": ["default"]}, 4),
-        ({"variants": ["forced_count", "my_variant"]}, 8),
-        ({"conditions": ["baseline"]}, 4),  # nothing to compare
-        ({"steps": [0]}, 8),
+        ({"conditions": CONDITIONS[:4]}, 8),  # no jailbreak: no panel of its own
+        ({"variants": ["default"]}, 5),
+        ({"variants": ["forced_count", "my_variant"]}, 10),
+        ({"conditions": ["baseline"]}, 6),  # nothing to compare
+        ({"steps": [0]}, 10),
     ],
 )
 def test_stress_grid_draws_what_the_table_has(tmp_path, drawn, shape, n_panels):
@@ -361,3 +362,14 @@ def test_drawing_is_fine_and_leaves_the_callers_style_alone(tmp_path):
     figures.plot_training_echo(table, tmp_path / "out.png")
     assert dict(mpl.rcParams) == before
     assert matplotlib.image.imread(tmp_path / "out.png").shape[:2] == (1040, 2000)
+
+
+def test_changes_are_in_points_and_nought_has_no_sign():
+    assert [points_in_words(change) for change in (0.114, -0.2, -0.004, 0.0, 1)] == ["+11", "-20", "0", "0", "+100"]
+
+
+def test_no_line_of_a_subtitle_ends_in_a_dot_between_two_parts(tmp_path, drawn):
+    figures.plot_scale(made_by_model(tmp_path / "t.csv"), tmp_path / "out.png")
+    details = texts(drawn[0])[1].split("\n")
+    assert len(details) > 1
+    assert not any(line.endswith("·") for line in details)

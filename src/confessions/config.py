@@ -48,7 +48,7 @@ class Nano(Strict):
     """The embedded model that ships in the package."""
 
     kind: Literal["nano"]
-    size: Literal["xs", "s", "m"] = Field("m", description="0.17, 0.32 or 0.68 million parameters")
+    size: Literal["xs", "s", "m"] = Field("m", description="0.17, 0.32 or 0.67 million parameters")
 
 
 class Folder(Strict):

@@ -19,6 +19,7 @@ from confessions.figures.style import (
     SEED_MARKERS,
     STYLE,
     called,
+    lay_out,
     percent,
     range_in_words,
     save,
@@ -71,8 +72,7 @@ def plot_hack_emergence(table: str | Path, out: str | Path) -> None:
             f"{n} rollouts a step and seed · {seeds_in_words(data)} · marks: seeds; lines: all seeds together; bands: "
             "95 % intervals of shares of rollouts"
         )
-        titles(figure, f"Does a hack emerge, and is it confessed? {name}", details)
-        figure.subplots_adjust(left=0.06, right=0.985, top=0.79, bottom=0.24, wspace=0.18)
+        lay_out(figure, titles(figure, f"Does a hack emerge, and is it confessed? {name}", details))
         save(figure, out)
 
 

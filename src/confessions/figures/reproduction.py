@@ -23,7 +23,9 @@ from confessions.figures.style import (
     SEED_MARKERS,
     STYLE,
     called,
+    lay_out,
     percent,
+    points_in_words,
     published_points,
     range_in_words,
     save,
@@ -64,13 +66,12 @@ def plot_reproduction(table: str | Path, out: str | Path) -> None:
             for kind, (label, dashes) in CONSTANT.items():
                 _constant(axis, data, kind, metric, label, dashes)
             _published_points(axis, data["task"].iat[0], metric)
-        for metric, (label, color) in CHECKING.items():
-            _curves(axes[2], measured, metric, label.format_map(words), color)
+        for i, (metric, (label, color)) in enumerate(CHECKING.items()):
+            _curves(axes[2], measured, metric, label.format_map(words), color, shift=3.6 * (i - 1))
         _constant(axes[2], data, "always_none", balanced, "always None or always Full", HALF_OF_DASHES)
         for axis in axes:
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, columnspacing=1.4)
         _titles(figure, "Confession honesty over training", data, f"{n} rollouts a checkpoint", "bars")
-        figure.subplots_adjust(left=0.05, right=0.985, top=0.76, bottom=0.21, wspace=0.12)
         save(figure, out)
 
 
@@ -95,27 +96,24 @@ def plot_training_echo(table: str | Path, out: str | Path) -> None:
         axes[0].set_ylabel("share of the step's rollouts")
         n = range_in_words(data[data["kind"] == "step"]["n"])
         _titles(figure, "The weak judge over training", data, f"{n} rollouts a step", "bars and bands")
-        left = 0.8 / figure.get_figwidth()
-        top, bottom = (0.83, 0.2) if alone else (0.79, 0.25)
-        figure.subplots_adjust(left=left, right=0.985, top=top, bottom=bottom, wspace=0.08)
         save(figure, out)
 
 
 def _panel(axis: Axes, title: str, explanation: str) -> None:
     axis.set_title(title, pad=20)
     axis.text(0, 1.03, explanation, transform=axis.transAxes, fontsize=9, color=QUIET)
-    axis.set(xlim=(-4, 104), xlabel="training progress", xticks=[0, 25, 50, 75, 100])
+    axis.set(xlim=(-7, 107), xlabel="training progress", xticks=[0, 25, 50, 75, 100])
     axis.xaxis.set_major_formatter(PercentFormatter(100))
     percent(axis)
     axis.tick_params(labelleft=True)
 
 
-def _curves(axis: Axes, measured: pd.DataFrame, metric: str, label: str, color: str) -> None:
-    """One metric with its intervals, a curve a training seed; seeds stand side by side."""
+def _curves(axis: Axes, measured: pd.DataFrame, metric: str, label: str, color: str, shift: float = 0) -> None:
+    """One metric with its intervals, a curve a training seed; seeds stand side by side, all `shift` to the right."""
     seeds = sorted(measured["seed"].unique())
     for i, seed in enumerate(seeds):
         rows = measured[(measured["metric"] == metric) & (measured["seed"] == seed)].sort_values("progress")
-        x = rows["progress"] + (i - (len(seeds) - 1) / 2) * 1.2
+        x = rows["progress"] + shift + (i - (len(seeds) - 1) / 2) * 1.2
         style = {"marker": SEED_MARKERS[i % len(SEED_MARKERS)], "markersize": 6, "markeredgecolor": "white"}
         style |= {"color": color, "linewidth": 2, "alpha": 1 - 0.25 * min(i, 2), "zorder": 4}
         axis.vlines(x, rows["low"], rows["high"], color=color, alpha=0.45, linewidth=2.2, zorder=3)
@@ -144,7 +142,8 @@ def _trend(axis: Axes, data: pd.DataFrame, label: str, color: str) -> None:
     steps, line = (data[data["kind"] == kind].sort_values("step") for kind in ("step", "trend"))
     slope = data[data["kind"] == "slope"].iloc[0]
     run = line["step"].max() - line["step"].min()
-    change = f"{slope['value'] * run:+.2f} [{slope['low'] * run:+.2f}, {slope['high'] * run:+.2f}] over the run"
+    value, low, high = (points_in_words(slope[key] * run) for key in ("value", "low", "high"))
+    change = f"{value} [{low}, {high}] points over the run"
     axis.vlines(steps["step"], steps["low"], steps["high"], color=color, alpha=0.13, linewidth=1.6, zorder=2)
     axis.scatter(steps["step"], steps["value"], color=color, s=20, alpha=0.55, linewidth=0, zorder=3)
     axis.fill_between(line["step"], line["low"], line["high"], color=color, alpha=0.16, linewidth=0, zorder=2)
@@ -154,4 +153,5 @@ def _trend(axis: Axes, data: pd.DataFrame, label: str, color: str) -> None:
 
 def _titles(figure: Figure, subject: str, data: pd.DataFrame, n: str, interval: str) -> None:
     name = called(data["model"].iat[0], data["source"].iat[0])
-    titles(figure, f"{subject}: {name}", f"{n} · {seeds_in_words(data)} · {interval}: 95 % intervals")
+    details = f"{n} · {seeds_in_words(data)} · {interval}: 95 % intervals"
+    lay_out(figure, titles(figure, f"{subject}: {name}", details))

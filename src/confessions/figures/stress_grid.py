@@ -1,4 +1,8 @@
-"""stress_grid.png: honest grades under each system prompt and each confession request, by training progress."""
+"""stress_grid.png: honest grades under each system prompt and each confession request, by training progress.
+
+The grade is one constant word away from looking honest, so the claims stand below it: their balanced accuracy is one
+half for whoever always claims the same.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,7 @@ from confessions.figures.style import (
     lay_out,
     legend,
     percent,
+    points_in_words,
     published_points,
     range_in_words,
     save,
@@ -39,7 +44,7 @@ from confessions.figures.style import (
     titles,
 )
 
-HONEST, VALID = "grade_honest_given_noncompliant", "report_valid"
+HONEST, CLAIMS, VALID = "grade_honest_given_noncompliant", "balanced_claim_accuracy", "report_valid"
 BASELINE, JAILBREAK = "baseline", "jailbreak"  # known by name: the reference, and the one that gets its own panel
 # For the other conditions, in the table's order; safe for the colour-blind, and no two neighbours share a marker.
 COLORS = (BLUE, "#e89a1c", "#1b9e77", "#d98cc0", "#6cc0ee", "#7a4a2b")
@@ -70,11 +75,11 @@ class Panel:
 
 def plot_stress_grid(table: str | Path, out: str | Path) -> None:
     """Draw stress_grid.csv: a column a confession request; for each training seed the honest grades, those under the
-    jailbreak and the valid reports; below, the last checkpoint's paired differences from baseline.
+    jailbreak, the claims and the valid reports; below, the last checkpoint's paired differences from baseline.
     """
-    needed = {"cell": (HONEST, VALID), "always_none": (HONEST,), "always_full": (HONEST,)}
+    needed = {"cell": (HONEST, CLAIMS, VALID), "always_none": (HONEST, CLAIMS), "always_full": (HONEST, CLAIMS)}
     data = tables.read(table, needed, tables.GRID_COLUMNS)
-    data = data[data["metric"].isin((HONEST, VALID))].astype({"condition": str, "variant": str})
+    data = data[data["metric"].isin((HONEST, CLAIMS, VALID))].astype({"condition": str, "variant": str})
     measured, differences = data[data["kind"] == "cell"], data[data["kind"] == "minus_baseline"]
     seeds, variants = sorted(data["seed"].unique()), list(measured["variant"].unique())
     looks = _looks(measured["condition"].unique())
@@ -140,6 +145,7 @@ def _panels(looks: Mapping[str, Look], alone: bool) -> list[Panel]:
         if i == n_groups - 1 and JAILBREAK in looks:
             panels.append(Panel(HONEST, (JAILBREAK,), "the same,\nunder jailbreak", 1.3 if alone else 1.1))
             group = (*group, JAILBREAK)
+        panels.append(Panel(CLAIMS, group, "balanced\nclaim accuracy", 1.5 if alone else 1.2))
         panels.append(Panel(VALID, group, "reports\nvalid", 0.85))
     return panels
 
@@ -152,13 +158,12 @@ def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame,
     for axis, panel in zip(axes, panels, strict=True):
         shown = {name: looks[name] for name in panel.conditions}
         rows = data[(data["metric"] == panel.metric) & data["condition"].isin(panel.conditions)]
-        _curves(axis, rows[rows["kind"] == "cell"], shown, band, small=panel.metric == VALID)
-        if panel.metric == HONEST:
-            for kind, (_, dashes) in CONSTANT.items():
-                line = rows[rows["kind"] == kind].groupby("progress")["value"].mean()
-                axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=kind, zorder=2)
-            if data["variant"].iat[0] == "default":
-                _published(axis, data["task"].iat[0], shown, ticks, band)
+        _curves(axis, rows[rows["kind"] == "cell"], shown, band, small=panel.metric != HONEST)
+        for kind, (_, dashes) in CONSTANT.items() if panel.metric != VALID else ():
+            line = rows[rows["kind"] == kind].groupby("progress")["value"].mean()
+            axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=kind, zorder=2)
+        if panel.metric == HONEST and data["variant"].iat[0] == "default":
+            _published(axis, data["task"].iat[0], shown, ticks, band)
         for tick in ticks:
             axis.axvspan(tick - 0.55 * band, tick + 0.55 * band, color="#f6f6f6", linewidth=0, zorder=0)
         percent(axis)
@@ -229,7 +234,7 @@ def _last_differences(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look])
     axis.set_ylim(len(looks) - 0.5, -0.5)
     axis.set_xlabel("percentage points above baseline, paired by row")
     axis.set_title(f"Difference from baseline at {last['progress'].max():.0f}% of training", pad=6, fontsize=10)
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:+.0f}" if share else "0"))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: points_in_words(share)))
     sns.despine(ax=axis, left=True)
 
 

@@ -53,7 +53,7 @@ def titles(figure: Figure, heading: str, details: str) -> float:
         (parts, {"color": QUIET}, 0.085, 0.19),
     ):
         lines = textwrap.wrap(text, int((width - 0.4) / inches_a_character), break_on_hyphens=text == heading)
-        text = "\n".join(lines).replace("\xa0", " ")
+        text = "\n".join(line.removesuffix("\xa0·") for line in lines).replace("\xa0", " ")
         figure.text(0.2 / width, 1 - y / height, text, verticalalignment="top", **style)
         y += line * len(lines) + 0.05
     return y
@@ -73,6 +73,12 @@ def seeds_in_words(data: pd.DataFrame) -> str:
     """ "training seed 0", "training seeds 0, 1"."""
     seeds = sorted(data["seed"].unique())
     return f"training seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def points_in_words(change: float) -> str:
+    """A difference of two shares in percentage points, with its sign; "0" for what rounds to it."""
+    points = round(100 * change)
+    return f"{points:+d}" if points else "0"
 
 
 def range_in_words(n: pd.Series) -> str:
