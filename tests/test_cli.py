@@ -196,6 +196,33 @@ def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkey
     pd.testing.assert_frame_equal(pd.read_parquet(sampled.folder / "step_2.parquet"), expected)
 
 
+def test_shards_make_the_same_files(trained, sampled, tmp_path, monkeypatch):
+    """Bit for bit as one job makes them; each has an engine start of its own and makes its files alone. Another number
+    of shards samples nothing again."""
+    before = {path: path.read_bytes() for path in sorted(sampled.folder.glob("*.parquet"))}
+    names, work, said = list(map(str, before)), tmp_path / "work", []
+
+    def there() -> list[str]:
+        return sorted(map(str, sampled.folder.glob("*.parquet")))
+
+    for path in before:
+        path.unlink()
+    rollout_stage.run(sampled.spec, trained.model, work, said.append, names[1:])
+    assert there() == names[1:]
+    rollout_stage.run(sampled.spec, trained.model, work, said.append, names[:1])
+    assert there() == names
+    assert {path: path.read_bytes() for path in before} == before
+    assert sum("engine started" in line for line in said) == 2
+    assert not verify(sampled.folder).findings
+    monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("sampled again"))
+    words = ["--spec", json.dumps(sampled.spec), "--model", str(trained.model), "--work", str(work)]
+    for files in ([], names[:3], names[3:]):
+        result = CliRunner().invoke(app, ["rollout", *words, *files])
+        assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(app, ["rollout", *words, "step_1.parquet"])
+    assert_one_line(result, f"step_1.parquet: --spec has no such file; it has {names[1]}")
+
+
 def test_sampling_left_out_is_the_authors(trained, tmp_path):
     """As generation_config.json has it: said, recorded in every row, and part of what a block of cells is known by."""
     base = shutil.copytree(trained.model, tmp_path / "base")
@@ -271,13 +298,14 @@ def test_what_the_stages_made_is_recorded(trained, sampled, tmp_path):
     assert run("build-model", config, out=tmp_path / "models" / "tiny").exit_code == 0
     found = {folder: verify(folder) for folder in (trained.out, sampled.folder, tmp_path)}
     assert not [finding for verdict in found.values() for finding in verdict.findings]
-    ((training_run,), (sampling,), (building, scoring)) = (verdict.records for verdict in found.values())
+    (training_run,), sampling, (building, scoring) = (verdict.records for verdict in found.values())
     assert (building.stage, building.config) == ("build-model", config)
     assert (training_run.config, training_run.seeds) == (TRAIN, [0])
     adapters = {f"adapters/step_{step}/adapter_model.safetensors" for step in (0, 1, 2)}
     assert adapters | {"metrics.jsonl", "config.json"} < set(training_run.outputs)
-    assert (sampling.config, sampling.seeds) == (sampled.spec, [1000, 0])
-    used = {name: {Path(i).parent.name for i in out.inputs} for name, out in sampling.outputs.items()}
+    assert [(record.config, record.seeds) for record in sampling] == [(sampled.spec, [1000, 0])] * 4  # one a file
+    outputs = [output for record in sampling for output in record.outputs.items()]
+    used = {name: {Path(i).parent.name for i in out.inputs} for name, out in outputs}
     model = trained.model.name
     assert used == {
         "step_0.parquet": {model, "step_0"}, "step_2.parquet": {model, "step_2"},

@@ -244,6 +244,37 @@ def test_the_plan_of_a_base_model_holds_every_cell_once():
     assert list(other["texts"]["conditions"]) == ["baseline"]
 
 
+def sharded(n: int, **more: object) -> dict:
+    return merged(BASE, {"experiments": {"demo": {"evaluation": {"shards": n}} | more}})
+
+
+def test_the_policy_s_files_are_spread_over_shards_by_their_rollouts():
+    """Of 640 rollouts a checkpoint, 128 of the model on its axes and 2 x 128 of the survey: the last two go together to
+    the job that has one checkpoint less. What a file depends on is the same in every shard."""
+    one = load(BASE)
+    files = specs.rollout_spec(one, "nano")
+    assert specs.policy_shards(one) == [list(files["files"])]
+    config = load(sharded(2))
+    assert specs.rollout_spec(config, "nano") == files
+    steps = [specs.rollout_file(config, 0, step) for step in (0, 5, 10, 15, 20)]
+    rest = [specs.survey_file(config), specs.model_rollout_file(config, "nano")]
+    first, second = specs.policy_shards(config)
+    assert first == [steps[0], steps[2], steps[4]]
+    assert sorted(second) == sorted([steps[1], steps[3], *rest])
+    assert specs.policy_shards(load(sharded(7))) == [[steps[n]] for n in range(5)] + [rest[:1], rest[1:]]
+
+
+def test_more_shards_than_files():
+    path = "experiments.demo.evaluation.shards"
+    assert f"{path} = 8: more than the 7 files that the policy's rollouts are written to" in error(sharded(8))
+    assert f"{path} = 7: more than the 6 files" in error(sharded(7, survey=None))
+    assert f"{path} = 7: more than the 6 files" in error(sharded(7, scale=[], ladder=[]))
+    assert len(specs.policy_shards(load(sharded(12, seeds=[0, 1])))) == 12
+    assert f"{path} = 0" in error(sharded(0))
+    config = load(changed("experiments.scale.evaluation.shards", 3) | {"experiment": "scale"})
+    assert specs.policy_shards(config) == []
+
+
 def test_an_experiment_may_go_without_a_survey():
     """As one on a task must that has no survey of its own."""
     with_one, without = load(BASE), load(changed("experiments.demo.survey", None))

@@ -125,6 +125,20 @@ def test_each_job_has_the_rates_of_its_own_engine(monkeypatch):
         assert (plan.rates(jobs["train_policy"]).decode, plan.rates(jobs["sample_policy"]).decode) == expected
 
 
+def test_shards_are_jobs_and_engine_starts(plan):
+    """Tokens and hours stay; 3 jobs sample, two score: each starts the engine of a model."""
+    data = small().model_dump()
+    data["experiments"]["reproduction"]["evaluation"]["shards"] = 4
+    sharded = Plan(load(data), "H200", "transformers")
+    one, four = ({job.rule: job for job in p.jobs()} for p in (plan, sharded))
+    assert (one["sample_policy"].n, four["sample_policy"].n) == (1, 4)
+    assert sharded.hours(four["sample_policy"]) == plan.hours(one["sample_policy"])
+    assert [sum(job.starts for job in p.jobs()) for p in (plan, sharded)] == [4, 7]
+    assert " 4 engine starts; turns at 100% of their limits" in render(plan).splitlines()[0]
+    believed = Plan(load(BASE | {"experiment": "demo"}), "H200")
+    assert sum(job.starts for job in believed.jobs()) == 6  # the policy and five models; no model judges
+
+
 def test_disk(plan):
     disk = dict(plan.disk())
     adapter = 4 * 32 * 36 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 12288))

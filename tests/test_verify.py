@@ -150,6 +150,22 @@ def test_settings_that_have_changed_since(results):
     ]
 
 
+def test_rollouts_are_held_to_the_settings_of_their_own_record(results):
+    """One a file, as the stage writes it, whatever job made it."""
+    data = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config, out = load(data), Path("results/demo/seed0/rollouts/step_10.parquet")
+    job = provenance.begin("rollout", specs.rollout_spec(config, "nano"))
+    write(out)
+    job.publish(out.parent, {out: []}, out.stem)
+    assert found(results / "demo/seed0/rollouts", config) == []
+    data["experiments"]["demo"]["evaluation"]["shards"] = 2
+    assert found(results / "demo/seed0/rollouts", load(data)) == []
+    data["experiments"]["demo"]["evaluation"]["seed"] = 7
+    assert found(results / "demo/seed0/rollouts", load(data)) == [
+        f"stale      {out}: made with evaluation.seed = 1000, the configuration has 7"
+    ]
+
+
 def test_no_results_at_all(results):
     with pytest.raises(InputError, match="gone: no such folder"):
         verify(Path("gone"))

@@ -282,6 +282,28 @@ def test_a_changed_setting_re_runs_what_depends_on_it(workflow):
     assert "sample_model" not in again
 
 
+def test_shards_are_jobs_that_make_the_same_files(workflow):
+    """With a GPU each; their number changes no file's command and inputs, so nothing that is there is made again."""
+    shards = override(workflow, policy="qwen3-8b", evaluation={"shards": 3})
+    run = snakemake(workflow, "-n", "-p", *shards)
+    planned = jobs(run)
+    assert {rule: n for rule, n in planned.items() if rule.startswith("sample_policy")} == {
+        f"sample_policy_{number}": 1 for number in (1, 2, 3)
+    }
+    assert planned["score_policy"] == 1
+    assert len(re.findall(r"rule sample_policy_\d:.*?gpu=1\b.*?\n\n", run.stdout, re.DOTALL)) == 3
+    commands = [line.split(" -m confessions rollout ")[1] for line in run.stdout.splitlines() if "rollout --" in line]
+    made = Counter(re.findall(r"\S+\.parquet", " ".join(command.split("/work/rollouts")[1] for command in commands)))
+    assert {*made.values()} == {1}
+    assert len(made) == len(load_steps()) + 1  # and the survey
+    assert "Nothing to be done" in snakemake(workflow, "-n", *override(workflow, evaluation={"shards": 3})).stdout
+    lost = workflow / "results/demo/survey/rollouts.parquet"
+    lost.unlink()
+    again = jobs(snakemake(workflow, "-n", *override(workflow, evaluation={"shards": 7})))
+    assert {rule: n for rule, n in again.items() if rule.startswith(("sample", "score"))} == {"sample_policy_6": 1}
+    assert snakemake(workflow).returncode == 0
+
+
 def test_several_processes_are_launched_together_with_a_gpu_each(workflow):
     target, judge = "results/demo/seed0/train/metrics.jsonl", {"kind": "llm", "model": "qwen3-4b-instruct"}
     several = override(workflow, policy="qwen3-8b", judge=judge, train={"processes": 2})

@@ -84,12 +84,13 @@ def rollout(
     spec: Spec,
     model: ModelFolder,
     work: Annotated[Path, typer.Option(help="working folder; a killed run goes on from it")],
+    files: Annotated[list[str] | None, typer.Argument(help="files of --spec to make; all of them without")] = None,
 ) -> None:
-    """Sample every rollout of a base model: one engine start for all its checkpoints, conditions and variants."""
+    """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""
     with reported() as say:
         from confessions.stages import rollout
 
-        rollout.run(_read(spec), model, work, say)
+        rollout.run(_read(spec), model, work, say, files or ())
 
 
 @app.command()

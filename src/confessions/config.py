@@ -278,6 +278,9 @@ class Evaluation(Strict):
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
     batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
     seed: int = Field(ge=0, lt=2**31, description="of sampling")
+    shards: int = Field(
+        1, ge=1, description="jobs that share the policy's files of rollouts, one engine start each; sets time only"
+    )
 
     @model_validator(mode="after")
     def _known_texts(self) -> Self:
@@ -391,10 +394,19 @@ class Experiment(Strict):
                 raise _error("unknown task", key, task, tasks.names())
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise _error("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
+        if not missing and self.evaluation.shards > self._policy_files:
+            files = f"more than the {self._policy_files} files that the policy's rollouts are written to"
+            raise _error(files, "evaluation.shards", self.evaluation.shards)
         for key in ("seeds", "scale", "ladder"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise _error("an entry repeats", key, getattr(self, key))
         return self
+
+    @property
+    def _policy_files(self) -> int:
+        """One a checkpoint, the survey's, and the policy's own on an axis."""
+        on_axis = self.policy in (*self.scale, *self.ladder)
+        return len(self.seeds) * len(self.train.save_steps) + bool(self.survey) + on_axis
 
 
 class Config(Strict):

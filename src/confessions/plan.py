@@ -35,6 +35,11 @@ class Job:
     length: int = 1  # tokens of a whole conversation
     passes: int = 0  # operations a parameter and trained token
 
+    @property
+    def starts(self) -> int:
+        """Engines that are started to evaluate: one a job that samples rollouts, or judges them with a model."""
+        return self.n if self.rule.startswith(("sample", "score")) and (self.turn1 or self.judged) else 0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -67,7 +72,7 @@ class Plan:
             grid = len(experiment.seeds) * len(experiment.train.save_steps) * len(experiment.evaluation.conditions)
             policy = [
                 self._training(),
-                self._sampling("sample_policy", experiment.policy),
+                replace(self._sampling("sample_policy", experiment.policy), n=len(specs.policy_shards(config))),
                 self._scoring("score_policy", grid + (experiment.policy in config.compared)),
             ]
         return [
@@ -338,8 +343,8 @@ def render(plan: Plan) -> str:
     totals.append(f"{'at least ' if any(s is None for _, s in disk) else ''}{gigabytes:.1f} GB of disk")
     unknown = sorted({job.model or "the judge" for job in jobs if hours[id(job)] is None})
     lines = [
-        f"experiment {plan.config.experiment}: {sum(job.n for job in jobs)} jobs; "
-        f"turns at {plan.fill:.0%} of their limits",
+        f"experiment {plan.config.experiment}: {sum(job.n for job in jobs)} jobs, "
+        f"{sum(job.starts for job in jobs)} engine starts; turns at {plan.fill:.0%} of their limits",
         "", _aligned(table), "", _aligned(speeds), "", _aligned(disk_table), "",
         *plan.too_large(),
         f"total: {'; '.join(totals)}",

@@ -58,7 +58,7 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
     return {
         "model": _engine_block(config, key) | {"keep_thinking": model.keep_thinking},
         "engine": engine_block(config),
-        "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts"})
+        "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts", "shards"})
         | {"sampling": sampling and sampling.model_dump()},
         "texts": {
             folder: {name: prompts.digest(prompts.load(f"{folder}/{name}")) for name in names}
@@ -66,6 +66,22 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
         },
         "files": files,
     }
+
+
+def policy_shards(config: Config) -> list[list[str]]:
+    """The files of the policy's rollouts, spread over evaluation.shards jobs: each, the largest first, goes to the job
+    that has fewest rollouts so far. No jobs where there is no policy."""
+    if not config.active.train:
+        return []
+    files = rollout_spec(config, config.active.policy)["files"]
+    sizes = {
+        file: sum(len(block["conditions"]) * len(block["variants"]) * block["rollouts"] for block in blocks)
+        for file, blocks in files.items()
+    }
+    jobs: list[list[str]] = [[] for _ in range(config.active.evaluation.shards)]
+    for file in sorted(files, key=sizes.__getitem__, reverse=True):
+        min(jobs, key=lambda job: sum(sizes[other] for other in job)).append(file)
+    return [[file for file in files if file in job] for job in jobs]
 
 
 def score_spec(config: Config) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def _expected(config: Config) -> dict[str, dict[str, Any]]:
         for key in dict.fromkeys([*policies, *chosen.compared]):
             block = specs.rollout_spec(chosen, key)
             for file in block["files"]:
-                add(os.path.dirname(file), "rollout", block)
+                add(os.path.dirname(file), Path(file).stem, block)
         for key in chosen.compared:
             add(os.path.dirname(specs.model_rollout_file(chosen, key)), "score", specs.score_spec(chosen))
     return found

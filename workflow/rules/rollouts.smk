@@ -1,28 +1,34 @@
-# Both turns of every evaluation rollout, one engine start a base model. Finished blocks of cells stay in a working folder
-# that is no output, so that a job that was cut off goes on behind them.
-rule sample_policy:
-    input:
-        model=POLICY,
-        weights=expand(f"{ADAPTER}/adapter_model.safetensors", seed=SEEDS, step=STEPS),
-        configs=expand(f"{ADAPTER}/adapter_config.json", seed=SEEDS, step=STEPS),
-    output:
-        rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS),
-        survey=SURVEY if EXPERIMENT.survey else [],
-        model=expand(MODEL_ROLLOUTS, model=OWN),
-    log:
-        f"{RESULTS}/logs/rollouts.log",
-    conda:
-        sampling_environment(*POLICIES)
-    threads: 2
-    resources:
-        **sampling_resources(*POLICIES),
-        runtime=lambda wildcards, attempt: attempt * 720,
-    params:
-        spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, EXPERIMENT.policy)),
-        work=f"{RESULTS}/work/rollouts",
-    shell:
-        "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
-        " 2>&1 | tee {log:q}"
+# Both turns of every evaluation rollout, one engine start a base model, or for each shard of the policy's files. Finished
+# blocks of cells stay in a working folder that is no output, so that a job that was cut off goes on behind them. Whatever
+# shard a file is of, its job has the same command and inputs: another number of shards makes nothing again.
+SHARDS = specs.policy_shards(CONFIG)
+
+for number, files in enumerate(SHARDS, 1):
+    behind = f"_{number}" if len(SHARDS) > 1 else ""
+
+    rule:
+        name:
+            f"sample_policy{behind}"
+        input:
+            model=POLICY,
+            weights=expand(f"{ADAPTER}/adapter_model.safetensors", seed=SEEDS, step=STEPS),
+            configs=expand(f"{ADAPTER}/adapter_config.json", seed=SEEDS, step=STEPS),
+        output:
+            files,
+        log:
+            f"{RESULTS}/logs/rollouts{behind}.log",
+        conda:
+            sampling_environment(*POLICIES)
+        threads: 2
+        resources:
+            **sampling_resources(*POLICIES),
+            runtime=lambda wildcards, attempt: attempt * 720,
+        params:
+            spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, EXPERIMENT.policy)),
+            work=f"{RESULTS}/work/rollouts",
+        shell:
+            "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
+            " {output:q} 2>&1 | tee {log:q}"
 
 
 # The models of the scale axis and of the ladder.

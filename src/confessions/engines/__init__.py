@@ -38,4 +38,7 @@ def start(
     from confessions import models
     from confessions.engines.transformers import TransformersEngine
 
-    return TransformersEngine(models.load_model(folder, dtype), tokenizer, batch_size, eos=eos)
+    # Frozen from the start, as PEFT freezes it with the first adapter: torch multiplies otherwise by weights that want
+    # gradients, and the base model's own log-probabilities would hang, in the last bit, on what was sampled before.
+    model = models.load_model(folder, dtype).requires_grad_(False)
+    return TransformersEngine(model, tokenizer, batch_size, eos=eos)

@@ -1,4 +1,4 @@
-"""All rollouts of one base model: one engine start for every checkpoint, condition, variant and task.
+"""Rollouts of one base model: one engine start for every checkpoint, condition, variant and task.
 
 A checkpoint's block of cells is kept in the working folder as soon as it is sampled, so that a killed run goes on
 behind it; finished files are linked out at the end.
@@ -6,6 +6,8 @@ behind it; finished files are linked out at the end.
 
 import hashlib
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -23,24 +25,28 @@ from confessions.tasks import get as get_task
 from confessions.train import config_hash
 
 
-def run(spec: Block, model: Path, work: Path, say: Say) -> None:
-    """Sample every block of `spec` (specs.rollout_spec) and publish its files."""
+def run(spec: Block, model: Path, work: Path, say: Say, only: Sequence[str] = ()) -> None:
+    """Sample the blocks of `spec` (specs.rollout_spec) and publish its files, or `only` those of them.
+
+    A file is the same whichever others are made with it: a rollout hangs on its own seed, and a record is of one file.
+    """
+    if unknown := [out for out in only if out not in spec["files"]]:
+        raise InputError(f"{unknown[0]}: --spec has no such file; it has {', '.join(spec['files'])}")
+    files = {out: blocks for out, blocks in spec["files"].items() if not only or out in only}
     made = {
         Path(out): [model, *(Path(block["adapter"]) for block in blocks if block["adapter"])]
-        for out, blocks in spec["files"].items()
+        for out, blocks in files.items()
     }
-    every = [block for blocks in spec["files"].values() for block in blocks]
-    seeds = [spec["evaluation"]["seed"], *{block["seed"]: None for block in every}]
-    job = provenance.begin("rollout", spec, dict.fromkeys(path for paths in made.values() for path in paths), seeds)
+    job = provenance.begin("rollout", spec, dict.fromkeys(path for paths in made.values() for path in paths))
     base, spec = models.fingerprint(model), _with_sampling(spec, model, say)
     kept = {
         (out, number): work / f"{config_hash(_key(spec, block, base))}.parquet"
-        for out, blocks in spec["files"].items()
+        for out, blocks in files.items()
         for number, block in enumerate(blocks)
     }
     todo = {
         kept[out, number]: block
-        for out, blocks in spec["files"].items()
+        for out, blocks in files.items()
         for number, block in enumerate(blocks)
         if not _is_whole(kept[out, number], say)
     }
@@ -69,7 +75,7 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
                     ) from None
                 with published(path) as temporary:
                     frame.to_parquet(temporary, index=False)
-    for out, blocks in spec["files"].items():
+    for out, blocks in files.items():
         parts = [kept[out, number] for number in range(len(blocks))]
         with published(Path(out)) as temporary:
             if len(parts) == 1:
@@ -78,7 +84,9 @@ def run(spec: Block, model: Path, work: Path, say: Say) -> None:
                 frame = pd.concat([read_parquet(part) for part in parts], ignore_index=True)
                 frame.to_parquet(temporary, index=False)
         say(f"{sum(map(_size, blocks))} rollouts in {out}")
-    job.publish_all(made)
+    for out, sources in made.items():
+        seeds = [spec["evaluation"]["seed"], *{block["seed"]: None for block in files[str(out)]}]
+        replace(job, seeds=seeds).publish(out.parent, {out: sources}, out.stem)
 
 
 def _is_whole(kept: Path, say: Say) -> bool:
