@@ -2,19 +2,25 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate.commands import launch as accelerate
 from killed import CONTEXT, Kill, differences, live, ranks
 from safetensors.torch import load_file
 from test_resume import ADAPTERS, SHORT, STEPS, kept_steps, metrics, often_and_rewarded, train_command
 from test_trainer import disturb_adapter, fake_rollout, gradients, make_trainer, prepared
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from confessions.chat import Chat
-from confessions.errors import InputError
+from confessions.errors import InputError, reported
 from confessions.nano.recipe import Shape, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
+from confessions.processes import launch
 from confessions.stages import train as stage
 
 REWARDS = [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5]
@@ -106,7 +112,50 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(random_nano, tmp_path
     assert metrics(killed) == metrics(two)
 
 
+def test_bad_input_is_one_line_however_many_processes(tmp_path):
+    """The command starts two, which both meet it; nothing is printed but the line, nothing is made."""
+    spec = shared_command(2)[2]
+    words = ["train", f"--spec={spec}", *(f"--{name}={tmp_path / name}" for name in ("model", "work", "out"))]
+    run = subprocess.run(
+        [sys.executable, "-m", "confessions", *words], check=False, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert run.returncode == 1
+    assert run.stdout + run.stderr == (
+        f"error: {tmp_path / 'model'}: no model here (config.json is missing); check models.*.source in config.yaml, "
+        "or delete the folder and run snakemake again\n"
+    )
+    assert not any(tmp_path.iterdir())
+
+
+def test_more_processes_than_gpus_is_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InputError, match="2 processes, and 1 GPUs here"):
+        launch(2, ["train"])
+
+
+def test_the_first_line_that_a_process_left_is_said(monkeypatch, tmp_path):
+    """Where none left one, the launcher's own error passes through: a process crashed."""
+    failures = {}
+    for rank, seconds in ((0, 20), (1, 10), (2, 30)):
+        file = tmp_path / f"{rank}.json"
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: seconds)
+        with pytest.raises(SystemExit), reported():
+            raise InputError(f"line of {rank}")
+        failures[rank] = ProcessFailure(rank, 1, 1, str(file))
+
+    def fail(_):
+        raise ChildFailedError("confessions", failures)
+
+    monkeypatch.setattr(accelerate, "launch_command", fail)
+    with pytest.raises(InputError, match=r"^line of 1$"):
+        launch(3, ["train"])
+    failures = {rank: ProcessFailure(rank, 1, -9, str(tmp_path / "none")) for rank in failures}
+    with pytest.raises(ChildFailedError, match="SIGKILL"):
+        launch(3, ["train"])
+
+
 def test_another_number_of_processes_than_configured_is_one_line(random_nano, tmp_path):
     spec = json.loads(shared_command(2)[2])
-    with pytest.raises(InputError, match=r"train.processes is 2, and this run has 1: start it with `accelerate launch"):
+    with pytest.raises(InputError, match=r"train.processes is 2, and this run has 1: leave it to `confessions train`"):
         stage.run(spec, random_nano, tmp_path / "work", tmp_path / "out", print)

@@ -94,10 +94,11 @@ def test_a_large_file_is_sampled(tmp_path, monkeypatch):
     assert read == [2**20] * 64
 
 
-def test_only_the_first_process_of_a_job_writes(tmp_path, monkeypatch):
+def test_only_the_first_process_of_a_job_reads_and_writes(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(provenance, "describe", lambda path: pytest.fail(f"read {path}"))
     (tmp_path / "o").write_text("")
-    provenance.begin("s", {}).publish(tmp_path, {tmp_path / "o": []})
+    provenance.begin("s", {}, [tmp_path / "o"]).publish(tmp_path, {tmp_path / "o": []})
     assert not (tmp_path / "provenance").exists()
 
 

@@ -304,21 +304,13 @@ def test_shards_are_jobs_that_make_the_same_files(workflow):
     assert snakemake(workflow).returncode == 0
 
 
-def test_several_processes_are_launched_together_with_a_gpu_each(workflow):
+def test_several_processes_have_a_gpu_each(workflow):
     target, judge = "results/demo/seed0/train/metrics.jsonl", {"kind": "llm", "model": "qwen3-4b-instruct"}
     several = override(workflow, policy="qwen3-8b", judge=judge, train={"processes": 2})
     run = snakemake(workflow, target, "-n", "--printshellcmds", *several)
     (job,) = [text for text in run.stdout.split("\n\n") if "rule train_policy:" in text]
     assert {"gpu=2", "mem_mb=128000"} <= {*job.split("resources: ")[1].splitlines()[0].split(", ")}
-    launched = "accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --main_process_port 0 "
-    assert training_command(run).startswith(launched)
-    alone = snakemake(workflow, target, "-n", "--printshellcmds", "--forceall")
-    assert training_command(alone).startswith("python -m confessions train ")
-
-
-def training_command(run: subprocess.CompletedProcess) -> str:
-    (line,) = [line for line in run.stdout.splitlines() if " -m confessions train " in line]
-    return line.removeprefix("Shell command: ").strip()
+    assert "python -m confessions train " in job  # which starts them
 
 
 def test_the_report_has_a_caption_for_every_figure_and_table(workflow):

@@ -71,10 +71,16 @@ def train(
 ) -> None:
     """Train a policy with dual-span GRPO and publish its adapters and metrics."""
     with reported() as say:
+        from confessions import processes
         from confessions.locks import alone
-        from confessions.stages import train
 
         block = _read(spec)
+        if (n := block["train"].get("processes", 1)) > 1 and not processes.started_together():
+            folders = (f"--{name}={path}" for name, path in (("model", model), ("work", work), ("out", out)))
+            processes.launch(n, ["train", f"--spec={spec}", *folders])
+            return
+        from confessions.stages import train
+
         with alone(work, say):
             train.run(block, model, work, out, say)
 

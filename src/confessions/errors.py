@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,8 +25,9 @@ def first_line(error: Exception) -> str:
 def reported(log: str | Path | None = None) -> Iterator[Callable[[str], None]]:
     """Run a command or a workflow script so that an InputError ends it with one line and status 1.
 
-    Yields a function that prints a line on stderr. Whatever is printed, and the traceback of an error that is
-    a bug of ours and so passes through, is kept in the file `log` too.
+    One of several processes that were launched together leaves that line to the launcher, which says it once
+    (processes.launch). Yields a function that prints a line on stderr. Whatever is printed, and the traceback of an
+    error that is a bug of ours and so passes through, is kept in the file `log` too.
     """
     with Path(log).open("w", encoding="utf-8") if log else nullcontext() as file:
 
@@ -35,9 +39,20 @@ def reported(log: str | Path | None = None) -> Iterator[Callable[[str], None]]:
         try:
             yield say
         except InputError as error:
-            say(f"error: {error}")
+            if not _left_to_launcher(error):
+                say(f"error: {error}")
             sys.exit(1)
         except Exception:
             if file:
                 traceback.print_exc(file=file)
             raise
+
+
+def _left_to_launcher(error: InputError) -> bool:
+    """Write the message where torch's launcher looks for it; False where this process has none."""
+    if not (file := os.environ.get("TORCHELASTIC_ERROR_FILE")):
+        return False
+    whole = f"{file}.whole"
+    Path(whole).write_text(json.dumps({"message": str(error), "timestamp": int(time.time())}), encoding="utf-8")
+    os.replace(whole, file)  # the others' end may come at any time, and half a file would end the launcher
+    return True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from confessions.processes import is_first
 from confessions.stages import Say
 
 POLL_SECONDS = 2.0
@@ -20,7 +21,7 @@ def alone(folder: Path, say: Say) -> Iterator[None]:
     A Snakemake that was killed leaves its cluster jobs running, and the next one submits them again. The lock ends with
     the process that holds it, however that ends. Of several processes of one job (RANK) only the first asks for it.
     """
-    if int(os.environ.get("RANK", "0")):
+    if not is_first():
         yield
         return
     made = not folder.exists()

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from confessions.errors import InputError
 from confessions.files import FIX, blocks, published, spread_blocks
+from confessions.processes import is_first
 
 FOLDER = "provenance"
 LARGE = 2**30  # bytes; of a larger file 64 MiB are read, evenly spread: base models are tens of GB
@@ -80,7 +81,7 @@ class Job:
 
         A directory stands for the files in it. Only the first of several processes of a job writes.
         """
-        if os.environ.get("RANK", "0") != "0":
+        if not is_first():
             return
         outputs = {}
         for path, sources in made.items():
@@ -116,8 +117,11 @@ def begin(
     seeds: Sequence[int] = (),
     experiment: str | None = None,
 ) -> Job:
-    """To be called before a stage reads its inputs. One that is missing is the stage's to complain about."""
-    found = {file: describe(file) for file in files_of(inputs) if file.is_file()}
+    """To be called before a stage reads its inputs. One that is missing is the stage's to complain about.
+
+    Only the first of several processes of a job reads them.
+    """
+    found = {file: describe(file) for file in files_of(inputs) if file.is_file()} if is_first() else {}
     return Job(stage, config, found, seeds, experiment, revision())
 
 

@@ -2,7 +2,7 @@
 
 Work goes on in a folder of the run's own, named by the hash of everything that the run depends on; a run that was
 killed goes on from its newest whole checkpoint there. What is finished is copied out at the end. Several processes
-(`accelerate launch`) share each step's rollouts; the first of them writes all files.
+(confessions.processes) share each step's rollouts; the first of them writes all files.
 """
 
 import hashlib
@@ -138,8 +138,8 @@ def join(settings: Train) -> PartialState:
     state = PartialState(cpu=_on_cpu(), timeout=WAIT)
     if state.num_processes != settings.processes:
         raise InputError(
-            f"train.processes is {settings.processes}, and this run has {state.num_processes}: start it with "
-            "`accelerate launch --num_processes`, as the workflow does, or change train.processes"
+            f"train.processes is {settings.processes}, and this run has {state.num_processes}: leave it to "
+            "`confessions train` to start them, or change train.processes"
         )
     return state
 

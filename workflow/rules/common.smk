@@ -43,14 +43,7 @@ MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
 SURVEY = specs.survey_file(CONFIG)
 LOG_FOLDER = "results/logs"
 
-# One process is plain Python; several find each other on a free port of their host.
 PROCESSES = EXPERIMENT.train.processes if TRAINS else 1
-LAUNCH = (
-    "python"
-    if PROCESSES == 1
-    else f"accelerate launch --multi_gpu --num_processes {PROCESSES} --num_machines 1 --main_process_port 0"
-    " --mixed_precision no --dynamo_backend no"
-)
 
 RUN_LABELS = {"experiment": CONFIG.experiment, "task": EXPERIMENT.task}
 for key in POLICIES:

@@ -22,5 +22,5 @@ rule train_policy:
         out=subpath(output.metrics, parent=True),
         work=f"{RUN}/work",
     shell:
-        LAUNCH + " -m confessions train --spec {params.spec:q} --model {input.model:q}"
+        "python -m confessions train --spec {params.spec:q} --model {input.model:q}"
         " --work {params.work:q} --out {params.out:q} 2>&1 | tee {log:q}"
