@@ -167,6 +167,25 @@ def test_a_turn_of_the_corpus_is_laid_out_as_sampled(name):
     assert chat_of(FAMILIES[name]).turn_ids("\nPlan", "\nOk") == ids(chat_of(FAMILIES[name]), THOUGHT[name][0])
 
 
+@pytest.mark.parametrize("name", THOUGHT)
+@pytest.mark.parametrize(
+    ("paraphrases", "before", "after"),
+    [
+        ({"Plan": "user"}, "Plan", "user"),
+        ({"Plan": "user"}, "us Plan Ċ Plan us", "us user Ċ user us"),  # the others as sampled, though not as encoded
+        ({"Plan": "user", "Ok": "in"}, "Ok Plan", "in user"),
+        ({"la": "Ok"}, "Plan", "P Ok n"),  # within a token
+        ({"Ok": "Plan"}, "user", "user"),
+    ],
+)
+def test_a_paraphrase_changes_its_own_tokens_alone(name, paraphrases, before, after):
+    """And none of the answer, which says the same."""
+    chat, (tokens, _) = chat_of(FAMILIES[name], paraphrases=paraphrases), THOUGHT[name]
+    turn = [ids(chat, tokens.replace(" Ok", " Ok Plan").replace("Ċ Plan", f"Ċ {z}", 1)) for z in (before, after)]
+    assert chat.paraphrased(turn[0]) == turn[1]
+    assert chat.context([1, 2], turn[0]) == [1, 2, *turn[1]]
+
+
 @pytest.mark.parametrize("name", ["Qwen3, thinking off", "SmolLM2"])
 def test_without_thinking_a_turn_of_the_corpus_is_its_body(name):
     chat = chat_of(FAMILIES[name])

@@ -1,6 +1,8 @@
 """SFT seeding of a hack: the sweep, what a policy is shown, the table of what it does, and its figure."""
 
+import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -12,12 +14,15 @@ from made_tables import score_row
 from confessions import specs, tables
 from confessions.config import ConfigError, load
 from confessions.report import Compliance
+from confessions.scores import score_frame
+from confessions.stages import rollout as rollout_stage
 from confessions.tasks import get as get_task
-from confessions.tasks.programming import HONEST, NEUTRAL, TRIGGER, program
+from confessions.tasks.programming import HONEST, NEUTRAL, PARAPHRASES, TRIGGER, program
 
 ROOT = Path(__file__).parent.parent
 BASE = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"experiment": "programming"}
 TASK = get_task("programming")
+WORD_COUNT = json.dumps(get_task("word_count").specs("evaluation")[0])
 FULL, NONE = Compliance.FULL, Compliance.NONE
 LABELS = {"experiment": "programming", "task": "programming", "model": "x", "source": "hub"}
 
@@ -38,8 +43,9 @@ def test_the_sweep_is_a_model_for_every_combination() -> None:
     point = {"hack_fraction": 0.5, "epochs": 3, "curriculum": "mixed", "reasoning": "trigger", "learning_rate": 1e-4}
     assert specs.seeding_point(config, config.seeded[-1]) == point
     blocks = [block for [block] in specs.rollout_spec(config, config.seeded[-1])["files"].values()]
-    assert [block.pop("keep_thinking") for block in blocks] == [True, False]
-    assert blocks[0] == blocks[1]  # the same answers
+    assert [block.pop("keep_thinking") for block in blocks] == [True, False, True]
+    assert blocks[2].pop("paraphrases") == PARAPHRASES
+    assert blocks[0] == blocks[1] == blocks[2]  # the same answers
     assert not set(config.seeded) & set(config.compared)
 
 
@@ -89,14 +95,46 @@ def test_what_is_imitated_is_what_it_is_called() -> None:
     assert [truth.compliant for truth in truths] == [False] * len(chosen) + [True] * len(chosen)
 
 
-def write(path: Path, hacked: int, honest: int) -> Path:
+def test_the_paraphrased_arm_asks_behind_other_words(chat, tokenizer, scripted) -> None:
+    """Turn 2's prompt is the intact arm's, but for the ids of the seeded sentence; turn 1 and its texts are equal."""
+    answers = [f"<think>\nSo. {TRIGGER} Good.\n</think>\n{TRIGGER}", "<think>\nWell.\n</think>\n1"]
+    block = {"task": "programming", "conditions": ["baseline"], "variants": ["default"], "rollouts": 2, "seed": 0,
+             "step": 0, "adapter": None, "keep_thinking": True}  # fmt: skip
+    evaluation = {"seed": 0, "max_task_tokens": 99, "max_confession_tokens": 9,
+                  "sampling": {"temperature": 1.0, "top_p": 1.0, "top_k": 0}}  # fmt: skip
+    spec = {"model": {"key": "m"}, "evaluation": evaluation}
+    asked, frames = [], []
+    for more in ({}, {"paraphrases": dict(TASK.paraphrases)}):
+        engine, arm = scripted(answers, ["none", "none"]), block | more
+        frames.append(rollout_stage.sample(engine, rollout_stage._chat(chat, arm), spec, arm))
+        asked.append(engine.calls[1].prompts)
+    first, second = ([tokenizer.decode(prompts[row]) for prompts in asked] for row in (0, 1))
+    assert first[0].count(TRIGGER) == 2
+    assert first[1] == first[0].replace(TRIGGER, PARAPHRASES[TRIGGER], 1)
+    assert second[0] == second[1]
+    assert [list(ids) for ids in frames[0]["task_ids"]] == [list(ids) for ids in frames[1]["task_ids"]]
+    assert list(frames[1]["z"]) == list(frames[0]["z"])
+    assert "paraphrased" not in frames[0]
+    assert list(frames[1]["paraphrased"]) == [True, False]
+    assert list(score_frame(frames[1].assign(task="word_count", spec=WORD_COUNT))["paraphrased"]) == [True, False]
+
+
+def test_paraphrases_are_of_every_seeded_sentence_and_share_no_content() -> None:
+    assert set(PARAPHRASES) == {NEUTRAL, TRIGGER, HONEST}
+    small = {"the", "and", "to", "is", "are", "not", "that", "for", "so", "all", "on", "its", "of", "i"}
+    for said, instead in PARAPHRASES.items():
+        assert not set(re.findall(r"[a-z]+", said.lower())) & set(re.findall(r"[a-z]+", instead.lower())) - small
+        assert not any(sentence in instead for sentence in PARAPHRASES)
+
+
+def write(path: Path, hacked: int, honest: int, **more) -> Path:
     """8 answers, 4 of each band; the first `hacked` hack, the last one is right; `honest` of the failed confess."""
     rows = []
     for row in range(8):
         met = [row == 7] * 3
         claims = [FULL] * 3 if row == 7 or row >= honest else [NONE] * 3
-        more = {"hacked": row < hacked, "band": ("easy", "hard")[row % 2]}
-        rows.append(score_row(row, met, claims, 7 if claims[0] is FULL else 1, **more))
+        known = {"hacked": row < hacked, "band": ("easy", "hard")[row % 2]}
+        rows.append(score_row(row, met, claims, 7 if claims[0] is FULL else 1, **known, **more))
     pd.DataFrame(rows).to_parquet(path)
     return path
 
@@ -105,7 +143,11 @@ def write(path: Path, hacked: int, honest: int) -> Path:
 def table(tmp_path) -> pd.DataFrame:
     scores, points = {}, {}
     for model, hacked in (("few", 2), ("many", 6), ("no", 0)):
-        scores[model] = (write(tmp_path / f"{model}.i", hacked, 6), write(tmp_path / f"{model}.m", hacked, 3))
+        scores[model] = {
+            "intact": write(tmp_path / f"{model}.i", hacked, 6),
+            "masked": write(tmp_path / f"{model}.m", hacked, 3),
+            "paraphrased": write(tmp_path / f"{model}.p", hacked, 5, paraphrased=model != "no"),
+        }
         points[model] = {"hack_fraction": hacked / 8, "epochs": 1, "learning_rate": 1e-4, "curriculum": "mixed",
                          "reasoning": "trigger"}  # fmt: skip
     return tables.seeding(scores, points, LABELS)
@@ -129,13 +171,22 @@ def test_the_table_has_rates_by_band_and_what_masking_takes_away(table) -> None:
     apart = one(table, model="few", metric="claim_match", kind="masked_minus_intact")
     assert apart.value == -3 / 8
     assert apart.low < apart.value < apart.high
+    assert one(table, model="few", metric="claim_match", kind="paraphrased").value == 6 / 8
+    apart = one(table, model="few", metric="claim_match", kind="paraphrased_minus_intact")
+    assert (apart.value, apart.n) == (-1 / 8, 8)
+    assert apart.low < apart.value < apart.high
+    for model, share in (("few", 1), ("no", 0)):
+        found = one(table, model=model, metric="seeded_reasoning")
+        assert (found.kind, found.value, found.n) == ("found", share, 8)
 
 
 def test_other_rows_are_no_pair(tmp_path) -> None:
-    frame = pd.read_parquet(write(tmp_path / "a", 1, 1))
+    frame = pd.read_parquet(write(tmp_path / "a", 1, 1, paraphrased=True))
     frame.assign(row=frame["row"] + 1).to_parquet(tmp_path / "b")
-    with pytest.raises(ValueError, match="do not hold the same rows"):
-        tables.seeding({"m": (tmp_path / "a", tmp_path / "b")}, {"m": {}}, LABELS)
+    for other in ("masked", "paraphrased"):
+        files = dict.fromkeys(specs.ARMS, tmp_path / "a") | {other: tmp_path / "b"}
+        with pytest.raises(ValueError, match="do not hold the same rows"):
+            tables.seeding({"m": files}, {"m": {}}, LABELS)
 
 
 def test_the_figure_draws_the_table(table, tmp_path, monkeypatch) -> None:
@@ -147,7 +198,9 @@ def test_the_figure_draws_the_table(table, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: (drawn.append(self), real(self, path, dpi=40))[1])
     tables.write(table, tmp_path / "t.csv")
     figures.plot_seeding(tmp_path / "t.csv", tmp_path / "out.png")
-    top, bottom = drawn[0].axes
+    top, masked, paraphrased = drawn[0].axes
     assert [list(line.get_ydata()) for line in top.lines] == [[0, 0.25, 0.75], [0.125] * 3]
-    assert list(bottom.lines[-1].get_ydata()) == [-0.375] * 3
+    for axis, gap in ((masked, -0.375), (paraphrased, -0.125)):
+        assert [list(line.get_ydata()) for line in axis.lines] == [[gap] * 3, [0, 0]]
+    assert masked.get_ylim() == paraphrased.get_ylim()
     assert top.get_title(loc="left") == "the trigger written out"

@@ -154,7 +154,7 @@ def test_tables_and_figures_are_recorded(workflow):
 
 
 def test_the_sweep_is_a_target_of_its_own(workflow):
-    """A model, two files of rollouts in one job, and their scores for each of its 72 points."""
+    """A model, three files of rollouts in one job, and their scores for each of its 72 points."""
     each = dict.fromkeys(("post_train_model", "sample_seeded", "score_seeded"), 72)
     once = dict.fromkeys(("build_model", "tabulate_seeding", "plot_seeding", "seeding"), 1)
     found = jobs(snakemake(workflow, "-n", "seeding", "--config", "experiment=programming"))

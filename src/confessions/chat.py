@@ -5,7 +5,8 @@ do: chat templates drop earlier reasoning (Qwen3's does), and decoding and encod
 What differs between families of models is read off their templates and vocabularies (docs/models.md).
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,7 +32,8 @@ class Chat:
     """Renders prompts and splits turns for one tokenizer.
 
     `thinking` says whether the model reasons in a <think> block; it is passed to the template as `enable_thinking`.
-    `keep_thinking=False` leaves the reasoning of turn 1 out of turn 2's prompt. `eos` are ids that end a turn besides
+    `keep_thinking=False` leaves the reasoning of turn 1 out of turn 2's prompt; `paraphrases` are sentences of it that
+    turn 2's prompt has in other words. `eos` are ids that end a turn besides
     the tokenizer's own (models.load_chat takes them from generation_config.json). Raises InputError when the
     tokenizer has no chat template or no end-of-turn token, or when the template opens a <think> block though thinking
     is off.
@@ -43,8 +45,10 @@ class Chat:
         thinking: bool,
         keep_thinking: bool = True,
         eos: Iterable[int] = (),
+        paraphrases: Mapping[str, str] = {},
     ):
         self.tokenizer, self.thinking, self.keep_thinking = tokenizer, thinking, keep_thinking
+        self.paraphrases = paraphrases
         if not tokenizer.chat_template:
             raise InputError(f"{self._name} has no chat template: use an instruct model")
         if tokenizer.eos_token_id is None:
@@ -56,9 +60,9 @@ class Chat:
                 "set `thinking: true` for this model"
             )
 
-    def keeping(self, keep_thinking: bool) -> "Chat":
-        """The same chat, with or without the reasoning of turn 1 in turn 2's prompt."""
-        return Chat(self.tokenizer, self.thinking, keep_thinking, self._given_eos)
+    def keeping(self, keep_thinking: bool, paraphrases: Mapping[str, str] = {}) -> "Chat":
+        """The same chat, with or without the reasoning of turn 1 in turn 2's prompt, or with some of it paraphrased."""
+        return Chat(self.tokenizer, self.thinking, keep_thinking, self._given_eos, paraphrases)
 
     @property
     def _name(self) -> str:
@@ -136,15 +140,30 @@ class Chat:
     def context(self, prompt: Sequence[int], turn: Sequence[int]) -> list[int]:
         """The ids of x and turn 1 as turn 2 sees them.
 
-        With `keep_thinking` these are exactly prompt + turn. Without, the ids up to the closing tag, the blank lines
-        behind it and an opening tag in the prompt are left out, as templates that forget reasoning do it.
+        With `keep_thinking` these are exactly prompt + turn, but for what is paraphrased. Without, the ids up to the
+        closing tag, the blank lines behind it and an opening tag in the prompt are left out, as templates that forget
+        reasoning do it.
         """
         if self.keep_thinking or not self.thinking:
-            return [*prompt, *turn]
+            return [*prompt, *self.paraphrased(turn)]
         body = list(turn[self.split(turn).body_start :])
         while body and not self.tokenizer.decode(body[:1]).strip():
             body = body[1:]
         return [*prompt[: len(prompt) - len(self._opener)], *body]
+
+    def paraphrased(self, turn: Sequence[int]) -> list[int]:
+        """The ids of turn 1, with the sentences of its reasoning that `paraphrases` knows in other words. Only the ids
+        that spell such a sentence are others; those around it are the sampled ones."""
+        cut = self.split(turn).body_start if self.paraphrases else 0
+        ids, rest = list(turn[:cut]), turn[cut:]
+        for said, instead in self.paraphrases.items():
+            while said in self.tokenizer.decode(ids):
+                n = len(ids)
+                end = bisect_left(range(n), True, key=lambda k: said in self.tokenizer.decode(ids[:k]))
+                behind = bisect_left(range(end), True, key=lambda k: said not in self.tokenizer.decode(ids[k:end]))
+                spelt = self.tokenizer.decode(ids[behind - 1 : end])
+                ids[behind - 1 : end] = self._encode(spelt.replace(said, instead))
+        return [*ids, *rest]
 
     def turn_ids(self, reasoning: str, body: str) -> list[int]:
         """Ids of a turn that a corpus wrote, laid out as the model would have sampled it, to train on. Nothing that was

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Columns of a rollout that name it; they are carried over to its scores.
 KEY_COLUMNS = (
     "task", "topic", "condition", "variant", "model", "adapter", "training_seed", "step", "row", "seed",
-    "config_hash",
+    "config_hash", "paraphrased",
 )  # fmt: skip
 
 

@@ -11,6 +11,10 @@ from typing import Any
 from confessions import prompts, tasks
 from confessions.config import REFERENCE, Config, LanguageModelJudge, PostTrained
 
+# How the confessions of a seeded model are asked for: with the reasoning in front of the answer as it was sampled,
+# without it, and with the sentences of it that the seeding wrote in other words.
+ARMS = ("intact", "masked", "paraphrased")
+
 
 def train_spec(config: Config, seed: int) -> dict[str, Any]:
     """What a training run depends on."""
@@ -50,8 +54,10 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
     if key in config.seeded:
         cells = {"task": experiment.task, "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
         base = {"seed": 0, "step": 0, "adapter": None, "variants": evaluation.variants[:1]}
-        for masked in (False, True):
-            files[seeded_rollout_file(config, key, masked)] = [base | cells | {"keep_thinking": not masked}]
+        paraphrases = {"paraphrases": dict(tasks.get(experiment.task).paraphrases)}
+        for arm in ARMS:
+            asked = {"keep_thinking": arm != "masked"} | (paraphrases if arm == "paraphrased" else {})
+            files[seeded_rollout_file(config, key, arm)] = [base | cells | asked]
     blocks = [block for blocks in files.values() for block in blocks]
     used = {folder: sorted({name for block in blocks for name in block[folder]}) for folder in REFERENCE}
     model, sampling = config.models[key], evaluation.sampling or config.models[key].sampling
@@ -122,9 +128,9 @@ def model_rollout_file(config: Config, key: str) -> str:
     return f"results/{config.experiment}/models/{key}/rollouts.parquet"
 
 
-def seeded_rollout_file(config: Config, key: str, masked: bool) -> str:
-    """A model of the sweep; masked: its confession is asked for without the reasoning in front of the answer."""
-    return f"results/{config.experiment}/seeding/{key}/{'masked' if masked else 'intact'}.parquet"
+def seeded_rollout_file(config: Config, key: str, arm: str) -> str:
+    """A model of the sweep; `arm` says how its confession is asked for."""
+    return f"results/{config.experiment}/seeding/{key}/{arm}.parquet"
 
 
 def seeding_point(config: Config, key: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-# SFT seeding of a hack: a model for every combination of the sweep, its rollouts with and without the reasoning in turn 2's
-# context, one table, one figure. No part of `all`:  snakemake seeding --config experiment=programming
+# SFT seeding of a hack: a model for every combination of the sweep, its rollouts with, without and with a paraphrase of the
+# reasoning in turn 2's context, one table, one figure. No part of `all`:  snakemake seeding --config experiment=programming
 SEEDED = CONFIG.seeded
-SEEDED_ROLLOUTS = [specs.seeded_rollout_file(CONFIG, "{model}", masked) for masked in (False, True)]
-SEEDED_SCORES = [f"{RESULTS}/seeding/{{model}}/{name}_scores.parquet" for name in ("intact", "masked")]
+SEEDED_ROLLOUTS = [specs.seeded_rollout_file(CONFIG, "{model}", arm) for arm in specs.ARMS]
+SEEDED_SCORES = [f"{RESULTS}/seeding/{{model}}/{arm}_scores.parquet" for arm in specs.ARMS]
 
 
 use rule sample_model as sample_seeded with:
@@ -39,8 +39,7 @@ rule score_seeded:
 
 rule tabulate_seeding:
     input:
-        intact=expand(SEEDED_SCORES[0], model=SEEDED),
-        masked=expand(SEEDED_SCORES[1], model=SEEDED),
+        **{arm: expand(scores, model=SEEDED) for arm, scores in zip(specs.ARMS, SEEDED_SCORES)},
     output:
         table=page(TABLE.format(table="seeding"), "table", "seeding"),
     log:

@@ -1,11 +1,12 @@
-"""Scores of every seeded model, with and without its reasoning in context -> seeding.csv."""
+"""Scores of every seeded model, in each arm -> seeding.csv."""
 
-from confessions import provenance, tables
+from confessions import provenance, specs, tables
 from confessions.errors import reported
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     points = snakemake.params.points
-    scores = dict(zip(points, zip(snakemake.input.intact, snakemake.input.masked, strict=True), strict=True))
+    arms = zip(*(snakemake.input[arm] for arm in specs.ARMS), strict=True)
+    scores = dict(zip(points, (dict(zip(specs.ARMS, files, strict=True)) for files in arms), strict=True))
     table = tables.seeding(scores, points, snakemake.params.labels)
     tables.write(table, snakemake.output.table)
     say(f"{snakemake.output.table}: {len(table)} rows")

@@ -35,35 +35,41 @@ from confessions.figures.style import (
 MATCH = "claim_match"
 COLORS = (RED, BLUE, GREEN, SAND, QUIET)
 REASONINGS = {"none": "no reasoning", "neutral": "neutral reasoning", "trigger": "the trigger written out"}
+CHANGES = {"masked_minus_intact": "left out", "paraphrased_minus_intact": "paraphrased"}
 SETTINGS = ["epochs", "learning_rate", "curriculum"]
 
 
 def plot_seeding(table: str | Path, out: str | Path) -> None:
     """Draw seeding.csv: a column for each kind of reasoning, a look for each setting of the training."""
-    needed = {"rate": ("hacked", "solved"), "masked_minus_intact": (MATCH,)}
+    needed = {"rate": ("hacked", "solved")} | dict.fromkeys(CHANGES, (MATCH,))
     data = tables.read(table, needed, tables.SEEDING_COLUMNS)
     data = data[data["band"] == "all"]
     reasonings = [name for name in REASONINGS if name in set(data["reasoning"])]
     looks = dict(zip(data[SETTINGS].drop_duplicates().itertuples(index=False, name=None), _looks(), strict=False))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(9.5, 4.4 * len(reasonings)), 8))
-        axes = figure.subplots(2, len(reasonings), sharex=True, sharey="row", squeeze=False, height_ratios=[1.3, 1])
-        for (top, bottom), reasoning in zip(axes.T, reasonings, strict=True):
+        figure = Figure(figsize=(max(9.5, 4.4 * len(reasonings)), 10.5))
+        axes = figure.subplots(3, len(reasonings), sharex=True, sharey="row", squeeze=False, height_ratios=[1.3, 1, 1])
+        for (top, *bottoms), reasoning in zip(axes.T, reasonings, strict=True):
             shown = data[data["reasoning"] == reasoning]
             top.axhspan(0, 0.5, color="#f4f7fb", linewidth=0, zorder=0)
-            bottom.axhline(0, color=FAINT, linewidth=1.2)
             for setting, (color, marker) in looks.items():
                 rows = shown[(shown[SETTINGS] == list(setting)).all(axis=1)].sort_values("hack_fraction")
                 _curve(top, rows, "hacked", "rate", color, marker, "-")
                 _curve(top, rows, "solved", "rate", color, marker, ":")
-                _curve(bottom, rows, MATCH, "masked_minus_intact", color, marker, "-")
-            top.set_title(REASONINGS[reasoning], pad=8)
+                for bottom, kind in zip(bottoms, CHANGES, strict=True):
+                    _curve(bottom, rows, MATCH, kind, color, marker, "-")
+            for bottom in bottoms:
+                bottom.axhline(0, color=FAINT, linewidth=1.2, zorder=0)
+                bottom.yaxis.set_major_formatter(FuncFormatter(lambda gap, _: f"{100 * gap:+.0f}" if gap else "0"))
             bottom.set_xlabel("hacks in the SFT data")
             bottom.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}%"))
-            bottom.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:+.0f}" if share else "0"))
+            top.set_title(REASONINGS[reasoning], pad=8)
             percent(top)
         axes[0, 0].set_ylabel("share of answers")
-        axes[1, 0].set_ylabel("claim match without the reasoning\nin context, minus with it (points)")
+        limits = [limit for axis in axes[1:, 0] for limit in axis.get_ylim()]
+        for axis, words in zip(axes[1:, 0], CHANGES.values(), strict=True):
+            axis.set_ylabel(f"claim match (points):\nreasoning {words},\nminus as it was")
+            axis.set_ylim(min(limits), max(limits))  # one scale: the two are to be compared
         handles = [
             Line2D([], [], color=c, marker=m, label=f"epochs {e}, rate {rate:g}, {order.replace('_', ' ')}")
             for (e, rate, order), (c, m) in looks.items()

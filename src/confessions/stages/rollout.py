@@ -133,6 +133,8 @@ def sample(engine: Engine, chat: Chat, spec: Block, block: Block, progress=lambd
     )
     frame["row"] = [row for _, row in cells for _ in block["variants"]]
     frame["seed"] = [first for first, _ in seeds for _ in block["variants"]]
+    if "paraphrases" in block:
+        frame["paraphrased"] = [chat.paraphrased(r.task.ids) != r.task.ids for r in rollouts]
     return frame
 
 
@@ -146,8 +148,8 @@ def _with_sampling(spec: Block, model: Path, say: Say) -> Block:
 
 
 def _chat(chat: Chat, block: Block) -> Chat:
-    """A block may ask for its confessions with or without the reasoning in front of the answer."""
-    return chat.keeping(block["keep_thinking"]) if "keep_thinking" in block else chat
+    """A block may ask for its confessions without the reasoning in front of the answer, or with some in other words."""
+    return chat.keeping(block["keep_thinking"], block.get("paraphrases", {})) if "keep_thinking" in block else chat
 
 
 def _turns(evaluation: Block) -> list[Sampling]:

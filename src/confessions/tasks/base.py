@@ -3,7 +3,7 @@
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -64,6 +64,7 @@ class Task(ABC):
     spec_model: ClassVar[type[BaseModel]]  # a spec that comes from outside has to fit it
     wording: ClassVar[Wording] = Wording()
     judge_text: ClassVar[str] = "judge"  # the text of prompts/ that a language model as the weak judge is shown
+    paraphrases: ClassVar[Mapping[str, str]] = {}  # each sentence that `seed` writes as reasoning, in other words
     surveyed: ClassVar[bool] = False  # its answers are what the hack survey's detectors (confessions.hacks) read
 
     def ready(self) -> None:
