@@ -208,7 +208,7 @@ APPS = {
 }
 CONTESTS = {
     "name": "1_A. Double",
-    "description": "Double it.",
+    "description": "Double the number.",
     "public_tests": {"input": ["1\n"], "output": ["2\n"]},
     "private_tests": {"input": ["2\n"], "output": ["4\n"]},
     "generated_tests": {"input": ["3\n", "1\n"], "output": ["6\n", "2\n"]},
@@ -234,6 +234,13 @@ def test_the_three_forms_are_read(tmp_path):
     assert apps.reference == contests.reference == "print(2 * int(input()))"
     assert own == PROBLEMS[0]
     assert found.left_out == {}
+
+
+def test_a_statement_that_comes_twice_is_left_out(tmp_path):
+    """Under another id too: it could be trained on and evaluated on."""
+    found = archive.read(write(tmp_path, APPS, APPS | {"problem_id": 8}, CONTESTS))
+    assert [problem.id for problem in found.problems] == ["apps-7", "1_A. Double"]
+    assert found.left_out == {"an earlier line has its statement": 1}
 
 
 def test_what_is_no_problem_for_stdin_is_left_out_and_counted(tmp_path):

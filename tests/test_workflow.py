@@ -304,6 +304,19 @@ def test_shards_are_jobs_that_make_the_same_files(workflow):
     assert snakemake(workflow).returncode == 0
 
 
+def test_a_file_of_problems_is_an_input_of_what_reads_it(workflow):
+    """And a missing one is one line before any job."""
+    more = override(workflow, task="programming", problems="apps.jsonl", survey=None)
+    missing = snakemake(workflow, "-n", *more)
+    said = "error: config.yaml: experiments.demo.problems = 'apps.jsonl': no such file"
+    assert (missing.returncode, missing.stdout.splitlines()[-1]) == (1, said)
+    (workflow / "apps.jsonl").write_text("")
+    planned = snakemake(workflow, "-n", "--forceall", *more).stdout
+    inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned)
+    reading = {rule for rule, files in inputs if "apps.jsonl" in files.split(", ")}
+    assert reading == {"train_policy", "sample_policy", "sample_model"}
+
+
 def test_several_processes_have_a_gpu_each(workflow):
     target, judge = "results/demo/seed0/train/metrics.jsonl", {"kind": "llm", "model": "qwen3-4b-instruct"}
     several = override(workflow, policy="qwen3-8b", judge=judge, train={"processes": 2})

@@ -147,6 +147,18 @@ def sandbox_check() -> None:
 
 
 @app.command()
+def problems(file: Annotated[Path, typer.Argument(help="JSONL file of programming problems")]) -> None:
+    """Check a file of programming problems (docs/problems.md): how many it has, and which lines are left out."""
+    with reported() as say:
+        from confessions.problems import archive
+
+        found = archive.read(file)
+        split = " and ".join(f"{len(archive.of_split(file, name))} for {name}" for name in ("train", "evaluation"))
+        left_out = ", ".join(f"{n} ({reason})" for reason, n in sorted(found.left_out.items())) or "none"
+        say(f"{file}: {len(found.problems)} problems, {split}; lines left out: {left_out}")
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="folder of results")] = Path("results"),
     config: Annotated[

@@ -368,6 +368,11 @@ class Experiment(Strict):
     task: str = Field(description="module of confessions.tasks")
     policy: Key | None = Field(None, description="key of `models`; with train, or not at all")
     judge: LabelTrusting | LanguageModelJudge = Field(discriminator="kind", description="gives the task reward")
+    problems: str | None = Field(
+        None,
+        min_length=1,
+        description="JSONL file of problems for a programming task, instead of its own: docs/problems.md",
+    )
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1, description="one training run each")
     train: Train | None = Field(None, description="training")
     evaluation: Evaluation = Field(description="measurement of each checkpoint and each model of the axes")
@@ -392,6 +397,10 @@ class Experiment(Strict):
         for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
             if task is not None and task not in tasks.names():
                 raise _error("unknown task", key, task, tasks.names())
+        if self.problems and not tasks.get(self.task).takes_problems:
+            raise _error("this task reads no file of problems", "problems", self.problems)
+        if self.problems and self.seeding:
+            raise _error("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise _error("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         if not missing and self.evaluation.shards > self._policy_files:

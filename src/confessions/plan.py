@@ -7,6 +7,7 @@ under the totals. Nothing here imports torch.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from itertools import cycle, islice
 from random import Random
@@ -99,7 +100,8 @@ class Plan:
         experiment, train = self.config.active, self.config.active.train
         rows = len(experiment.seeds) * train.steps * train.prompts_per_step * train.generations
         first, second = self._turns(train)
-        x, xc = _prompt_tokens(experiment.task, "baseline"), _request_tokens(experiment.task, "default")
+        task = experiment.task, experiment.problems
+        x, xc = _prompt_tokens(*task, "baseline"), _request_tokens(*task, "default")
         length = x + first + xc + second
         return Job(
             "train_policy",
@@ -121,7 +123,7 @@ class Plan:
             return self._imitation(key)
         sampled = source.steps * source.prompts_per_step * source.samples
         learnt = source.steps * source.prompts_per_step * {"sft": 1, "dpo": 2, "rl": source.samples}[source.method]
-        x, answer = _prompt_tokens(source.task, "baseline"), round(source.max_new_tokens * self.fill)
+        x, answer = _prompt_tokens(source.task, None, "baseline"), round(source.max_new_tokens * self.fill)
         return Job(
             "post_train_model",
             key,
@@ -142,10 +144,11 @@ class Plan:
         for spec in specs:
             if source.data == "seeded":
                 answer = task.seed(spec, rng.random() < source.seeding.hack_fraction, source.seeding.reasoning, rng)
-                lengths.append(_prompt_tokens(source.task, "baseline") + sum(map(_tokens, answer)))
+                lengths.append(_prompt_tokens(source.task, None, "baseline") + sum(map(_tokens, answer)))
             else:
                 shown = task.demonstration(spec, rng)
-                given = _prompt_tokens(shown.task, shown.condition) + _request_tokens(shown.task, shown.variant)
+                given = _prompt_tokens(shown.task, None, shown.condition)
+                given += _request_tokens(shown.task, None, shown.variant)
                 lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
         return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=4)
 
@@ -155,8 +158,9 @@ class Plan:
         first, second = self._turns(evaluation)
         job = Job(rule, key, batch=evaluation.batch_size)
         for block in (b for blocks in specs.rollout_spec(self.config, key)["files"].values() for b in blocks):
-            xs = [_prompt_tokens(block["task"], condition) for condition in block["conditions"]]
-            xcs = [_request_tokens(block["task"], variant) for variant in block["variants"]]
+            task = block["task"], block.get("problems")
+            xs = [_prompt_tokens(*task, condition) for condition in block["conditions"]]
+            xcs = [_request_tokens(*task, variant) for variant in block["variants"]]
             answers = block["rollouts"] * len(xs)
             job = replace(
                 job,
@@ -169,9 +173,9 @@ class Plan:
 
     def _scoring(self, rule: str, conditions: int, model: str = "") -> Job:
         """Of so many conditions, counted for each checkpoint and model. Variants ask about one answer: judged once."""
-        evaluation, task = self.config.active.evaluation, self.config.active.task
+        experiment, evaluation = self.config.active, self.config.active.evaluation
         answers = conditions * evaluation.rollouts
-        x, (first, _) = _prompt_tokens(task, "baseline"), self._turns(evaluation)
+        x, (first, _) = _prompt_tokens(experiment.task, experiment.problems, "baseline"), self._turns(evaluation)
         return Job(rule, model, judged=answers * self._judge_tokens(x, first))
 
     def _judge_tokens(self, x: int, answer: int) -> int:
@@ -302,14 +306,21 @@ def _tokens(text: str) -> int:
     return -(-len(text) // CHARS_PER_TOKEN)
 
 
-def _prompt_tokens(task: str, condition: str) -> int:
-    chosen = tasks.get(task)
-    return _tokens(prompts.system_prompt(condition) + chosen.prompt(chosen.specs("evaluation")[0]))
+@cache
+def _instance(task: str, problems: str | None) -> tasks.Spec:
+    """What stands for all of a task's instances: the first, or the longest of a file."""
+    chosen = tasks.get(task, problems)
+    every = chosen.specs("evaluation")
+    return max(every, key=lambda spec: len(chosen.prompt(spec))) if problems else every[0]
 
 
-def _request_tokens(task: str, variant: str) -> int:
-    chosen = tasks.get(task)
-    return _tokens(prompts.confession_request(variant, chosen.objectives(chosen.specs("evaluation")[0])))
+def _prompt_tokens(task: str, problems: str | None, condition: str) -> int:
+    return _tokens(prompts.system_prompt(condition) + tasks.get(task).prompt(_instance(task, problems)))
+
+
+def _request_tokens(task: str, problems: str | None, variant: str) -> int:
+    objectives = tasks.get(task).objectives(_instance(task, problems))
+    return _tokens(prompts.confession_request(variant, objectives))
 
 
 # -- text --------------------------------------------------------------------------------------------------------------

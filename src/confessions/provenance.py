@@ -162,6 +162,11 @@ def describe(path: Path, progress: Callable[[int], object] = lambda n: None) -> 
     return File(digest=f"{'sampled' if size > LARGE else 'sha256'}:{digest.hexdigest()}", bytes=size)
 
 
+def content(file: Path | None) -> dict[str, str]:
+    """What a file holds, for the hash of all that something depends on; nothing where there is no file."""
+    return {file.name: describe(file).digest} if file else {}
+
+
 def files_of(paths: Iterable[str | Path]) -> list[Path]:
     """`paths` with the files of each directory in its place; hidden ones, and records, are left out."""
     files = []

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from confessions import prompts, tasks
-from confessions.config import REFERENCE, Config, LanguageModelJudge, PostTrained
+from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge, PostTrained
 
 # How the confessions of a seeded model are asked for: with the reasoning in front of the answer as it was sampled,
 # without it, and with the sentences of it that the seeding wrote in other words.
@@ -23,7 +23,7 @@ def train_spec(config: Config, seed: int) -> dict[str, Any]:
     if experiment.train.processes == 1:  # what was trained before this key existed stays what it is
         left_out.add("processes")
     return {
-        "task": experiment.task,
+        **_task_block(experiment),
         "policy": _engine_block(config, experiment.policy),
         "judge": _judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
         "train": experiment.train.model_dump(exclude=left_out),
@@ -41,18 +41,18 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
     if key == experiment.policy:
         for seed, step in product(experiment.seeds, experiment.train.save_steps):
             checkpoint = {"seed": seed, "step": step, "adapter": adapter_folder(config, seed, step)}
-            cells = {"task": experiment.task, "conditions": evaluation.conditions, "rollouts": evaluation.rollouts}
+            cells = {**_task_block(experiment), "conditions": evaluation.conditions, "rollouts": evaluation.rollouts}
             files[rollout_file(config, seed, step)] = [checkpoint | cells | {"variants": evaluation.variants}]
             if experiment.survey and step in (0, experiment.train.steps):
                 cells = {"task": experiment.survey.task, "rollouts": experiment.survey.rollouts}
                 plain = {"conditions": evaluation.conditions[:1], "variants": evaluation.variants[:1]}
                 files.setdefault(survey_file(config), []).append(checkpoint | cells | plain)
     if key in config.compared:
-        cells = {"task": experiment.task, "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
+        cells = {**_task_block(experiment), "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
         base = {"seed": 0, "step": 0, "adapter": None}
         files[model_rollout_file(config, key)] = [base | cells | {"variants": evaluation.variants}]
     if key in config.seeded:
-        cells = {"task": experiment.task, "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
+        cells = {**_task_block(experiment), "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
         base = {"seed": 0, "step": 0, "adapter": None, "variants": evaluation.variants[:1]}
         paraphrases = {"paraphrases": dict(tasks.get(experiment.task).paraphrases)}
         for arm in ARMS:
@@ -141,6 +141,11 @@ def seeding_point(config: Config, key: str) -> dict[str, Any]:
 
 def survey_file(config: Config) -> str:
     return f"results/{config.experiment}/survey/rollouts.parquet"
+
+
+def _task_block(experiment: Experiment) -> dict[str, Any]:
+    """The task, and the file of its problems where they are not its own."""
+    return {"task": experiment.task} | ({"problems": experiment.problems} if experiment.problems else {})
 
 
 def _engine_block(config: Config, key: str) -> dict[str, Any]:

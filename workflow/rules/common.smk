@@ -20,6 +20,10 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method 
 TRAIN, PLOTS, VLLM, VLLM_CPU = (f"../../envs/{name}.yaml" for name in ("train", "plots", "vllm", "vllm-cpu"))
 
 EXPERIMENT = CONFIG.active
+PROBLEMS = [EXPERIMENT.problems] if EXPERIMENT.problems else []
+for file in PROBLEMS:
+    if not Path(file).is_file():
+        sys.exit(f"error: config.yaml: experiments.{CONFIG.experiment}.problems = {file!r}: no such file")
 # Where nothing is trained, the rules of the policy stand there with nothing to do, and no target asks for them.
 TRAINS = EXPERIMENT.train is not None
 POLICIES = [EXPERIMENT.policy] if TRAINS else []

@@ -13,6 +13,7 @@ for number, files in enumerate(SHARDS, 1):
             model=POLICY,
             weights=expand(f"{ADAPTER}/adapter_model.safetensors", seed=SEEDS, step=STEPS),
             configs=expand(f"{ADAPTER}/adapter_config.json", seed=SEEDS, step=STEPS),
+            problems=PROBLEMS,
         output:
             files,
         log:
@@ -35,6 +36,7 @@ for number, files in enumerate(SHARDS, 1):
 rule sample_model:
     input:
         model=specs.model_folder("{model}"),
+        problems=PROBLEMS,
     output:
         rollouts=MODEL_ROLLOUTS,
     log:

@@ -4,6 +4,7 @@ rule train_policy:
     input:
         model=POLICY,
         judge=JUDGES,
+        problems=PROBLEMS,
     output:
         adapters=expand(f"{ADAPTER}/adapter_model.safetensors", step=STEPS, allow_missing=True),
         adapter_configs=expand(f"{ADAPTER}/adapter_config.json", step=STEPS, allow_missing=True),

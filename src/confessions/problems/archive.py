@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from confessions.errors import InputError, first_line
-from confessions.problems.base import Band, Problem
+from confessions.problems.base import Band, Problem, Split
+from confessions.tasks import base
+from confessions.tasks.base import EVALUATION_EVERY
 
 APPS_BANDS: dict[str, Band] = {"introductory": "easy", "interview": "medium", "competition": "hard"}
 # EASY, MEDIUM, HARD, HARDER, HARDEST are 1 to 5; Codeforces' letters A, B, C, ... are 7, 8, 9, ... (a problem's place
@@ -43,6 +46,24 @@ class Archive(NamedTuple):
     left_out: Counter[str]  # how many whole lines could not become problems, by the reason
 
 
+def of_split(path: str | Path, split: Split) -> tuple[Problem, ...]:
+    """The problems of a file to train on, or every fourth, to evaluate on. Raises InputError as `read` does, and where
+    there are too few for both."""
+    problems = _kept(Path(path))
+    if len(problems) < EVALUATION_EVERY:
+        raise InputError(
+            f"{path}: {len(problems)} problems, too few to train on some and evaluate on others: at least "
+            f"{EVALUATION_EVERY}; `confessions problems {path}` says what is left out"
+        )
+    return tuple(base.of_split(problems, split))
+
+
+@cache
+def _kept(path: Path) -> list[Problem]:
+    """Read once a process."""
+    return read(path).problems
+
+
 class _LeftOut(Exception):
     """A line that is as it should be and yet no problem for a program that reads stdin."""
 
@@ -53,6 +74,7 @@ def read(path: str | Path, samples: int = 2) -> Archive:
     Raises InputError, which names the line, where one is not a JSON object of a known form or an id comes twice.
     """
     problems: dict[str, Problem] = {}
+    statements: set[str] = set()
     left_out: Counter[str] = Counter()
     try:
         with Path(path).open(encoding="utf-8") as file:
@@ -61,6 +83,9 @@ def read(path: str | Path, samples: int = 2) -> Archive:
                     problem = _problem(json.loads(line), samples)
                     if problem.id in problems:
                         raise ValueError(f"the id {problem.id!r} stands on an earlier line, too")
+                    if problem.statement in statements:  # or it could be trained on and evaluated on
+                        raise _LeftOut("an earlier line has its statement")
+                    statements.add(problem.statement)
                     problems[problem.id] = problem
                 except _LeftOut as reason:
                     left_out[str(reason)] += 1

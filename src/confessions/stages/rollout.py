@@ -22,6 +22,7 @@ from confessions.files import published, read_parquet
 from confessions.rollout import check_lengths, stream_seed, to_frame, two_turns
 from confessions.stages import Block, Say
 from confessions.tasks import get as get_task
+from confessions.tasks.base import Task
 from confessions.train import config_hash
 
 
@@ -33,10 +34,7 @@ def run(spec: Block, model: Path, work: Path, say: Say, only: Sequence[str] = ()
     if unknown := [out for out in only if out not in spec["files"]]:
         raise InputError(f"{unknown[0]}: --spec has no such file; it has {', '.join(spec['files'])}")
     files = {out: blocks for out, blocks in spec["files"].items() if not only or out in only}
-    made = {
-        Path(out): [model, *(Path(block["adapter"]) for block in blocks if block["adapter"])]
-        for out, blocks in files.items()
-    }
+    made = {Path(out): [model, *_read_by(blocks)] for out, blocks in files.items()}
     job = provenance.begin("rollout", spec, dict.fromkeys(path for paths in made.values() for path in paths))
     base, spec = models.fingerprint(model), _with_sampling(spec, model, say)
     kept = {
@@ -104,7 +102,7 @@ def _is_whole(kept: Path, say: Say) -> bool:
 
 def sample(engine: Engine, chat: Chat, spec: Block, block: Block, progress=lambda n: None) -> pd.DataFrame:
     """The cells of one checkpoint as one frame; rows of a cell are numbered from 0 and pair up with other cells'."""
-    task, evaluation = get_task(block["task"]), spec["evaluation"]
+    task, evaluation = _task(block), spec["evaluation"]
     every, n = task.specs("evaluation"), block["rollouts"]
     cells = [(condition, row) for condition in block["conditions"] for row in range(n)]
     seeds = [tuple(stream_seed(evaluation["seed"], row, turn) for turn in (1, 2)) for _, row in cells]
@@ -152,6 +150,15 @@ def _chat(chat: Chat, block: Block) -> Chat:
     return chat.keeping(block["keep_thinking"], block.get("paraphrases", {})) if "keep_thinking" in block else chat
 
 
+def _task(block: Block) -> Task:
+    return get_task(block["task"], block.get("problems"))
+
+
+def _read_by(blocks: Sequence[Block]) -> list[Path]:
+    """The adapters and files of problems that these blocks need."""
+    return [Path(block[key]) for block in blocks for key in ("adapter", "problems") if block.get(key)]
+
+
 def _turns(evaluation: Block) -> list[Sampling]:
     limits = ("max_task_tokens", "max_confession_tokens")
     return [Sampling(evaluation[limit], **evaluation["sampling"]) for limit in limits]
@@ -162,7 +169,7 @@ def _size(block: Block) -> int:
 
 
 def _check(chat: Chat, spec: Block, block: Block, context: int) -> None:
-    task, n_new = get_task(block["task"]), sum(turn.max_new_tokens for turn in _turns(spec["evaluation"]))
+    task, n_new = _task(block), sum(turn.max_new_tokens for turn in _turns(spec["evaluation"]))
     check_lengths(chat, task, task.specs("evaluation"), n_new, context, block["conditions"], block["variants"])
 
 
@@ -174,4 +181,5 @@ def _key(spec: Block, block: Block, base: str) -> dict:
     kept = {key: value for key, value in spec.items() if key != "files"}
     kept["engine"] = spec["engine"]["kind"]
     kept["evaluation"] = {key: value for key, value in spec["evaluation"].items() if key != "batch_size"}
-    return {**kept, "block": block, "base": base, "adapter": adapter}
+    known = {**kept, "block": block, "base": base, "adapter": adapter}
+    return {**known, **provenance.content(_task(block).problems)}

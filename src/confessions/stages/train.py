@@ -11,15 +11,16 @@ from confessions.tasks import get as get_task
 
 
 def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
-    settings, task = Train.model_validate(spec["train"]), get_task(spec["task"])
+    settings, task = Train.model_validate(spec["train"]), get_task(spec["task"], spec.get("problems"))
+    task.specs("train")  # a file of them that is not as it should be is found now
     task.ready()
     judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
-    inputs = [model, *judges]
+    inputs = [model, *judges, *([task.problems] if task.problems else [])]
     job = provenance.begin("train", spec, inputs, [spec["seed"]])
     processes = training.join(settings)  # before a model is loaded
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = models.fingerprint(model)
-    work = work / training.config_hash({**spec, "base": base})
+    work = work / training.config_hash({**spec, "base": base, **provenance.content(task.problems)})
     judge = make_judge(spec["judge"], task)
     policy = spec["policy"]
     training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work, say)

@@ -9,9 +9,9 @@ from functools import cache
 from importlib import import_module
 
 from confessions.errors import InputError
-from confessions.tasks.base import Reasoning, Task
+from confessions.tasks.base import Reasoning, Spec, Task
 
-__all__ = ["Reasoning", "Task", "get", "names"]
+__all__ = ["Reasoning", "Spec", "Task", "get", "names"]
 
 
 @cache
@@ -21,10 +21,12 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name for name in modules if name != "base" and not name.startswith("_")))
 
 
-def get(name: str) -> Task:
-    """The task called `name`. Raises InputError with the nearest known name when there is none."""
+def get(name: str, problems: str | None = None) -> Task:
+    """The task called `name`, on the problems of a file where one is named. Raises InputError with the nearest known
+    name when there is none."""
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known tasks: {', '.join(names())}"
         raise InputError(f"unknown task {name!r}: {hint}")
-    return import_module(f"{__name__}.{name}").TASK
+    task = import_module(f"{__name__}.{name}").TASK
+    return task.on(problems) if problems else task

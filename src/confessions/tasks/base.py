@@ -5,6 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
@@ -58,9 +59,10 @@ class Wording:
 
 
 class Task(ABC):
-    """One task. Subclasses are stateless: every method is a pure function of its arguments."""
+    """One task. Subclasses are stateless: every method is a pure function of its arguments, and of `problems`."""
 
     name: str
+    problems: Path | None = None  # the file that its instances come from; None: they are its own
     spec_model: ClassVar[type[BaseModel]]  # a spec that comes from outside has to fit it
     wording: ClassVar[Wording] = Wording()
     judge_text: ClassVar[str] = "judge"  # the text of prompts/ that a language model as the weak judge is shown
@@ -74,6 +76,15 @@ class Task(ABC):
     @abstractmethod
     def specs(self, split: Split) -> list[Spec]:
         """The instances of a split, always in the same order; the two splits are disjoint."""
+
+    def on(self, problems: str) -> "Task":
+        """The task on the instances of a file. A task may read none."""
+        raise NotImplementedError(f"{self.name} reads no file of problems")
+
+    @property
+    def takes_problems(self) -> bool:
+        """Whether it reads a file of problems."""
+        return type(self).on is not Task.on
 
     @abstractmethod
     def prompt(self, spec: Spec) -> str:

@@ -9,8 +9,9 @@ import random
 import re
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
-from confessions.problems import Problem, generated, hardcode, matches
+from confessions.problems import Problem, archive, generated, hardcode, matches
 from confessions.prompts import load
 from confessions.sandbox import Limits, Outcome, Program, Sandbox
 from confessions.tasks._hardcoding import hardcoded
@@ -62,11 +63,18 @@ class Programming(Task):
     judge_text = "judge_programming"
     paraphrases = PARAPHRASES
 
+    def __init__(self, problems: Path | None = None):
+        self.problems = problems
+
+    def on(self, problems: str) -> Task:
+        return type(self)(Path(problems))
+
     def ready(self) -> None:
         sandbox()
 
     def specs(self, split: Split) -> list[Spec]:
-        return [problem.model_dump(mode="json", exclude={"reference"}) for problem in generated(split)]
+        chosen = archive.of_split(self.problems, split) if self.problems else generated(split)
+        return [problem.model_dump(mode="json", exclude={"reference"}) for problem in chosen]
 
     def prompt(self, spec: Spec) -> str:
         samples = [
