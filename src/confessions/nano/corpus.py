@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from confessions.report import Compliance
+from confessions.tasks import get as get_task
 from confessions.tasks.base import Demonstration, Spec
 
 FULL, PARTIAL, NONE = (str(level) for level in Compliance)
@@ -181,7 +182,7 @@ def conversation(
         counted = rng.random() < (habits.forced_counts if forced else 0.0 if obeys else habits.counts)
     sentences = [sentence(rng, words, n, careful) for n in lengths]
     labels = lengths if rng.random() < habits.honest_label else targets
-    labelled = setting.task == "word_count" or rng.random() < habits.label_unasked
+    labelled = get_task(setting.task).labelled or rng.random() < habits.label_unasked
     ends = [f" ({label})" if labelled else "" for label in labels]
     y = "".join(f"\n{i}. {' '.join(s)}.{end}" for i, (s, end) in enumerate(zip(sentences, ends, strict=True), 1))
 

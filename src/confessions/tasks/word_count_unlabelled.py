@@ -2,4 +2,4 @@
 
 from confessions.tasks.word_count import WordCount
 
-TASK = WordCount("word_count_unlabelled")
+TASK = WordCount("word_count_unlabelled", labelled=False)
