@@ -115,6 +115,21 @@ def test_a_measured_throughput_comes_first(plan, monkeypatch):
     assert plan.rates(jobs["train_policy"]).basis == "estimate"  # half of it
 
 
+def test_training_every_weight_does_half_as_much_again(monkeypatch):
+    """On the embedded model's warm-up: 4 operations a parameter and token with an adapter, 6 without; what was measured
+    is scaled by that, and no longer called measured."""
+    monkeypatch.setattr(costs, "measured", lambda *_: (900.0, 600.0))
+    planned = []
+    for lora in ({"rank": 2, "alpha": 4.0, "target_modules": "all-linear"}, None):
+        data = copy.deepcopy(BASE) | {"experiment": "countdown"}
+        data["models"]["nano-countdown"]["source"]["lora"] = lora
+        plan = Plan(load(data), "H200")
+        (job,) = (job for job in plan.jobs() if job.rule == "post_train_model")
+        rates = plan.rates(job)
+        planned.append((job.passes, job.full, rates.decode, rates.train, rates.basis))
+    assert planned == [(4, False, 900, 600, "measured"), (6, True, 900, pytest.approx(400), "estimate")]
+
+
 def test_each_job_has_the_rates_of_its_own_engine(monkeypatch):
     """The reproduction evaluates with vLLM and samples its training rollouts with transformers; --engine is for all."""
     rates = {"transformers": (100.0, 50.0), "vllm": (1000.0, 50.0)}

@@ -5,6 +5,9 @@ import re
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import Trainer
 
 from confessions import models, post_training
 from confessions.chat import Chat
@@ -32,6 +35,52 @@ def test_end_tokens_and_recommended_sampling_are_the_bases(random_nano, tmp_path
     assert models.load_chat(out, True).eos == models.load_chat(base, True).eos
     assert models.recommended_sampling(out) == {"temperature": 0.6, "top_p": 0.95, "top_k": 20}
     models.load_model(out, "float32")
+
+
+def full(**changes) -> PostTrained:
+    return PostTrained.model_validate({key: value for key, value in SETTINGS.items() if key != "lora"} | changes)
+
+
+@pytest.fixture
+def trainers(monkeypatch) -> list[Trainer]:
+    """Those that have trained; every second answer is a good one."""
+    found, train = [], Trainer.train
+    monkeypatch.setattr(Trainer, "train", lambda self: (found.append(self), train(self)))
+    monkeypatch.setattr(
+        post_training.Answers, "qualities", lambda self, specs, answers: [float(n % 2) for n in range(len(answers))]
+    )
+    return found
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", "rl"])
+def test_without_an_adapter_every_weight_is_trained(random_nano, tmp_path, trainers, method):
+    settings = full(method=method, steps=4)  # the first has a rate of 0; behind weights that start at 0 is no gradient
+    post_training.run(settings, random_nano, "float32", True, tmp_path / "work", tmp_path / "out")
+    before, after = (load_file(folder / "model.safetensors") for folder in (random_nano, tmp_path / "out"))
+    assert before.keys() == after.keys()
+    assert not [name for name, weights in before.items() if torch.equal(weights, after[name])]
+    models.load_model(tmp_path / "out", "float32")
+    (trainer,) = trainers
+    reference = getattr(trainer, "ref_model", None)
+    assert (reference is not None) == (method != "sft")
+    for name, weights in reference.state_dict().items() if reference else ():
+        assert torch.equal(weights, before.get(name, weights)), name  # the base, as it was
+
+
+def test_weights_are_trained_in_float32_and_kept_in_the_models_dtype(random_nano, tmp_path, trainers):
+    """From 2^-6 on, bfloat16's numbers are 2^-13 apart and more: not one of twelve steps of about 1e-5 would move such
+    a weight there, and together they do."""
+    base, settings = tmp_path / "base", full(method="sft", steps=12, learning_rate=1e-5)
+    models.load_model(random_nano, "bfloat16").save_pretrained(base)
+    models.load_tokenizer(random_nano).save_pretrained(base)
+    post_training.run(settings, base, "bfloat16", True, tmp_path / "work", tmp_path / "out")
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "out"))
+    assert {weights.dtype for weights in after.values()} == {torch.bfloat16}
+    assert json.loads((tmp_path / "out/config.json").read_text())["dtype"] == "bfloat16"
+    name = "model.embed_tokens.weight"  # tied to the head, so that every row has a gradient
+    large = before[name].abs() >= 2**-6
+    moved = (after[name] != before[name])[large].sum().item()
+    assert moved > 500
 
 
 GENERATED = {key: SETTINGS[key] for key in SETTINGS.keys() - {"samples", "sampling", "max_new_tokens"}} | {

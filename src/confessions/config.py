@@ -129,7 +129,7 @@ class PostTrained(Strict):
     samples: int | None = Field(None, ge=2, description="answers a prompt; sampled data only")
     learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
     kl_weight: float = Field(ge=0, description="beta of dpo and rl; sft has none")
-    lora: Lora = Field(description="adapter, merged at the end")
+    lora: Lora | None = Field(None, description="adapter, merged at the end; left out: every weight is trained")
     sampling: Sampling | None = Field(None, description="of the answers; sampled data only")
     max_new_tokens: int | None = Field(None, ge=1, description="limit of an answer; sampled data only")
     micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
@@ -312,7 +312,7 @@ class Sweep(Strict):
     reasonings: list[tasks.Reasoning] = Field(min_length=1, description="see Seeding")
     examples: int = Field(ge=1, description="answers that are shown")
     prompts_per_step: int = Field(ge=1, description="answers a step")
-    lora: Lora = Field(description="adapter, merged at the end")
+    lora: Lora | None = Field(None, description="adapter, merged at the end; left out: every weight is trained")
     micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
     seed: int = Field(ge=0, lt=2**31, description="of data and training")
 

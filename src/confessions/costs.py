@@ -5,8 +5,9 @@ Tokens a second come from data/throughput.csv where a model was measured on the 
 decode   a step reads every weight once and the keys and values of the whole batch at half the length of a rollout, at
          DECODE_SHARE of the device's bandwidth
 prompt   2 operations a parameter and token, at COMPUTE_SHARE of the device's bfloat16 rate
-train    4 operations a parameter and token (the frozen weights of a LoRA pass have no gradients), 2 more with gradient
-         checkpointing, 2 more with a reference model; at COMPUTE_SHARE
+train    4 operations a parameter and token (the frozen weights of a LoRA pass have no gradients; where every weight is
+         trained, 6), 2 more with gradient checkpointing, 2 more with a reference model; at COMPUTE_SHARE. The measured
+         passes are LoRA's: one of every weight is estimated at two thirds of their speed
 
 Attention's own operations are left out. Nothing here imports torch.
 """
@@ -20,6 +21,7 @@ from confessions.errors import InputError
 # Bytes a second, bfloat16 operations a second (dense), bytes of memory: from the maker's data sheets.
 DEVICES = {"H200": (4.8e12, 989e12, 141e9), "H100": (3.35e12, 989e12, 80e9), "A100": (2.04e12, 312e12, 80e9)}
 DECODE_SHARE, COMPUTE_SHARE = 0.5, 0.4
+FULL_PASS = 4 / 6  # speed of a pass that has a gradient for every weight, by a LoRA pass's
 SIZE = {"float32": 4, "bfloat16": 2}  # bytes of a number
 CPU = "cpu"
 
@@ -83,17 +85,21 @@ def check_device(device: str) -> None:
         raise InputError(f"--device {device}: unknown; known: {', '.join(DEVICES)}")
 
 
-def rates(name: str, dtype: str, device: str, engine: str, batch: int, length: int, passes: int) -> Rates:
+def rates(
+    name: str, dtype: str, device: str, engine: str, batch: int, length: int, passes: int, full: bool = False
+) -> Rates:
     """Rates of the model `name`: `batch` rollouts of `length` tokens are generated together, and training takes
-    `passes` operations a parameter and token (0: nothing is trained)."""
+    `passes` operations a parameter and token (0: nothing is trained), of every weight where `full`."""
     found, shape = measured(name, device, engine), shapes().get(name)
     decode, train = found or (None, None)
+    if full and train:
+        train *= FULL_PASS
     if device == CPU or shape is None:
-        return Rates(decode, train, None, "measured" if found else "not known")
+        return Rates(decode, train, None, "not known" if not found else "estimate" if full else "measured")
     bandwidth, operations, _ = DEVICES[device]
     read = shape.parameters * SIZE[dtype] + batch * length / 2 * shape.cache_bytes(dtype)
     compute = COMPUTE_SHARE * operations / shape.active
-    complete = decode and (train or not passes)
+    complete = decode and (train or not passes) and not full
     return Rates(
         decode or min(batch * DECODE_SHARE * bandwidth / read, compute / 2),
         train or (compute / passes if passes else None),

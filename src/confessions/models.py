@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from confessions.chat import Chat
+from confessions.config import Lora
 from confessions.errors import InputError, first_line
 from confessions.files import spread_blocks
 
@@ -146,6 +147,11 @@ def fingerprint(folder: Path) -> str:
         for block in spread_blocks(file):
             digest.update(block)
     return digest.hexdigest()
+
+
+def lora_config(lora: Lora) -> LoraConfig:
+    """PEFT's words for an adapter of a causal language model."""
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.target_modules, task_type="CAUSAL_LM")
 
 
 def save_adapter(model: PeftModel, folder: Path, base: str) -> None:

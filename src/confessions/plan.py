@@ -13,7 +13,7 @@ from itertools import cycle, islice
 from random import Random
 
 from confessions import costs, prompts, specs, tasks
-from confessions.config import Config, Folder, Hub, LanguageModelJudge, Model, Nano, PostTrained
+from confessions.config import Config, Folder, Hub, LanguageModelJudge, Lora, Model, Nano, PostTrained
 from confessions.costs import CPU, DEVICES, SIZE, Rates, Shape
 
 CHARS_PER_TOKEN = 4
@@ -35,6 +35,7 @@ class Job:
     batch: int = 1  # rows generated together
     length: int = 1  # tokens of a whole conversation
     passes: int = 0  # operations a parameter and trained token
+    full: bool = False  # every weight is trained
 
     @property
     def starts(self) -> int:
@@ -132,7 +133,8 @@ class Plan:
             trained=learnt * (x + answer),
             batch=min(256, source.prompts_per_step * source.samples),
             length=x + answer,
-            passes=4 + 2 * bool(source.kl_weight),
+            passes=_passes(source.lora) + 2 * bool(source.kl_weight),
+            full=not source.lora,
         )
 
     def _imitation(self, key: str) -> Job:
@@ -150,7 +152,8 @@ class Plan:
                 given = _prompt_tokens(shown.task, None, shown.condition)
                 given += _request_tokens(shown.task, None, shown.variant)
                 lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
-        return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=4)
+        passes, full = _passes(source.lora), not source.lora
+        return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=passes, full=full)
 
     def _sampling(self, rule: str, key: str) -> Job:
         """Turn 1 is sampled once for all variants of the request."""
@@ -197,7 +200,7 @@ class Plan:
         if engine == "vllm" and place != CPU:  # rows that its cache has no room for wait
             shape = self.shape(job.model)
             batch = max(1, min(batch, shape.rows(self._vllm_memory, job.length, dtype))) if shape else batch
-        return costs.rates(name, dtype, place, engine, batch, job.length, job.passes)
+        return costs.rates(name, dtype, place, engine, batch, job.length, job.passes, job.full)
 
     @property
     def _vllm_memory(self) -> float:
@@ -300,6 +303,11 @@ def _stored_bytes(model: Model) -> int:
     if isinstance(model.source, PostTrained):
         return SIZE[model.dtype]
     return {"nano": 4, "gguf": 4, "hub": 2, "folder": 0}[model.source.kind]
+
+
+def _passes(lora: Lora | None) -> int:
+    """Operations a parameter and trained token, there and back; frozen weights need no gradient of their own."""
+    return 4 if lora else 6
 
 
 def _tokens(text: str) -> int:

@@ -1,4 +1,4 @@
-"""One more stage of training on a task's ground truth, from a model folder to a model folder (LoRA, merged).
+"""One more stage of training on a task's ground truth, from a model folder to a model folder.
 
 sft  rejection sampling: imitate the best of each prompt's sampled answers; or imitate generated conversations, or
      answers of which a part are the task's own hack
@@ -6,7 +6,8 @@ dpo  prefer the best of them to the worst
 rl   GRPO on the share of objectives met
 Sampled data are the very ids that were sampled, and the confession is never asked for. Generated conversations are
 the task's demonstrations (of word_count, the embedded model's corpus), whole, in any model's own chat: their habits,
-confessions included, are what they teach. All training is by TRL's trainers.
+confessions included, are what they teach. All training is by TRL's trainers, of an adapter that is merged at the end or
+of every weight; the reference model of dpo and rl is then TRL's, loaded once more from the base's folder.
 """
 
 import json
@@ -19,7 +20,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
@@ -89,7 +89,10 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
         trainer = make(settings, Answers(task, chat, settings), model, specs, arguments)
     trainer.add_callback(_Progress(settings.method))
     trainer.train()
-    trainer.accelerator.unwrap_model(trainer.model).merge_and_unload().save_pretrained(out)
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    if settings.lora:
+        trained = trained.merge_and_unload()
+    trained.to(getattr(torch, dtype)).save_pretrained(out)
     chat.tokenizer.save_pretrained(out)
     settings_file = model_folder / "generation_config.json"
     if settings_file.exists():  # end tokens and recommended sampling stay the base's
@@ -120,9 +123,12 @@ def _arguments(settings: PostTrained, dtype: str, work: Path) -> dict[str, Any]:
     }
 
 
-def _lora(settings: PostTrained) -> LoraConfig:
-    lora = settings.lora
-    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.target_modules, task_type="CAUSAL_LM")
+def _trainable(settings: PostTrained, model: PreTrainedModel) -> dict[str, Any]:
+    """What a trainer is given: the model and its adapter, or the model in float32 where every weight is trained. A
+    small step would be lost in bfloat16's 8 bits; activations still have the model's dtype, by autocast."""
+    if not settings.lora:
+        return {"model": model.float()}
+    return {"model": model, "peft_config": models.lora_config(settings.lora)}
 
 
 def _ranked(settings: PostTrained, answers: Answers, model: PreTrainedModel, specs: Sequence[Spec]):
@@ -182,11 +188,10 @@ def seeded(task: Task, chat: Chat, specs: Sequence[Spec], settings: PostTrained)
 def _imitation(settings, chat, model, rows, arguments) -> Trainer:
     """SFT on rows of ids, with loss where completion_mask is 1."""
     return SFTTrainer(
-        model,
+        **_trainable(settings, model),
         args=SFTConfig(**arguments, max_length=None, completion_only_loss=True),
         train_dataset=Dataset.from_list(rows),
         processing_class=chat.tokenizer,
-        peft_config=_lora(settings),
     )
 
 
@@ -199,11 +204,10 @@ def _dpo(settings, answers, model, specs, arguments) -> Trainer:
     if not rows:
         raise InputError("dpo: no prompt has a better and a worse answer; raise samples or prompts_per_step")
     return PreTokenizedDPOTrainer(
-        model,
+        **_trainable(settings, model),
         args=DPOConfig(**arguments, max_length=None, beta=settings.kl_weight),
         train_dataset=Dataset.from_list(rows),
         processing_class=answers.chat.tokenizer,
-        peft_config=_lora(settings),
     )
 
 
@@ -226,7 +230,7 @@ def _rl(settings, answers, model, specs, arguments) -> Trainer:
         return quality
 
     return GRPOTrainer(
-        model,
+        **_trainable(settings, model),
         reward_funcs=share_met,
         args=GRPOConfig(
             **arguments,
@@ -238,7 +242,6 @@ def _rl(settings, answers, model, specs, arguments) -> Trainer:
         ),
         train_dataset=Dataset.from_dict({"prompt": [json.dumps(spec) for spec in specs]}),
         processing_class=answers.chat.tokenizer,
-        peft_config=_lora(settings),
         rollout_func=rollouts,
     )
 

@@ -19,7 +19,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
-from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig
@@ -252,12 +251,7 @@ def run(
         settings=settings,
         chat=chat,
         dataset=Dataset.from_dict({"prompt": [json.dumps(specs[at]) for at in order]}),
-        peft_config=LoraConfig(
-            r=settings.lora.rank,
-            lora_alpha=settings.lora.alpha,
-            target_modules=settings.lora.target_modules,
-            task_type="CAUSAL_LM",
-        ),
+        peft_config=models.lora_config(settings.lora),
         callbacks=[metrics, AdapterKeeper(work, settings.save_steps, base)] if state.is_main_process else [],
     )
     trainer.remove_callback(PrinterCallback)
