@@ -164,7 +164,7 @@ def test_trains_and_its_adapter_is_served(tiny, chat, task, tmp_path, monkeypatc
     fingerprint, work = models.fingerprint(base), tmp_path / "work"
     settings = Train.model_validate(SETTINGS)
     train.run(settings, 0, task, LabelTrusting(task), base, "float32", True, fingerprint, work)
-    adapters = [train.adapter_folder(work, step) for step in (0, 2)]
+    adapters = [*train.checkpoint_folders(settings, work).values()]
     prompts = [chat.prompt_ids(opening(task, spec)) for spec in task.specs("train")[:2]]
     engine = TransformersEngine(models.load_model(base, "float32"), chat.tokenizer, eos=chat.eos)
     greedy = Sampling(12, temperature=0.0)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from killed import Kill, differences, live, until_the_end
 from made_tables import LABELS
+from safetensors.torch import load_file
 
 from confessions import checkpoints, models, tables
 from confessions import train as training
@@ -26,12 +28,14 @@ SHORT = {"max_task_tokens": 8, "max_confession_tokens": 8}
 LONG = {"max_task_tokens": 160, "max_confession_tokens": 400}
 
 
-def train_command(limits: dict, prompts: int) -> list[str]:
+LORA = {"rank": 2, "alpha": 4.0, "target_modules": "all-linear"}
+
+
+def train_command(limits: dict, prompts: int, lora: dict | None = LORA) -> list[str]:
     settings = limits | {
         "steps": STEPS, "prompts_per_step": prompts, "generations": 4, "learning_rate": 0.01, "kl_weight": 0.1,
-        "lora": {"rank": 2, "alpha": 4.0, "target_modules": "all-linear"},
-        "confession_reward": {"claims": "balanced", "grade_weight": 0.2}, "sampling": SAMPLING,
-        "checkpoint_fractions": [step / STEPS for step in ADAPTERS], "micro_batch": 2,
+        "lora": lora, "confession_reward": {"claims": "balanced", "grade_weight": 0.2},
+        "sampling": SAMPLING, "checkpoint_fractions": [step / STEPS for step in ADAPTERS], "micro_batch": 2,
         "gradient_checkpointing": False, "warmup_steps": 2, "max_grad_norm": 1.0,
     }  # fmt: skip
     judge = {"kind": "label_trusting"}
@@ -121,6 +125,32 @@ def test_killed_before_a_checkpoint_has_its_name_and_before_the_last_line(runs):
     assert_same_end(folder, runs / "whole")
 
 
+def test_whole_models_are_resumed_alike_and_stored_once(random_nano, tmp_path):
+    """Every weight is trained from the base on, which is step 0 and the reference; each later checkpoint is a model of
+    its own, linked and not copied. What a killed run would go on from is gone at the end."""
+    (tmp_path / "model").symlink_to(random_nano)
+    command, whole, killed = train_command(SHORT, 2, lora=None), tmp_path / "whole", tmp_path / "killed"
+    assert live(command, whole, often_and_rewarded)[0]
+    kill = Kill(event="os.rename", ending="/checkpoint-4")
+    assert not live(command, killed, often_and_rewarded, kill)[0]
+    assert kept_steps(killed) == [2]
+    assert live(command, killed, often_and_rewarded)[0]
+    assert_same_end(killed, whole)
+    assert not [*killed.glob("work/*/resume")]
+    assert metrics(whole)[0]["task_kl"] == 0
+    assert metrics(whole)[-1]["task_kl"] > 1e-6
+    folders = sorted((whole / "out/models").iterdir())
+    assert [folder.name for folder in folders] == ["step_2", "step_5"]
+    base, *kept = (load_file(folder / "model.safetensors") for folder in (random_nano, *folders))
+    for name, weights in base.items():
+        assert not torch.equal(kept[1][name], weights)
+        assert not torch.equal(kept[1][name], kept[0][name])
+    for folder in folders:
+        assert {file.stat().st_nlink for file in folder.iterdir()} == {2}
+        models.load_model(folder, "float32")
+        assert models.load_chat(folder, True).eos == models.load_chat(random_nano, True).eos
+
+
 @pytest.mark.parametrize(
     "file", ["adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", checkpoints.MANIFEST]
 )
@@ -158,13 +188,14 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(runs):
 
 
 def test_a_lost_adapter_ends_the_run_with_one_line(tmp_path):
-    keeper = training.AdapterKeeper(tmp_path, [0, 2, 4], "base")
+    folders = {step: tmp_path / f"adapters/step_{step}" for step in (0, 2, 4)}
+    keeper = training.Keeper(tmp_path, folders, save=lambda *_: pytest.fail("step 3 is not kept"), main=True)
     state = type("State", (), {"global_step": 3})
     for step in (0, 4):
-        training.adapter_folder(tmp_path, step).mkdir(parents=True)
+        folders[step].mkdir(parents=True)
     with pytest.raises(InputError, match=r"step_2: missing, and training is beyond it; delete"):
         keeper.on_train_begin(None, state, None, model=None)
-    training.adapter_folder(tmp_path, 2).mkdir()
+    folders[2].mkdir()
     keeper.on_train_begin(None, state, None, model=None)
     assert sorted(path.name for path in (tmp_path / "adapters").iterdir()) == ["step_0", "step_2"]
 

@@ -3,15 +3,17 @@
 import copy
 import inspect
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from transformers import AutoModelForCausalLM
 from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOTrainer
 
+from confessions import models
 from confessions import trainer as module
 from confessions.chat import Chat, Turn
 from confessions.config import Train
@@ -56,7 +58,7 @@ def make_trainer(tiny, tmp_path, **changes) -> DualSpanGRPOTrainer:
         settings=settings,
         chat=chat,
         dataset=Dataset.from_dict({"prompt": [json.dumps(SPEC)] * 4}),
-        peft_config=LoraConfig(r=2, lora_alpha=4.0, target_modules="all-linear", task_type="CAUSAL_LM"),
+        peft_config=models.lora_config(settings.lora) if settings.lora else None,
     )
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
     return trainer
@@ -100,21 +102,24 @@ def disturb_adapter(model) -> None:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.05)
 
 
-def plain_loss(model, rollouts, task_advantages, confession_advantages, beta, longest) -> torch.Tensor:
-    """The loss written down from its definition, row by row, without padding, masks or TRL."""
+def plain_loss(
+    model, rollouts, task_advantages, confession_advantages, beta, longest, reference_model=None
+) -> torch.Tensor:
+    """The loss written down from its definition, row by row, without padding, masks or TRL. The reference is the model
+    without its adapter where none is given."""
     n_task = sum(len(r.task.ids) for r in rollouts)
     n_confession = sum(len(r.confession.ids) for r in rollouts)
     loss = torch.zeros((), dtype=torch.float64)
     for r, a_task, a_confession in zip(rollouts, task_advantages, confession_advantages, strict=True):
         ids = torch.tensor([r.x_ids + r.completion_ids])
 
-        def logps(ids=ids):
+        def logps(model=model, ids=ids):
             logits = model(input_ids=ids).logits[0, :-1]
             return torch.log_softmax(logits, -1).gather(-1, ids[0, 1:, None])[:, 0]
 
         policy = logps()
-        with torch.no_grad(), model.disable_adapter():
-            reference = logps()
+        with torch.no_grad(), nullcontext() if reference_model else model.disable_adapter():
+            reference = logps(reference_model or model)
         first = len(r.x_ids) - 1
         starts = {"task": first, "confession": first + len(r.task.ids) + len(r.xc_ids)}
         for start, n, total, advantage in (
@@ -157,6 +162,33 @@ def test_loss_and_gradient_equal_a_plain_float64_computation(tiny64, tmp_path, m
     for name, gradient in ours.items():  # TRL's log-probabilities are float32
         torch.testing.assert_close(gradient, plain[name], rtol=1e-4, atol=1e-6)
     assert max(g.abs().max() for g in ours.values()) > 1e-2
+
+
+def test_without_an_adapter_every_weight_has_its_gradient_and_the_start_is_the_reference(
+    tiny64, tmp_path, monkeypatch
+):
+    start, chat = tiny64
+    start.save_pretrained(tmp_path / "start")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "start", dtype=torch.float64)
+    trainer = make_trainer((model, chat), tmp_path, lora=None)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.05
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5])
+    loss = trainer.compute_loss(trainer.model, inputs)
+    loss.backward()
+    ours = gradients(model)
+
+    half = 0.5 / (0.5**0.5 + 1e-4)
+    plain_loss(model, rollouts, [half, -half, -half, half], [0.0] * 4, 0.3, 50, start).backward()
+    plain = gradients(model)
+    assert ours.keys() == plain.keys() == {name for name, _ in model.named_parameters()}
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, plain[name], rtol=1e-4, atol=1e-6)
+    policy_alone = plain_loss(model, rollouts, [half, -half, -half, half], [0.0] * 4, 0.3, 50, model)
+    assert loss.item() > policy_alone.item() + 1e-3  # the penalty is not that of the policy to itself
 
 
 def test_micro_batches_add_up_to_the_whole_batch(tiny64, tmp_path, monkeypatch):

@@ -67,9 +67,9 @@ def train(
     spec: Spec,
     model: ModelFolder,
     work: Annotated[Path, typer.Option(help="working folder; a killed run goes on from it")],
-    out: Annotated[Path, typer.Option(help="where the finished adapters and metrics go")],
+    out: Annotated[Path, typer.Option(help="where the finished checkpoints and metrics go")],
 ) -> None:
-    """Train a policy with dual-span GRPO and publish its adapters and metrics."""
+    """Train a policy with dual-span GRPO and publish its checkpoints and metrics."""
     with reported() as say:
         from confessions import processes
         from confessions.locks import alone

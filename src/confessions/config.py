@@ -222,13 +222,13 @@ class Train(Strict):
     generations: int = Field(ge=2, description="G, the group that rewards are normalised in; B = P * G")
     learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
     kl_weight: float = Field(ge=0, description="weight of the KL divergence from the untrained policy")
-    lora: Lora = Field(description="adapter")
+    lora: Lora | None = Field(description="adapter; null: every weight is trained, and each checkpoint is a model")
     confession_reward: ConfessionReward = Field(description="what honesty pays")
     sampling: Sampling = Field(description="of training rollouts")
     max_task_tokens: int = Field(ge=1, description="limit of turn 1 (reasoning and answer)")
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2 (reasoning and report)")
     checkpoint_fractions: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        min_length=2, description="when an adapter is kept, as parts of the run: 0 (untrained) to 1"
+        min_length=2, description="when a checkpoint is kept, as parts of the run: 0 (untrained) to 1"
     )
     micro_batch: int = Field(ge=1, description="rollouts a forward pass of a process; divides P * G; sets memory only")
     processes: int = Field(
@@ -256,12 +256,19 @@ class Train(Strict):
             raise _error("times micro_batch must divide prompts_per_step * generations", "processes", self.processes)
         if self.warmup_steps >= self.steps:
             raise _error("must be below steps", "warmup_steps", self.warmup_steps)
+        if not self.lora and self.engine == "vllm":
+            raise _error("samples for an adapter alone; where every weight is trained: transformers", "engine", "vllm")
         return self
 
     @property
     def save_steps(self) -> list[int]:
-        """Training steps after which an adapter is kept, 0 (the untrained policy) to `steps`."""
+        """Training steps of the checkpoints, 0 (the untrained policy) to `steps`."""
         return [round(fraction * self.steps) for fraction in self.checkpoint_fractions]
+
+    @property
+    def kept_steps(self) -> list[int]:
+        """Those of them after which weights are written. Without an adapter, step 0 is the starting model itself."""
+        return [step for step in self.save_steps if self.lora or step]
 
 
 class Evaluation(Strict):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from confessions.config import Lora
 from confessions.errors import InputError, first_line
 from confessions.files import spread_blocks
 
+GENERATION_FILE = "generation_config.json"
 BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
 
 
@@ -93,20 +96,20 @@ def recommended_sampling(folder: Path) -> dict[str, float | int]:
     named = {name: given[name] for name in SAMPLING if given.get(name) is not None}
     if not named:
         raise InputError(
-            f"{folder}: generation_config.json recommends no sampling; set evaluation.sampling in config.yaml"
+            f"{folder}: {GENERATION_FILE} recommends no sampling; set evaluation.sampling in config.yaml"
         )
     others = {"repetition_penalty": 1.0, "min_p": 0.0, "typical_p": 1.0}
     for name, off in others.items():
         if given.get(name) not in (None, off):
             raise InputError(
-                f"{folder}: generation_config.json recommends {name} {given[name]}, which is not supported; "
+                f"{folder}: {GENERATION_FILE} recommends {name} {given[name]}, which is not supported; "
                 "set evaluation.sampling in config.yaml"
             )
     return SAMPLING | named
 
 
 def _generation_config(folder: Path) -> dict[str, Any]:
-    file = folder / "generation_config.json"
+    file = folder / GENERATION_FILE
     return _read_json(file) if file.exists() else {}
 
 
@@ -158,6 +161,22 @@ def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
     """Write a PEFT adapter and the fingerprint of its base model."""
     model.save_pretrained(folder)
     (folder / BASE_FILE).write_text(json.dumps({"fingerprint": base}) + "\n")
+
+
+def save_model(
+    model: PreTrainedModel, weights: Mapping[str, torch.Tensor], folder: Path, dtype: str, base: Path
+) -> None:
+    """Write `weights`, those of `model`, as a model folder in `dtype`, with the tokenizer of the model in `base` and
+    its generation_config.json: end tokens and recommended sampling stay its authors'."""
+    kept = {name: tensor for name, tensor in weights.items() if name not in model.all_tied_weights_keys}
+    for name, tensor in kept.items():
+        kept[name] = tensor.to("cpu", getattr(torch, dtype) if tensor.is_floating_point() else None)
+    model.save_pretrained(folder, state_dict=kept)
+    model.config.dtype = dtype  # save_pretrained names the one that it was trained in
+    model.config.save_pretrained(folder)
+    load_tokenizer(base).save_pretrained(folder)
+    if (base / GENERATION_FILE).exists():
+        shutil.copyfile(base / GENERATION_FILE, folder / GENERATION_FILE)
 
 
 def check_adapter(folder: Path, base: Path) -> None:

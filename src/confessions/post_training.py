@@ -92,11 +92,7 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     trained = trainer.accelerator.unwrap_model(trainer.model)
     if settings.lora:
         trained = trained.merge_and_unload()
-    trained.to(getattr(torch, dtype)).save_pretrained(out)
-    chat.tokenizer.save_pretrained(out)
-    settings_file = model_folder / "generation_config.json"
-    if settings_file.exists():  # end tokens and recommended sampling stay the base's
-        shutil.copyfile(settings_file, out / settings_file.name)
+    models.save_model(trained, trained.state_dict(), out, dtype, model_folder)
     shutil.rmtree(work, ignore_errors=True)
 
 

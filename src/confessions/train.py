@@ -1,16 +1,18 @@
-"""One training run: from a model folder to LoRA adapters at the checkpoints, and a line of metrics for every step.
+"""One training run: from a model folder to checkpoints (LoRA adapters, or whole models), and a line of metrics a step.
 
 Work goes on in a folder of the run's own, named by the hash of everything that the run depends on; a run that was
 killed goes on from its newest whole checkpoint there. What is finished is copied out at the end. Several processes
 (confessions.processes) share each step's rollouts; the first of them writes all files.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -100,22 +102,30 @@ class MetricsLog(TrainerCallback):
             self.bar.close()
 
 
-class AdapterKeeper(TrainerCallback):
-    """Keeps the adapter at the given steps; step 0 is the untrained policy."""
+class Keeper(TrainerCallback):
+    """Keeps the policy after the steps of `folders`; step 0 is the untrained one.
 
-    def __init__(self, run: Path, steps: list[int], base: str):
-        self.run, self.steps, self.base = run, steps, base
+    `save` writes it into a folder, or takes its part in gathering it where it gets None (in every process but the
+    first).
+    """
+
+    def __init__(
+        self, run: Path, folders: Mapping[int, Path], save: Callable[[torch.nn.Module, Path | None], None], main: bool
+    ):
+        self.run, self.folders, self.save, self.main = run, folders, save, main
 
     def _keep(self, model: torch.nn.Module, step: int) -> None:
-        if step in self.steps:
-            with published_folder(adapter_folder(self.run, step)) as temporary:
-                models.save_adapter(model, temporary, self.base)
+        if step not in self.folders:
+            return
+        with published_folder(self.folders[step]) if self.main else nullcontext() as temporary:
+            self.save(model, temporary)
 
     def on_train_begin(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
         if state.global_step == 0:
             self._keep(model, 0)
-        for step in self.steps:
-            folder = adapter_folder(self.run, step)
+        if not self.main:
+            return
+        for step, folder in self.folders.items():
             if step > state.global_step:  # on a GPU the steps to be repeated may come out otherwise: one run, one path
                 shutil.rmtree(folder, ignore_errors=True)
             elif not folder.exists():
@@ -125,8 +135,10 @@ class AdapterKeeper(TrainerCallback):
         self._keep(model, state.global_step)
 
 
-def adapter_folder(run: Path, step: int) -> Path:
-    return run / "adapters" / f"step_{step}"
+def checkpoint_folders(settings: Train, run: Path) -> dict[int, Path]:
+    """Where each checkpoint lies below a run's folder: adapters, or the models of all steps but 0."""
+    kind = "adapters" if settings.lora else "models"
+    return {step: run / kind / f"step_{step}" for step in settings.kept_steps}
 
 
 def join(settings: Train) -> PartialState:
@@ -204,10 +216,10 @@ def prompt_order(n_prompts: int, n_drawn: int, seed: int) -> list[int]:
 
 
 def is_finished(settings: Train, work: Path) -> bool:
-    """Whether the run's last line is written, which comes after its last adapter."""
+    """Whether the run's last line is written, which comes after its last checkpoint."""
     metrics = work / "metrics.jsonl"
-    adapters = all(adapter_folder(work, step).exists() for step in settings.save_steps)
-    return adapters and metrics.exists() and metrics.read_text().count("\n") == settings.steps
+    kept = all(folder.exists() for folder in checkpoint_folders(settings, work).values())
+    return kept and metrics.exists() and metrics.read_text().count("\n") == settings.steps
 
 
 def run(
@@ -222,7 +234,7 @@ def run(
     work: Path,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train in `work` until work/adapters holds every checkpoint; `base` is the fingerprint of the base model.
+    """Train in `work` until it holds every checkpoint; `base` is the fingerprint of the base model.
 
     Does nothing when the run is finished.
     """
@@ -236,7 +248,7 @@ def run(
         if not torch.cuda.is_available():  # there its weights are packed when they are loaded, and cannot be renewed
             raise InputError("train.engine: vllm needs a GPU, and there is none here: set train.engine: transformers")
     chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
-    model = models.load_model(model_folder, dtype)
+    model = models.load_model(model_folder, dtype if settings.lora else "float32")  # see save
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     check_lengths(chat, task, task.specs("train"), new_tokens, model.config.max_position_embeddings)
     work.mkdir(parents=True, exist_ok=True)
@@ -251,10 +263,20 @@ def run(
         settings=settings,
         chat=chat,
         dataset=Dataset.from_dict({"prompt": [json.dumps(specs[at]) for at in order]}),
-        peft_config=models.lora_config(settings.lora),
-        callbacks=[metrics, AdapterKeeper(work, settings.save_steps, base)] if state.is_main_process else [],
+        peft_config=models.lora_config(settings.lora) if settings.lora else None,
+        callbacks=[metrics] if state.is_main_process else [],
     )
     trainer.remove_callback(PrinterCallback)
+
+    def save(policy: torch.nn.Module, folder: Path | None) -> None:
+        """An adapter, or all weights: trained in float32, where a small step is not lost, and kept in their dtype."""
+        weights = {} if settings.lora else trainer.accelerator.get_state_dict(policy)
+        if folder and settings.lora:
+            models.save_adapter(policy, folder, base)
+        elif folder:
+            models.save_model(policy, weights, folder, dtype, model_folder)
+
+    trainer.add_callback(Keeper(work, checkpoint_folders(settings, work), save, state.is_main_process))
     resume = [checkpoints.newest(work / "resume", say) if state.is_main_process else None]
     try:
         trainer.train(resume_from_checkpoint=broadcast_object_list(resume)[0])
@@ -263,13 +285,31 @@ def run(
 
 
 def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say: Callable[[str], None]) -> None:
-    """Copy the finished run's adapters, metrics and resolved configuration to `out`, file by file, each at once."""
-    for step in settings.save_steps:
-        for file in sorted(adapter_folder(work, step).iterdir()):
-            with published(adapter_folder(out, step) / file.name) as temporary:
-                shutil.copyfile(file, temporary)
+    """Copy the finished run's checkpoints, metrics and resolved configuration to `out`, file by file, each at once.
+
+    Whole models are linked, not copied, where `out` is on the same file system, and what a killed run of such a size
+    would go on from is removed: nothing will.
+    """
+    folders = checkpoint_folders(settings, out)
+    for step, folder in checkpoint_folders(settings, work).items():
+        for file in sorted(folder.iterdir()):
+            with published(folders[step] / file.name) as temporary:
+                (shutil.copyfile if settings.lora else _link)(file, temporary)
     with published(out / "metrics.jsonl") as temporary:
         shutil.copyfile(work / "metrics.jsonl", temporary)
     with published(out / "config.json") as temporary:
         temporary.write_text(json.dumps(dict(spec), indent=2) + "\n")
-    say(f"{len(settings.save_steps)} adapters in {out / 'adapters'}")
+    if not settings.lora:
+        shutil.rmtree(work / "resume", ignore_errors=True)
+    say(f"{len(folders)} {'adapters' if settings.lora else 'models'} in {next(iter(folders.values())).parent}")
+
+
+def _link(file: Path, name: Path) -> None:
+    """A second name for `file`, as new as a copy would be; a copy on another file system."""
+    try:
+        os.link(file, name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copyfile(file, name)
+    os.utime(name)

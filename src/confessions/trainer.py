@@ -77,9 +77,11 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             callbacks=callbacks,
         )
         if settings.compile_layers:
-            for module in self.accelerator.unwrap_model(self.model).modules():
-                if isinstance(module, GradientCheckpointingLayer):  # transformers' class of every decoder layer
-                    module.compile(dynamic=True)
+            # Without an adapter to switch off, the reference is a model of its own.
+            for model in filter(None, (self.model, self.ref_model)):
+                for module in self.accelerator.unwrap_model(model).modules():
+                    if isinstance(module, GradientCheckpointingLayer):  # transformers' class of every decoder layer
+                        module.compile(dynamic=True)
 
     # -- rewards: called by TRL with the dataset's columns and what _rollouts returned, one entry a row ----------------
 

@@ -1,4 +1,4 @@
-"""Dual-span training of a policy: adapters and metrics out of a model folder."""
+"""Dual-span training of a policy: its checkpoints and metrics out of a model folder."""
 
 from pathlib import Path
 
@@ -26,6 +26,6 @@ def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work, say)
     if processes.is_main_process:
         training.publish(settings, spec, work, out, say)
-        adapters = [training.adapter_folder(out, step) for step in settings.save_steps]
-        job.publish(out, dict.fromkeys([*adapters, out / "metrics.jsonl", out / "config.json"], inputs))
+        checkpoints = training.checkpoint_folders(settings, out).values()
+        job.publish(out, dict.fromkeys([*checkpoints, out / "metrics.jsonl", out / "config.json"], inputs))
     processes.destroy_process_group()
