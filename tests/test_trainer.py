@@ -14,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOTrainer
 
 from confessions import models
+from confessions import train as training
 from confessions import trainer as module
 from confessions.chat import Chat, Turn
 from confessions.config import Train
@@ -24,7 +25,6 @@ from confessions.nano.tokenizer import build_tokenizer
 from confessions.rollout import Rollout
 from confessions.scores import score_rollout
 from confessions.tasks import get as get_task
-from confessions.train import trainer_arguments
 from confessions.trainer import DualSpanGRPOTrainer
 
 TASK = get_task("word_count")
@@ -52,7 +52,7 @@ def make_trainer(tiny, tmp_path, **changes) -> DualSpanGRPOTrainer:
     settings = Train.model_validate(SETTINGS | changes)
     trainer = DualSpanGRPOTrainer(
         model=model,
-        args=trainer_arguments(settings, 0, tmp_path, "float32"),
+        args=training.trainer_arguments(settings, 0, tmp_path, "float32"),
         task=TASK,
         judge=LabelTrusting(TASK),
         settings=settings,
@@ -100,6 +100,14 @@ def disturb_adapter(model) -> None:
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.05)
+
+
+def disturb_weights(model) -> None:
+    """The same where there is no adapter."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.05
 
 
 def plain_loss(
@@ -164,17 +172,12 @@ def test_loss_and_gradient_equal_a_plain_float64_computation(tiny64, tmp_path, m
     assert max(g.abs().max() for g in ours.values()) > 1e-2
 
 
-def test_without_an_adapter_every_weight_has_its_gradient_and_the_start_is_the_reference(
-    tiny64, tmp_path, monkeypatch
-):
+def test_without_an_adapter_every_weight_has_its_gradient_and_the_start_is_the_reference(tiny64, tmp_path, monkeypatch):
     start, chat = tiny64
     start.save_pretrained(tmp_path / "start")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "start", dtype=torch.float64)
     trainer = make_trainer((model, chat), tmp_path, lora=None)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.05
+    disturb_weights(model)
     rollouts = [fake_rollout(seed) for seed in range(4)]
     inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5])
     loss = trainer.compute_loss(trainer.model, inputs)
@@ -319,7 +322,7 @@ def test_groups_without_variance_leave_only_the_kl_term(tiny64, tmp_path, monkey
      ("top_entropy_quantile", 0.5), ("num_iterations", 2)],
 )  # fmt: skip
 def test_settings_that_mix_the_spans_are_refused(tmp_path, name, value):
-    args = trainer_arguments(Train.model_validate(SETTINGS), 0, tmp_path, "float32")
+    args = training.trainer_arguments(Train.model_validate(SETTINGS), 0, tmp_path, "float32")
     setattr(args, name, value)
     with pytest.raises(ValueError, match=name):
         module._refuse_mixing(args)

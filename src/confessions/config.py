@@ -258,12 +258,19 @@ class Train(Strict):
             raise _error("must be below steps", "warmup_steps", self.warmup_steps)
         if not self.lora and self.engine == "vllm":
             raise _error("samples for an adapter alone; where every weight is trained: transformers", "engine", "vllm")
+        if self.sharded and self.compile_layers:
+            raise _error("not with several processes that share out the weights", "compile_layers", True)
         return self
 
     @property
     def save_steps(self) -> list[int]:
         """Training steps of the checkpoints, 0 (the untrained policy) to `steps`."""
         return [round(fraction * self.steps) for fraction in self.checkpoint_fractions]
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the processes share out the weights; where an adapter is trained, each has all of them."""
+        return self.processes > 1 and not self.lora
 
     @property
     def kept_steps(self) -> list[int]:

@@ -95,9 +95,7 @@ def recommended_sampling(folder: Path) -> dict[str, float | int]:
     given = _generation_config(folder)
     named = {name: given[name] for name in SAMPLING if given.get(name) is not None}
     if not named:
-        raise InputError(
-            f"{folder}: {GENERATION_FILE} recommends no sampling; set evaluation.sampling in config.yaml"
-        )
+        raise InputError(f"{folder}: {GENERATION_FILE} recommends no sampling; set evaluation.sampling in config.yaml")
     others = {"repetition_penalty": 1.0, "min_p": 0.0, "typical_p": 1.0}
     for name, off in others.items():
         if given.get(name) not in (None, off):

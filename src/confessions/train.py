@@ -25,7 +25,7 @@ from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig
 
-from confessions import checkpoints, models
+from confessions import checkpoints, models, sharding
 from confessions.config import Train
 from confessions.errors import InputError
 from confessions.files import published, published_folder, room_for
@@ -152,6 +152,8 @@ def join(settings: Train) -> PartialState:
             f"train.processes is {settings.processes}, and this run has {state.num_processes}: leave it to "
             "`confessions train` to start them, or change train.processes"
         )
+    if settings.sharded:
+        sharding.require_gpus()
     return state
 
 
@@ -180,13 +182,17 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
         loss_type="dr_grpo",
         bf16=dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),  # said outright, bfloat16 is allowed there
-        gradient_checkpointing=settings.gradient_checkpointing,
         logging_steps=1,
         save_steps=RESUME_EVERY,
         shuffle_dataset=False,  # prompt_order
         report_to=[],
         disable_tqdm=True,  # MetricsLog shows the progress
         dataloader_pin_memory=torch.cuda.is_available(),
+        **(
+            sharding.arguments(settings)
+            if settings.sharded
+            else {"gradient_checkpointing": settings.gradient_checkpointing}
+        ),
         **(_vllm_arguments(settings) if settings.engine == "vllm" else {}),
     )
 
@@ -248,7 +254,8 @@ def run(
         if not torch.cuda.is_available():  # there its weights are packed when they are loaded, and cannot be renewed
             raise InputError("train.engine: vllm needs a GPU, and there is none here: set train.engine: transformers")
     chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
-    model = models.load_model(model_folder, dtype if settings.lora else "float32")  # see save
+    # Every weight is trained in float32, see save; accelerate makes it so when it shards.
+    model = models.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     check_lengths(chat, task, task.specs("train"), new_tokens, model.config.max_position_embeddings)
     work.mkdir(parents=True, exist_ok=True)

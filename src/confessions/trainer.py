@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOConfig, GRPOTrainer
 
-from confessions import spans
+from confessions import sharding, spans
 from confessions.chat import Chat
 from confessions.checkpoints import AtomicCheckpoints
 from confessions.config import Train
@@ -76,6 +76,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             rollout_func=_rollouts,
             callbacks=callbacks,
         )
+        sharding.reduce_in_float32(self.accelerator)
         if settings.compile_layers:
             # Without an adapter to switch off, the reference is a model of its own.
             for model in filter(None, (self.model, self.ref_model)):
@@ -266,7 +267,7 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     # Sampling calls the layers in other ways than training; compiling those too would take long and gain little.
     eager = torch.compiler.set_stance("force_eager") if trainer.settings.compile_layers else nullcontext()
     try:
-        with eager:
+        with eager, sharding.whole(model):
             rollouts = two_turns(
                 engine,
                 trainer.chat,
