@@ -105,6 +105,7 @@ def test_reproduction_is_the_published_run():
         (f"{TRAIN}.steps", 2, f"{TRAIN}.steps = 2: too few for 5 checkpoint_fractions"),
         (f"{TRAIN}.micro_batch", 7, f"{TRAIN}.micro_batch = 7: must divide prompts_per_step * generations"),
         (f"{TRAIN}.processes", 3, f"{TRAIN}.processes = 3: times micro_batch must divide prompts_per_step * gener"),
+        (f"{TRAIN}.lora", {"rank": 0}, f"{TRAIN}.lora.rank = 0: input should be greater than or equal to 1"),
         (f"{TRAIN}.warmup_steps", 99, f"{TRAIN}.warmup_steps = 99: must be below steps"),
         (
             "models.qwen3-8b.source.revision",
@@ -209,7 +210,7 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)))
 def test_no_value_gets_past_the_one_line_error(value):
-    for path in (f"{TRAIN}.lora", "models.nano.source", "experiments.demo.judge", "experiments"):
+    for path in (f"{TRAIN}.confession_reward", "models.nano.source", "experiments.demo.judge", "experiments"):
         assert path in error(changed(path, value))
 
 
@@ -257,11 +258,34 @@ def test_the_policy_s_files_are_spread_over_shards_by_their_rollouts():
     config = load(sharded(2))
     assert specs.rollout_spec(config, "nano") == files
     steps = [specs.rollout_file(config, 0, step) for step in (0, 5, 10, 15, 20)]
-    rest = [specs.survey_file(config), specs.model_rollout_file(config, "nano")]
+    rest = [specs.survey_file(config, 0, 0), specs.model_rollout_file(config, "nano")]
     first, second = specs.policy_shards(config)
     assert first == [steps[0], steps[2], steps[4]]
     assert sorted(second) == sorted([steps[1], steps[3], *rest])
     assert specs.policy_shards(load(sharded(7))) == [[steps[n]] for n in range(5)] + [rest[:1], rest[1:]]
+
+
+def test_a_checkpoint_of_which_every_weight_was_trained_is_a_model_of_its_own():
+    """Step 0 is the policy, for all seeds and its own place on the axes; each later one has a job, where no adapter is
+    asked for, and its file of the survey where it is surveyed."""
+    data = changed(f"{TRAIN}.lora", None)
+    data["experiments"]["demo"]["seeds"] = [0, 3]
+    config = load(data)
+    files = specs.rollout_spec(config, "nano")["files"]
+    assert {block["adapter"] for blocks in files.values() for block in blocks} == {None}
+    first, *others = specs.policy_shards(config)
+    grid = {(seed, step): specs.rollout_file(config, seed, step) for seed in (0, 3) for step in (0, 5, 10, 15, 20)}
+    survey = {point: f"results/demo/survey/seed{point[0]}_step{point[1]}.parquet" for point in grid}
+    own = specs.model_rollout_file(config, "nano")
+    assert set(first) == {*(paths[seed, 0] for seed in (0, 3) for paths in (grid, survey)), own}
+    assert {specs.sampled_model(config, file) for file in first} == {specs.model_folder("nano")}
+    assert sorted(others) == sorted(
+        [grid[seed, step], *([survey[seed, step]] if step == 20 else [])] for seed in (0, 3) for step in (5, 10, 15, 20)
+    )
+    assert {specs.sampled_model(config, file) for file in (grid[3, 20], survey[3, 20])} == {
+        "results/demo/seed3/train/models/step_20"
+    }
+    assert specs.survey_files(config) == [survey[seed, step] for seed in (0, 3) for step in (0, 20)]
 
 
 def test_more_shards_than_files():
@@ -275,11 +299,39 @@ def test_more_shards_than_files():
     assert specs.policy_shards(config) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (
+            f"{TRAIN}.engine",
+            "vllm",
+            "= 'vllm': samples for an adapter alone; to train every weight: transformers",
+        ),
+        (f"{EVALUATION}.shards", 2, "= 2: every checkpoint is a model, and a job of its own: leave it at 1"),
+        (f"{TRAIN}.compile_layers", True, "= True: not with several processes that share out the weights"),
+    ],
+)
+def test_what_does_not_go_without_an_adapter(path, value, expected):
+    data = changed(f"{TRAIN}.lora", None)
+    data["experiments"]["demo"]["train"] |= {"processes": 2}
+    load(data)
+    *parents, key = path.split(".")
+    block = data
+    for parent in parents:
+        block = block[parent]
+    block[key] = value
+    assert f"{path} {expected}" in error(data)
+
+
+def test_a_forgotten_adapter_is_no_wish_to_train_every_weight():
+    assert f"{TRAIN}.lora: this key is missing" in error(changed(f"{TRAIN}.lora", remove=True))
+
+
 def test_an_experiment_may_go_without_a_survey():
     """As one on a task must that has no survey of its own."""
     with_one, without = load(BASE), load(changed("experiments.demo.survey", None))
     planned, fewer = (specs.rollout_spec(config, "nano")["files"] for config in (with_one, without))
-    assert planned.keys() - fewer.keys() == {specs.survey_file(with_one)}
+    assert planned.keys() - fewer.keys() == {*specs.survey_files(with_one)}
     assert all(fewer[out] == planned[out] for out in fewer)
 
 

@@ -11,7 +11,7 @@ import yaml
 from test_architectures import FULL, model_of
 from typer.testing import CliRunner
 
-from confessions import costs, models, prompts, tasks
+from confessions import costs, models, prompts, sizes, tasks
 from confessions.cli import app
 from confessions.config import Config, load
 from confessions.errors import InputError
@@ -155,13 +155,37 @@ def test_shards_are_jobs_and_engine_starts(plan):
 
 
 def test_disk(plan):
-    disk = dict(plan.disk())
+    disk = dict(sizes.disk(plan))
     adapter = 4 * 32 * 36 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 12288))
     assert disk["weights of qwen3-8b"] == 16_381_470_720
     assert disk["adapters, in the working folder and published: 2 x 6 adapters"] == 12 * adapter
     assert disk["two checkpoints to resume: 2 x 6 adapters"] == 12 * adapter
     sampled = [job for job in plan.jobs() if job.rule.startswith("sample")]
     assert disk["rollouts"] == 10 * sum(job.prompt + job.turn1 + job.turn2 for job in sampled)
+
+
+def test_every_weight_trained_is_a_model_a_checkpoint_and_a_job_each():
+    """8.19 G parameters: 2 seeds of 2 models behind step 0 in bfloat16; to go on from, three times float32 and moments.
+    Memory: 16 bytes a weight shared out, 2 whole to sample."""
+    data = small().model_dump()
+    train = data["experiments"]["reproduction"]["train"]
+    train |= {"lora": None, "processes": 4, "compile_layers": False}
+    plan, parameters = Plan(load(data), "H100"), 8_190_735_360
+    disk = dict(sizes.disk(plan))
+    assert disk["models of the checkpoints: 2 x 2"] == 4 * 2 * parameters
+    assert disk["to resume, while training runs: 2 x 3"] == 6 * 12 * parameters
+    jobs = {job.rule: job for job in plan.jobs()}
+    assert (jobs["sample_policy"].n, jobs["train_policy"].passes) == (1 + 2 * 2, 8)
+    assert not [line for line in sizes.too_large(plan) if "train_policy" in line]
+    train["processes"] = 2
+    (line,) = [line for line in sizes.too_large(Plan(load(data), "H100")) if "train_policy" in line]
+    assert (
+        f"takes {(16 / 2 + 2) * parameters / 1e9:.1f} GB, activations apart, on each of 2 H100 (80 GB): raise" in line
+    )
+    train["kl_weight"] = 0.1
+    train["processes"] = 1
+    (line,) = [line for line in sizes.too_large(Plan(load(data), "H100")) if "train_policy" in line]
+    assert f"takes {20 * parameters / 1e9:.1f} GB" in line
 
 
 def test_nothing_is_left_out_silently(tmp_path):
@@ -181,7 +205,7 @@ def test_nothing_is_left_out_silently(tmp_path):
 
 
 def test_what_does_not_fit_is_said():
-    text = "\n".join(Plan(load(BASE | {"experiment": "reproduction"}), "H100", "transformers").too_large())
+    text = "\n".join(sizes.too_large(Plan(load(BASE | {"experiment": "reproduction"}), "H100", "transformers")))
     assert "sample_model qwen3-32b: weights 65.5 GB + cache" in text
     assert "exceed one H100 (80 GB)" in text
 
@@ -190,7 +214,7 @@ def test_with_vllm_a_batch_waits_and_only_one_row_has_to_fit():
     """Qwen3-32B: 64 conversations of 16,700 tokens are 280 GB of cache. vLLM decodes as many together as find room."""
     config = load(BASE | {"experiment": "scale"})
     plan = Plan(config, "H200")
-    assert plan.too_large() == []
+    assert sizes.too_large(plan) == []
     job = next(job for job in plan.jobs() if job.rule == "sample_model" and job.model == "qwen3-32b")
     weights, a_token = 65_524_246_528, 2 * 64 * 8 * 128 * 2
     rows = int((0.9 * 141e9 - weights) // (job.length * a_token))
@@ -199,7 +223,7 @@ def test_with_vllm_a_batch_waits_and_only_one_row_has_to_fit():
     assert plan.rates(job).decode == pytest.approx(rows * 0.5 * 4.8e12 / read)
     halved = config.model_copy(update={"models": config.models | {"qwen3-32b": config.models["qwen3-32b"].model_copy(
         update={"dtype": "float32"})}})  # fmt: skip
-    (line,) = Plan(halved, "H200").too_large()
+    (line,) = sizes.too_large(Plan(halved, "H200"))
     assert "weights 131.0 GB + cache 8.8 GB at batch 1 exceed one H200 (141 GB)" in line
 
 

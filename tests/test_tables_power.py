@@ -39,7 +39,7 @@ def survey(tmp_path, monkeypatch) -> pd.DataFrame:
     monkeypatch.setattr(hacks, "DETECTORS", {d.name: d for d in detectors})
     monkeypatch.setattr(hacks.base, "DETECTORS", hacks.DETECTORS)
     path = survey_file(tmp_path / "survey.parquet", {0: ["Rain fell."] * 4, 8: ["Rain fell.", "Hail!", "So!", "Ice."]})
-    return tables.hack_survey(path, LABELS)
+    return tables.hack_survey([path], LABELS)
 
 
 def test_the_survey_counts_by_step_and_points_at_an_example(survey):
@@ -55,7 +55,7 @@ def test_the_survey_counts_by_step_and_points_at_an_example(survey):
 def test_training_seeds_are_surveyed_apart(tmp_path):
     path = survey_file(tmp_path / "survey.parquet", {0: ["Rain fell."] * 4})
     pd.read_parquet(path).assign(training_seed=[0, 0, 0, 7]).to_parquet(path)
-    table = tables.hack_survey(path, LABELS)
+    table = tables.hack_survey([path], LABELS)
     assert set(zip(table["seed"], table["n"], strict=True)) == {(0, 3), (7, 1)}
 
 
@@ -70,12 +70,12 @@ def test_never_seen_is_bounded_and_not_zero(survey):
 
 def test_the_survey_runs_every_detector_and_names_a_damaged_file(tmp_path):
     path = survey_file(tmp_path / "survey.parquet", {0: ["Rain fell (2). The sea rose (3).", ""]})
-    table = tables.hack_survey(path, LABELS)
+    table = tables.hack_survey([path], LABELS)
     assert set(table["detector"]) == set(hacks.DETECTORS)
     tables.write(table, tmp_path / "survey.csv")
     assert len(pd.read_csv(tmp_path / "survey.csv")) == len(table)
     pd.read_parquet(path).drop(columns="zc").to_parquet(path)
-    assert f"{path}: column 'zc' is missing" in complaint(tables.hack_survey, path, LABELS)
+    assert f"{path}: column 'zc' is missing" in complaint(tables.hack_survey, [path], LABELS)
 
 
 def cells_file(path, n: int = 64):

@@ -51,8 +51,11 @@ elif command == "train":
     write(Path(options["--work"][0]) / "state")
     for fraction in train["checkpoint_fractions"]:
         folder = outs[0] / "adapters" / f"step_{round(fraction * train['steps'])}"
-        write(folder / "adapter_model.safetensors")
-        write(folder / "adapter_config.json")
+        if train["lora"]:
+            write(folder / "adapter_model.safetensors")
+            write(folder / "adapter_config.json")
+        elif fraction:
+            write(outs[0] / "models" / folder.name / "config.json")
     write(outs[0] / "metrics.jsonl")
     write(outs[0] / "config.json")
 elif command == "rollout":

@@ -257,7 +257,7 @@ class Train(Strict):
         if self.warmup_steps >= self.steps:
             raise _error("must be below steps", "warmup_steps", self.warmup_steps)
         if not self.lora and self.engine == "vllm":
-            raise _error("samples for an adapter alone; where every weight is trained: transformers", "engine", "vllm")
+            raise _error("samples for an adapter alone; to train every weight: transformers", "engine", "vllm")
         if self.sharded and self.compile_layers:
             raise _error("not with several processes that share out the weights", "compile_layers", True)
         return self
@@ -417,6 +417,9 @@ class Experiment(Strict):
             raise _error("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise _error("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
+        if not missing and not self.train.lora and self.evaluation.shards > 1:
+            where = "every checkpoint is a model, and a job of its own: leave it at 1"
+            raise _error(where, "evaluation.shards", self.evaluation.shards)
         if not missing and self.evaluation.shards > self._policy_files:
             files = f"more than the {self._policy_files} files that the policy's rollouts are written to"
             raise _error(files, "evaluation.shards", self.evaluation.shards)

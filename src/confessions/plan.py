@@ -12,12 +12,11 @@ from importlib.util import find_spec
 from itertools import cycle, islice
 from random import Random
 
-from confessions import costs, prompts, specs, tasks
-from confessions.config import Config, Folder, Hub, LanguageModelJudge, Lora, Model, Nano, PostTrained
-from confessions.costs import CPU, DEVICES, SIZE, Rates, Shape
+from confessions import costs, prompts, sizes, specs, tasks
+from confessions.config import Config, Folder, Hub, LanguageModelJudge, Lora, Nano, PostTrained
+from confessions.costs import CPU, DEVICES, Rates, Shape
 
 CHARS_PER_TOKEN = 4
-ROLLOUT_BYTES = 10  # of a Parquet file for each token; 3.3 on the embedded model, whose vocabulary is small
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Job:
     length: int = 1  # tokens of a whole conversation
     passes: int = 0  # operations a parameter and trained token
     full: bool = False  # every weight is trained
+    reference: bool = False  # beside a reference model
 
     @property
     def starts(self) -> int:
@@ -115,7 +115,9 @@ class Plan:
             judged=rows * self._judge_tokens(x, first),
             batch=train.prompts_per_step * train.generations,
             length=length,
-            passes=4 + 2 * train.gradient_checkpointing + 2 * bool(train.kl_weight),
+            passes=_passes(train.lora) + 2 * train.gradient_checkpointing + 2 * bool(train.kl_weight),
+            full=not train.lora,
+            reference=bool(train.kl_weight),
         )
 
     def _post_training(self, key: str) -> Job:
@@ -135,6 +137,7 @@ class Plan:
             length=x + answer,
             passes=_passes(source.lora) + 2 * bool(source.kl_weight),
             full=not source.lora,
+            reference=bool(source.kl_weight),
         )
 
     def _imitation(self, key: str) -> Job:
@@ -196,19 +199,19 @@ class Plan:
     def rates(self, job: Job) -> Rates:
         """Throughput of the job's model."""
         name, dtype = _name(self.config, job.model), self.config.models[job.model].dtype
-        engine, place, batch = self.engine or self._engine(job), self.place(job.model), job.batch
+        engine, place, batch = self.engine or self.engine_of(job), self.place(job.model), job.batch
         if engine == "vllm" and place != CPU:  # rows that its cache has no room for wait
             shape = self.shape(job.model)
-            batch = max(1, min(batch, shape.rows(self._vllm_memory, job.length, dtype))) if shape else batch
+            batch = max(1, min(batch, shape.rows(self.vllm_memory, job.length, dtype))) if shape else batch
         return costs.rates(name, dtype, place, engine, batch, job.length, job.passes, job.full)
 
     @property
-    def _vllm_memory(self) -> float:
+    def vllm_memory(self) -> float:
         """What an evaluating vLLM takes of its GPUs for weights and cache, in bytes."""
         settings = self.config.active.vllm
         return settings.gpu_memory_utilization * settings.tensor_parallel_size * DEVICES[self.device][2]
 
-    def _engine(self, job: Job) -> str:
+    def engine_of(self, job: Job) -> str:
         experiment = self.config.active
         if job.rule == "train_policy":
             return experiment.train.engine
@@ -242,48 +245,6 @@ class Plan:
         keys += self.config.judges if job.judged else []
         return next((self.place(key) for key in keys if self.place(key) != CPU), CPU)
 
-    # -- disk and memory -----------------------------------------------------------------------------------------------
-
-    def disk(self) -> list[tuple[str, int | None]]:
-        """What is written, in bytes; None where the model's shape is not known."""
-        config, experiment = self.config, self.config.active
-        jobs = self.jobs()
-        rows: list[tuple[str, int | None]] = []
-        for job in jobs:
-            if job.rule in ("build_model", "post_train_model"):
-                shape, size = self.shape(job.model), _stored_bytes(config.models[job.model])
-                rows.append((f"weights of {job.model}", shape.parameters * size if shape else None if size else 0))
-        if experiment.train:
-            shape = self.shape(experiment.policy)
-            adapter = 4 * shape.adapter_parameters(experiment.train.lora.rank) if shape else None
-            seeds, kept = len(experiment.seeds), 2 * len(experiment.train.save_steps)
-            for what, n in (("adapters, in the working folder and published", kept), ("two checkpoints to resume", 6)):
-                rows.append((f"{what}: {seeds} x {n} adapters", adapter and seeds * n * adapter))
-        sampled = [job for job in jobs if job.rule in ("sample_policy", "sample_model")]
-        tokens = sum(job.prompt + job.turn1 + job.turn2 for job in sampled)
-        return [*rows, ("rollouts", tokens * ROLLOUT_BYTES)]
-
-    def too_large(self) -> list[str]:
-        """Models whose weights, and cache where nothing can wait for it, do not fit one device, a line each."""
-        lines = []
-        for job in self.jobs():
-            shape = self.shape(job.model) if job.turn1 else None
-            if shape is None or self.place(job.model) == CPU:
-                continue
-            dtype = self.config.models[job.model].dtype
-            waits = (self.engine or self._engine(job)) == "vllm"  # its cache takes what is left; one row has to fit
-            memory = DEVICES[self.device][2]
-            batch, room, fix = job.batch, memory, "lower the batch, or use two devices"
-            if waits:
-                batch, room, fix = 1, self._vllm_memory, "raise vllm.tensor_parallel_size"
-            weights, cache = shape.parameters * SIZE[dtype], batch * job.length * shape.cache_bytes(dtype)
-            if weights + cache > room:
-                lines.append(
-                    f"{job.rule} {job.model}: weights {weights / 1e9:.1f} GB + cache {cache / 1e9:.1f} GB at batch "
-                    f"{batch} exceed one {self.device} ({memory / 1e9:.0f} GB): {fix}"
-                )
-        return lines
-
 
 # -- names and prompts -----------------------------------------------------------------------------------------------
 
@@ -296,13 +257,6 @@ def _name(config: Config, key: str) -> str:
     if isinstance(source, Nano):
         return f"nano:{source.size}"
     return source.path if isinstance(source, Folder) else f"gguf:{source.file}"
-
-
-def _stored_bytes(model: Model) -> int:
-    """Bytes of a parameter in the model's folder: hubs hold bfloat16; a folder is linked and takes nothing."""
-    if isinstance(model.source, PostTrained):
-        return SIZE[model.dtype]
-    return {"nano": 4, "gguf": 4, "hub": 2, "folder": 0}[model.source.kind]
 
 
 def _passes(lora: Lora | None) -> int:
@@ -350,7 +304,7 @@ def render(plan: Plan) -> str:
             rates = plan.rates(job)
             numbers = map(_rate, (rates.decode, rates.train if job.trained else 0, rates.prompt or 0))
             speeds.append([job.rule, job.model, plan.place(job.model), str(job.batch), *numbers, rates.basis])
-    disk = plan.disk()
+    disk = sizes.disk(plan)
     disk_table = [["disk", "GB"], *([name, "?" if size is None else f"{size / 1e9:.2f}"] for name, size in disk)]
     totals = []
     for device in dict.fromkeys(plan.devices(job) for job in jobs):
@@ -365,7 +319,7 @@ def render(plan: Plan) -> str:
         f"experiment {plan.config.experiment}: {sum(job.n for job in jobs)} jobs, "
         f"{sum(job.starts for job in jobs)} engine starts; turns at {plan.fill:.0%} of their limits",
         "", _aligned(table), "", _aligned(speeds), "", _aligned(disk_table), "",
-        *plan.too_large(),
+        *sizes.too_large(plan),
         f"total: {'; '.join(totals)}",
     ]  # fmt: skip
     if unknown:
@@ -378,7 +332,7 @@ SUMMARY = ("experiment", "GPU", "sampled", "trained", "GPU hours", "CPU hours (2
 
 def summary(plan: Plan) -> list[str]:
     """One experiment as a row of the table in docs/costs.md; a `+` behind a number that leaves something out."""
-    jobs, disk = plan.jobs(), plan.disk()
+    jobs, disk = plan.jobs(), sizes.disk(plan)
     hours = [(plan.devices(job), plan.hours(job)) for job in jobs if job.turn1 or job.trained or job.judged]
     gpu, cpu = ([h for place, h in hours if (place != CPU) == wanted] for wanted in (True, False))
 

@@ -40,13 +40,14 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
     files: dict[str, list[dict[str, Any]]] = {}
     if key == experiment.policy:
         for seed, step in product(experiment.seeds, experiment.train.save_steps):
-            checkpoint = {"seed": seed, "step": step, "adapter": adapter_folder(config, seed, step)}
+            adapter = adapter_folder(config, seed, step) if experiment.train.lora else None
+            checkpoint = {"seed": seed, "step": step, "adapter": adapter}
             cells = {**_task_block(experiment), "conditions": evaluation.conditions, "rollouts": evaluation.rollouts}
             files[rollout_file(config, seed, step)] = [checkpoint | cells | {"variants": evaluation.variants}]
             if experiment.survey and step in (0, experiment.train.steps):
                 cells = {"task": experiment.survey.task, "rollouts": experiment.survey.rollouts}
                 plain = {"conditions": evaluation.conditions[:1], "variants": evaluation.variants[:1]}
-                files.setdefault(survey_file(config), []).append(checkpoint | cells | plain)
+                files.setdefault(survey_file(config, seed, step), []).append(checkpoint | cells | plain)
     if key in config.compared:
         cells = {**_task_block(experiment), "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
         base = {"seed": 0, "step": 0, "adapter": None}
@@ -76,10 +77,16 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
 
 def policy_shards(config: Config) -> list[list[str]]:
     """The files of the policy's rollouts, spread over evaluation.shards jobs: each, the largest first, goes to the job
-    that has fewest rollouts so far. No jobs where there is no policy."""
+    that has fewest rollouts so far. Where checkpoints are models, each of them has a job, and so has what it began as.
+    No jobs where there is no policy."""
     if not config.active.train:
         return []
     files = rollout_spec(config, config.active.policy)["files"]
+    if not config.active.train.lora:
+        by_model: dict[str, list[str]] = {}
+        for file, (block, *_) in files.items():
+            by_model.setdefault(_sampled(config, block), []).append(file)
+        return list(by_model.values())
     sizes = {
         file: sum(len(block["conditions"]) * len(block["variants"]) * block["rollouts"] for block in blocks)
         for file, blocks in files.items()
@@ -88,6 +95,19 @@ def policy_shards(config: Config) -> list[list[str]]:
     for file in sorted(files, key=sizes.__getitem__, reverse=True):
         min(jobs, key=lambda job: sum(sizes[other] for other in job)).append(file)
     return [[file for file in files if file in job] for job in jobs]
+
+
+def sampled_model(config: Config, file: str) -> str:
+    """The folder of the model that the rollouts of one of the policy's files are sampled from."""
+    block, *_ = rollout_spec(config, config.active.policy)["files"][file]
+    return _sampled(config, block)
+
+
+def _sampled(config: Config, block: dict[str, Any]) -> str:
+    """An adapter is asked of the policy, and step 0 is the policy."""
+    if config.active.train.lora or not block["step"]:
+        return model_folder(config.active.policy)
+    return checkpoint_model(config, block["seed"], block["step"])
 
 
 def score_spec(config: Config) -> dict[str, Any]:
@@ -118,6 +138,11 @@ def adapter_folder(config: Config, seed: int | str, step: int | str) -> str:
     return f"{run_folder(config, seed)}/train/adapters/step_{step}"
 
 
+def checkpoint_model(config: Config, seed: int | str, step: int | str) -> str:
+    """Folder of a checkpoint where every weight is trained, from step 1 on."""
+    return f"{run_folder(config, seed)}/train/models/step_{step}"
+
+
 def rollout_file(config: Config, seed: int | str, step: int | str) -> str:
     """Every cell of one checkpoint."""
     return f"{run_folder(config, seed)}/rollouts/step_{step}.parquet"
@@ -139,8 +164,17 @@ def seeding_point(config: Config, key: str) -> dict[str, Any]:
     return source.seeding.model_dump() | {"learning_rate": source.learning_rate}
 
 
-def survey_file(config: Config) -> str:
-    return f"results/{config.experiment}/survey/rollouts.parquet"
+def survey_file(config: Config, seed: int, step: int) -> str:
+    """Rollouts of the survey: one file, or where checkpoints are models one for each that is surveyed."""
+    name = "rollouts" if config.active.train.lora else f"seed{seed}_step{step}"
+    return f"results/{config.experiment}/survey/{name}.parquet"
+
+
+def survey_files(config: Config) -> list[str]:
+    """All of them; none where there is no survey."""
+    experiment = config.active
+    surveyed = product(experiment.seeds, (0, experiment.train.steps)) if experiment.survey else ()
+    return list(dict.fromkeys(survey_file(config, *checkpoint) for checkpoint in surveyed))
 
 
 def _task_block(experiment: Experiment) -> dict[str, Any]:

@@ -292,16 +292,20 @@ def run(
 
 
 def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say: Callable[[str], None]) -> None:
-    """Copy the finished run's checkpoints, metrics and resolved configuration to `out`, file by file, each at once.
+    """Copy the finished run's checkpoints, metrics and resolved configuration to `out`, each file at once.
 
     Whole models are linked, not copied, where `out` is on the same file system, and what a killed run of such a size
     would go on from is removed: nothing will.
     """
     folders = checkpoint_folders(settings, out)
     for step, folder in checkpoint_folders(settings, work).items():
-        for file in sorted(folder.iterdir()):
-            with published(folders[step] / file.name) as temporary:
-                (shutil.copyfile if settings.lora else _link)(file, temporary)
+        if settings.lora:
+            for file in sorted(folder.iterdir()):
+                with published(folders[step] / file.name) as temporary:
+                    shutil.copyfile(file, temporary)
+        else:
+            with published_folder(folders[step]) as temporary:
+                shutil.copytree(folder, temporary, copy_function=_link)
     with published(out / "metrics.jsonl") as temporary:
         shutil.copyfile(work / "metrics.jsonl", temporary)
     with published(out / "config.json") as temporary:
@@ -311,7 +315,7 @@ def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say
     say(f"{len(folders)} {'adapters' if settings.lora else 'models'} in {next(iter(folders.values())).parent}")
 
 
-def _link(file: Path, name: Path) -> None:
+def _link(file: str, name: str) -> None:
     """A second name for `file`, as new as a copy would be; a copy on another file system."""
     try:
         os.link(file, name)

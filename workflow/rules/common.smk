@@ -29,6 +29,7 @@ TRAINS = EXPERIMENT.train is not None
 POLICIES = [EXPERIMENT.policy] if TRAINS else []
 SEEDS = EXPERIMENT.seeds if TRAINS else []
 STEPS = EXPERIMENT.train.save_steps if TRAINS else []
+ADAPTERS = not TRAINS or EXPERIMENT.train.lora is not None
 POLICY = [specs.model_folder(key) for key in POLICIES]
 JUDGES = [specs.model_folder(key) for key in CONFIG.judges]
 POST_TRAINED = [key for key, model in CONFIG.models.items() if model.source.kind == "post_trained"]
@@ -39,12 +40,21 @@ OTHERS = [key for key in CONFIG.compared if key not in POLICIES]
 RESULTS = f"results/{CONFIG.experiment}"
 RUN = specs.run_folder(CONFIG, "{seed}")
 METRICS = f"{RUN}/train/metrics.jsonl"
-ADAPTER = specs.adapter_folder(CONFIG, "{seed}", "{step}")
+ADAPTER = [
+    f"{specs.adapter_folder(CONFIG, '{seed}', '{step}')}/{name}"
+    for name in ("adapter_model.safetensors", "adapter_config.json")
+]
+# What a training run publishes: its adapters, or where every weight is trained a model for every step but 0, the policy.
+CHECKPOINTS = (
+    expand(ADAPTER, step=STEPS, allow_missing=True)
+    if ADAPTERS
+    else directory(expand(specs.checkpoint_model(CONFIG, "{seed}", "{step}"), step=STEPS[1:], allow_missing=True))
+)
 ROLLOUTS = specs.rollout_file(CONFIG, "{seed}", "{step}")
 SCORES = f"{RUN}/scores/step_{{step}}.parquet"
 MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
 MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
-SURVEY = specs.survey_file(CONFIG)
+SURVEYS = specs.survey_files(CONFIG)
 LOG_FOLDER = "results/logs"
 
 PROCESSES = EXPERIMENT.train.processes if TRAINS else 1

@@ -79,7 +79,7 @@ rule tabulate_verification:
 
 rule tabulate_survey:
     input:
-        rollouts=SURVEY,
+        rollouts=SURVEYS,
     output:
         table=page(TABLE.format(table="hack_survey"), "table", "hack_survey"),
     log:

@@ -1,6 +1,7 @@
 # Both turns of every evaluation rollout, one engine start a base model, or for each shard of the policy's files. Finished
 # blocks of cells stay in a working folder that is no output, so that a job that was cut off goes on behind them. Whatever
-# shard a file is of, its job has the same command and inputs: another number of shards makes nothing again.
+# shard a file is of, its job has the same command and inputs: another number of shards makes nothing again. A checkpoint
+# of which every weight was trained is a model, and its job is like any other model's.
 SHARDS = specs.policy_shards(CONFIG)
 
 for number, files in enumerate(SHARDS, 1):
@@ -10,9 +11,8 @@ for number, files in enumerate(SHARDS, 1):
         name:
             f"sample_policy{behind}"
         input:
-            model=POLICY,
-            weights=expand(f"{ADAPTER}/adapter_model.safetensors", seed=SEEDS, step=STEPS),
-            configs=expand(f"{ADAPTER}/adapter_config.json", seed=SEEDS, step=STEPS),
+            model=specs.sampled_model(CONFIG, files[0]),
+            adapters=expand(ADAPTER, seed=SEEDS, step=STEPS) if ADAPTERS else [],
             problems=PROBLEMS,
         output:
             files,

@@ -1,13 +1,12 @@
 # Dual-span GRPO. The working folder is no output: Snakemake deletes the outputs of a failed job, and a run that was cut
-# off goes on from there. Finished adapters are published from it.
+# off goes on from there. Finished checkpoints are published from it.
 rule train_policy:
     input:
         model=POLICY,
         judge=JUDGES,
         problems=PROBLEMS,
     output:
-        adapters=expand(f"{ADAPTER}/adapter_model.safetensors", step=STEPS, allow_missing=True),
-        adapter_configs=expand(f"{ADAPTER}/adapter_config.json", step=STEPS, allow_missing=True),
+        checkpoints=CHECKPOINTS,
         metrics=METRICS,
         config=f"{RUN}/train/config.json",
     log:

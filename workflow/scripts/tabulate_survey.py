@@ -4,6 +4,6 @@ from confessions import provenance, tables
 from confessions.errors import reported
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
-    table = tables.hack_survey(snakemake.input.rollouts, snakemake.params.labels)
+    table = tables.hack_survey(list(snakemake.input), snakemake.params.labels)
     tables.write(table, snakemake.output.table)
     say(f"{snakemake.output.table}: {len(table)} rows")

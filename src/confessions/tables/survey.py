@@ -7,7 +7,7 @@ Wilson's interval. Where none fired, `value` and `low` are 0 and `high` is the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,9 +21,10 @@ from confessions.tables.base import LABELS, NUMBER
 SURVEY_COLUMNS = (*LABELS, "seed", "step", "detector", "kind", "description", "k", *NUMBER, "example_row")
 
 
-def hack_survey(rollouts: str | Path, labels: Mapping[str, str]) -> pd.DataFrame:
-    """From a rollout file of any steps. InputError where it is damaged or lacks a column."""
-    frame = read_parquet(rollouts, columns=(*hacks.base.COLUMNS, "step", "row")).reset_index(drop=True)
+def hack_survey(rollouts: Sequence[str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
+    """From rollout files of any steps. InputError where one is damaged or lacks a column."""
+    columns = (*hacks.base.COLUMNS, "step", "row")
+    frame = pd.concat([read_parquet(file, columns=columns) for file in rollouts], ignore_index=True)
     frame["training_seed"] = frame.get("training_seed")  # empty for a plain model
     fired = hacks.scan(frame)
     rows = []
