@@ -223,6 +223,27 @@ def test_shards_make_the_same_files(trained, sampled, tmp_path, monkeypatch):
     assert_one_line(result, f"step_1.parquet: --spec has no such file; it has {names[1]}")
 
 
+def test_a_checkpoint_that_is_a_model_is_sampled_as_one(trained, tmp_path):
+    """No adapter is asked for; the rows say which step of which seed they are of; everything has its record."""
+    train = {**TRAIN, "train": TRAIN["train"] | {"lora": None}}
+    out, folder = tmp_path / "out", tmp_path / "sampled"
+    result = run("train", train, model=trained.model, work=tmp_path / "work", out=out)
+    assert result.exit_code == 0, result.output
+    assert f"2 models in {out / 'models'}" in result.stderr
+    assert sorted(path.name for path in (out / "models").iterdir()) == ["step_1", "step_2"]
+    spec = rollout_spec(trained, folder)
+    spec["files"] = {str(folder / "step_2.parquet"): [{"seed": 0, "step": 2, "adapter": None} | CELLS]}
+    result = run("rollout", spec, model=out / "models/step_2", work=tmp_path / "kept")
+    assert result.exit_code == 0, result.output
+    assert "12 rollouts in 4 cells, 0 adapters" in result.stderr
+    frame = pd.read_parquet(folder / "step_2.parquet")
+    assert (set(frame["step"]), set(frame["training_seed"]), set(frame["adapter"])) == ({2}, {0}, {""})
+    for place in (out, folder):
+        assert not verify(place).findings
+    (record,) = verify(folder).records
+    assert {Path(name).parent.name for name in record.inputs} == {"step_2"}
+
+
 def test_sampling_left_out_is_the_authors(trained, tmp_path):
     """As generation_config.json has it: said, recorded in every row, and part of what a block of cells is known by."""
     base = shutil.copytree(trained.model, tmp_path / "base")

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import confessions
+from confessions import specs
 from confessions.config import load
 from confessions.plan import Plan
 from confessions.provenance import read
@@ -318,6 +319,25 @@ def test_a_file_of_problems_is_an_input_of_what_reads_it(workflow):
     inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned)
     reading = {rule for rule, files in inputs if "apps.jsonl" in files.split(", ")}
     assert reading == {"train_policy", "sample_policy", "sample_model"}
+
+
+def test_checkpoints_that_are_models_have_a_job_each(workflow, tmp_path):
+    """Of step 0, the policy itself, nothing is stored again, and its job waits for no training."""
+    folder = shutil.copytree(workflow, tmp_path / "workflow")
+    whole = override(folder, train={"lora": None}, scale=[], ladder=[])
+    planned = snakemake(folder, "-n", "-p", *whole)
+    counted, steps = jobs(planned), load_steps()[1:]
+    assert {rule: n for rule, n in counted.items() if rule.startswith("sample")} == {
+        f"sample_policy_{number}": 1 for number in range(1, 6)
+    }
+    blocks = re.findall(r"rule sample_policy_\d:.*?\n\n", planned.stdout, re.DOTALL)
+    inputs = [block.split("input: ")[1].splitlines()[0] for block in blocks]
+    models = [f"results/demo/seed0/train/models/step_{step}" for step in steps]
+    assert sorted(inputs) == sorted(["results/models/nano", *models])
+    assert "adapter_model.safetensors" not in planned.stdout
+    survey = specs.survey_files(load(folder / "config.yaml", folder / "override.yaml"))
+    assert snakemake(folder, *survey, *whole).returncode == 0
+    assert all((folder / model / "config.json").exists() for model in models)
 
 
 def test_several_processes_have_a_gpu_each(workflow):
