@@ -194,6 +194,22 @@ def test_without_an_adapter_every_weight_has_its_gradient_and_the_start_is_the_r
     assert loss.item() > policy_alone.item() + 1e-3  # the penalty is not that of the policy to itself
 
 
+def test_weights_that_are_trained_in_float32_are_sampled_in_bfloat16(tiny64, tmp_path, monkeypatch):
+    """As the checkpoint will be that is made of them; and they are trained on as they were."""
+    start, chat = tiny64
+    trainer = make_trainer((start.float(), chat), tmp_path, lora=None, kl_weight=0.0)
+    before, trainer.args.bf16, seen = copy.deepcopy(start.state_dict()), True, []
+    monkeypatch.setattr(
+        module, "two_turns", lambda engine, *_: seen.append({p.dtype for p in engine.model.parameters()}) or []
+    )
+    module._rollouts([json.dumps(SPEC)] * 2, trainer)
+    assert seen == [{torch.bfloat16}]
+    after = start.state_dict()
+    assert all(
+        torch.equal(weights, after[name]) and after[name].dtype == torch.float32 for name, weights in before.items()
+    )
+
+
 def test_micro_batches_add_up_to_the_whole_batch(tiny64, tmp_path, monkeypatch):
     rollouts = [fake_rollout(seed) for seed in range(4)]
     rewards = [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5]

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,19 @@ def load_model(folder: Path, dtype: str) -> PreTrainedModel:
             f"{folder}: the model cannot be loaded ({first_line(error)}); delete the folder and run snakemake again"
         ) from None
     return model.to(device).eval()
+
+
+@contextmanager
+def cast(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Hold the weights in another dtype while the block runs; afterwards they are what they were, bit for bit."""
+    kept = [(parameter, parameter.data) for parameter in model.parameters()]
+    for parameter, weights in kept:
+        parameter.data = weights.to(dtype)
+    try:
+        yield
+    finally:
+        for parameter, weights in kept:
+            parameter.data = weights
 
 
 def fingerprint(folder: Path) -> str:

@@ -113,7 +113,7 @@ class Plan:
             turn2=rows * second,
             trained=rows * length,
             judged=rows * self._judge_tokens(x, first),
-            batch=train.prompts_per_step * train.generations,
+            batch=train.prompts_per_step * train.generations // train.processes,
             length=length,
             passes=_passes(train.lora) + 2 * train.gradient_checkpointing + 2 * bool(train.kl_weight),
             full=not train.lora,

@@ -14,6 +14,7 @@ import json
 import random
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,9 @@ def _rl(settings, answers, model, specs, arguments) -> Trainer:
         policy = trainer.accelerator.unwrap_model(trainer.model)
         policy.eval()
         first = trainer.accelerator.process_index * len(given)
-        sampled = answers.sample(policy, given, 1 + trainer.state.global_step, first)
+        lower = models.cast(policy, torch.bfloat16) if trainer.args.bf16 and not settings.lora else nullcontext()
+        with lower:  # once for all tokens, where autocast would cast at each
+            sampled = answers.sample(policy, given, 1 + trainer.state.global_step, first)
         policy.train()
         return {
             "prompt_ids": [answers.prompt(spec) for spec in given],

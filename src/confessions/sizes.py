@@ -57,13 +57,14 @@ def too_large(plan: Plan) -> list[str]:
 
 def _too_large_to_train(plan: Plan, job: Job) -> str | None:
     """Weights, gradients, moments and reference model, shared out to the processes; to sample, each of them holds all
-    weights in their own dtype. Activations and the cache come on top."""
+    weights once more, in the model's own dtype. Activations and the cache come on top."""
     n, fix = 1, "name an adapter (lora)"
     if job.rule == "train_policy":
         n, fix = plan.config.active.train.processes, "raise train.processes"
     size, memory = SIZE[plan.config.models[job.model].dtype], DEVICES[plan.device][2]
+    alone = n == 1 and size == SIZE["float32"]  # then they are sampled from as they are
     reference = (size if n > 1 else SIZE["float32"]) if job.reference else 0
-    each = plan.shape(job.model).parameters * ((TRAINED + reference) / n + (size if n > 1 else 0))
+    each = plan.shape(job.model).parameters * ((TRAINED + reference) / n + (0 if alone else size))
     if each <= memory:
         return None
     return (

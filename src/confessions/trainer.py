@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOConfig, GRPOTrainer
 
-from confessions import sharding, spans
+from confessions import models, sharding, spans
 from confessions.chat import Chat
 from confessions.checkpoints import AtomicCheckpoints
 from confessions.config import Train
@@ -266,8 +266,12 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     model.eval()
     # Sampling calls the layers in other ways than training; compiling those too would take long and gain little.
     eager = torch.compiler.set_stance("force_eager") if trainer.settings.compile_layers else nullcontext()
+    # Weights that one process trains in float32 are cast once for both turns; autocast would cast them at every token.
+    # Where weights are shared out, those that are gathered have the dtype already.
+    train, bfloat16 = trainer.settings, trainer.args.bf16
+    lower = models.cast(model, torch.bfloat16) if bfloat16 and not (train.lora or train.sharded) else nullcontext()
     try:
-        with eager, sharding.whole(model):
+        with eager, lower, sharding.whole(model):
             rollouts = two_turns(
                 engine,
                 trainer.chat,
