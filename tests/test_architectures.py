@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from confessions import models, train
@@ -174,6 +175,21 @@ def test_trains_and_its_adapter_is_served(tiny, chat, task, tmp_path, monkeypatc
     assert [c.logprobs for c in served[4:]] != [c.logprobs for c in served[:2]]
     for prompt, completion in zip(prompts, served[4:], strict=True):
         assert completion.ids == greedily(base, adapters[1], prompt, len(completion.ids))
+
+
+def test_a_trained_model_has_the_files_that_its_kind_has(tiny, chat, tmp_path):
+    """Names and shapes as its authors' (the experts of a mixture lie apart there), in its dtype, tied weights once;
+    loaded again, every weight is what it was."""
+    base, out = tmp_path / "base", tmp_path / "out"
+    tiny.save_pretrained(base)
+    chat.tokenizer.save_pretrained(base)
+    model = models.load_model(base, "bfloat16").float()
+    models.save_model(model, model.state_dict(), out, "bfloat16", base)
+    given, written = (load_file(folder / "model.safetensors") for folder in (base, out))
+    assert {name: weights.shape for name, weights in written.items()} == {name: w.shape for name, w in given.items()}
+    assert {weights.dtype for weights in written.values()} == {torch.bfloat16}
+    again = models.load_model(out, "bfloat16").state_dict()
+    assert all(torch.equal(weights.bfloat16(), again[name]) for name, weights in model.state_dict().items())
 
 
 def greedily(base: Path, adapter: Path, prompt: list[int], n: int) -> list[int]:

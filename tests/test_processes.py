@@ -231,6 +231,7 @@ def test_sharding_is_what_a_gpu_would_be_given(tmp_path):
     }  # fmt: skip
     assert made.gradient_checkpointing is False
     assert made.accelerator_config.gradient_accumulation_kwargs == {"sync_each_batch": True}
+    assert made.model_init_kwargs == {"device_map": None}  # of the reference
     plugin = FullyShardedDataParallelPlugin(**made.fsdp_plugin_args)
     plugin.set_mixed_precision("bf16")
     sharding.reduce_in_float32(SimpleNamespace(state=SimpleNamespace(fsdp_plugin=plugin)))

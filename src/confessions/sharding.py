@@ -27,6 +27,9 @@ def arguments(settings: Train) -> dict[str, Any]:
             "activation_checkpointing": settings.gradient_checkpointing,
         },
         "gradient_checkpointing": False,  # the same thing, as a model that is not sharded does it
+        # Of the reference model. TRL leaves it "auto" but for DDP and DeepSpeed: then it may lie on other GPUs than the
+        # process' own, and FSDP ends there (oumi-ai/oumi, pull request 2673).
+        "model_init_kwargs": {"device_map": None},
         # Otherwise each process would add up the gradients of a whole model until the last micro-batch.
         "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
     }
