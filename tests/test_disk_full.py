@@ -1,8 +1,11 @@
 """A full disk ends a command with one line, and leaves nothing that looks whole and is not."""
 
+import errno
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,8 @@ import torch
 from made_tables import LABELS, write_scores
 from safetensors.torch import save_file
 from test_cli import CELLS, ENGINE, EVALUATION, PLAIN, POLICY, TRAIN, run
+from torch.distributed.checkpoint.api import CheckpointException
+from transformers import Trainer
 
 from confessions import checkpoints, files, models, tables
 from confessions.errors import InputError
@@ -97,6 +102,21 @@ def test_training(disk, random_nano, tmp_path, kibibytes):
     disk(8_000)
     assert run("train", TRAIN, model=random_nano, work=work, out=tmp_path / "out").exit_code == 0
     assert (tmp_path / "out/metrics.jsonl").read_text().count("\n") == TRAIN["train"]["steps"]
+
+
+def test_a_checkpoint_in_parts(monkeypatch, tmp_path):
+    """torch reports what failed in any of the processes as no Exception at all."""
+
+    def fail(self, model, trial):
+        raise CheckpointException("", {1: (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), None)})
+
+    monkeypatch.setattr(Trainer, "_save_checkpoint", fail)
+    monkeypatch.setattr(Trainer, "_get_output_dir", lambda self, trial: str(tmp_path / "resume"))
+    trainer = object.__new__(checkpoints.AtomicCheckpoints)
+    trainer.args = SimpleNamespace(should_save=True)
+    trainer.accelerator = SimpleNamespace(wait_for_everyone=lambda: None)
+    with pytest.raises(InputError, match=r"resume: the disk is full"):
+        trainer._save_checkpoint(None, None)
 
 
 def test_rollouts(disk, random_nano, tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch.distributed.checkpoint.api import CheckpointException
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint, sort_checkpoints
 
@@ -42,7 +43,10 @@ class AtomicCheckpoints(Trainer):
         self._aside = aside
         try:
             with room_for(folder):
-                super()._save_checkpoint(model, trial)
+                try:
+                    super()._save_checkpoint(model, trial)
+                except CheckpointException as error:  # of a sharded model: no Exception by its class, and holds one
+                    raise next(reason for reason, _ in error.failures.values()) from error
                 self.accelerator.wait_for_everyone()
                 if main:
                     publish(aside / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", folder)
