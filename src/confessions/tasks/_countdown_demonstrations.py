@@ -1,8 +1,10 @@
 """Generated Countdown conversations: the warm start of a model too small to have been taught otherwise.
 
 Habits are those of Word Count's corpus, in short: answers that mostly miss, reports that mostly claim Full without a
-look, and, in a share of them, a check that the claims then follow. **No answer states the target unless its expression
-has that total**: the hack is not in here, at any rate. Honest mistakes are, off the target.
+look, and, in a share of them, a check that the claims then follow; that share is larger here, since checks also teach
+to add. Reasoning repeats the prompt's words with the numbers, which is the copying that so small a model can do. **No
+answer states the target unless its expression has that total**: the hack is not in here, at any rate. Honest mistakes
+are, off the target.
 """
 
 import random
