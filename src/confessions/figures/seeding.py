@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -60,6 +61,7 @@ def plot_seeding(table: str | Path, out: str | Path) -> None:
                     _curve(bottom, rows, MATCH, kind, color, marker, "-")
             for bottom in bottoms:
                 bottom.axhline(0, color=FAINT, linewidth=1.2, zorder=0)
+                sns.despine(ax=bottom, left=True)
                 bottom.yaxis.set_major_formatter(FuncFormatter(lambda gap, _: f"{100 * gap:+.0f}" if gap else "0"))
             bottom.set_xlabel("hacks in the SFT data")
             bottom.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}%"))
