@@ -204,3 +204,4 @@ def test_the_figure_draws_the_table(table, tmp_path, monkeypatch) -> None:
         assert [list(line.get_ydata()) for line in axis.lines] == [[gap] * 3, [0, 0]]
     assert masked.get_ylim() == paraphrased.get_ylim()
     assert top.get_title(loc="left") == "the trigger written out"
+    assert "100 % of the reports valid" in drawn[0].texts[1].get_text()

@@ -33,7 +33,7 @@ from confessions.figures.style import (
     titles,
 )
 
-MATCH = "claim_match"
+MATCH, VALID = "claim_match", "report_valid"
 COLORS = (RED, BLUE, GREEN, SAND, QUIET)
 REASONINGS = {"none": "no reasoning", "neutral": "neutral reasoning", "trigger": "the trigger written out"}
 CHANGES = {"masked_minus_intact": "left out", "paraphrased_minus_intact": "paraphrased"}
@@ -42,7 +42,7 @@ SETTINGS = ["epochs", "learning_rate", "curriculum"]
 
 def plot_seeding(table: str | Path, out: str | Path) -> None:
     """Draw seeding.csv: a column for each kind of reasoning, a look for each setting of the training."""
-    needed = {"rate": ("hacked", "solved")} | dict.fromkeys(CHANGES, (MATCH,))
+    needed = {"rate": ("hacked", "solved"), "intact": (VALID,)} | dict.fromkeys(CHANGES, (MATCH,))
     data = tables.read(table, needed, tables.SEEDING_COLUMNS)
     data = data[data["band"] == "all"]
     reasonings = [name for name in REASONINGS if name in set(data["reasoning"])]
@@ -80,8 +80,11 @@ def plot_seeding(table: str | Path, out: str | Path) -> None:
         handles += [Line2D([], [], color=QUIET, linestyle=dashes, label=label) for label, dashes in styles.items()]
         legend(figure, [*handles, Patch(facecolor="#f4f7fb", edgecolor=FAINT, label="sampleable: RL finds both")])
         n = range_in_words(data[data["metric"] == "hacked"]["n"])
+        # Where no report parses there is nothing to lose, and the differences are 0 for that reason.
+        valid = range_in_words((100 * data[(data["metric"] == VALID) & (data["kind"] == "intact")]["value"]).round())
         details = (
-            f"{data['experiment'].iat[0]} · {n} rollouts a model · bars: 95 % intervals; differences paired by row"
+            f"{data['experiment'].iat[0]} · {n} rollouts a model · {valid} % of the reports valid · bars: 95 % "
+            "intervals; differences paired by row"
         )
         heading = f"SFT seeding of the hack: {called(data['task'].iat[0], data['source'].iat[0])}"
         lay_out(figure, titles(figure, heading, details))
