@@ -10,6 +10,7 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -414,6 +415,23 @@ def test_an_experiment_without_training_makes_its_own_tables_alone(workflow):
         "tabulate_ladder", "tabulate_verification", "plot_ladder",
     }  # fmt: skip
     assert not {"train_policy", "sample_policy", "score_policy"} & planned.keys()
+
+
+def test_an_experiment_without_training_runs_to_its_tables(tmp_path):
+    """Without stand-ins for once: labels meet the table that wants them in the job alone, behind all GPU hours."""
+    for name in ("workflow", "envs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    evaluation = DEMO["evaluation"] | {"variants": ["default"], "rollouts": 2, "max_task_tokens": 8,
+                                       "max_confession_tokens": 8}  # fmt: skip
+    axis = {"task": "word_count", "judge": DEMO["judge"], "evaluation": evaluation, "scale": ["nano-xs"], "ladder": []}
+    models = {"nano-xs": CONFIG["models"]["nano-xs"]}
+    config = {"experiment": "axis", "models": models, "experiments": {"axis": axis}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.stdout
+    for table in ("scale", "verification"):
+        assert set(pd.read_csv(tmp_path / f"results/tables/{table}.csv")["source"]) == {"nano"}
+    assert (tmp_path / "results/figures/scale.png").stat().st_size > 0
 
 
 def test_the_readme_adds_a_model_in_five_lines(workflow):

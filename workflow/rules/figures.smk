@@ -72,7 +72,7 @@ rule tabulate_verification:
     params:
         checkpoints=CHECKPOINTS,
         models=model_labels(CONFIG.compared),
-        labels=RUN_LABELS,
+        labels=RUN_LABELS if TRAINS else axis_labels(CONFIG.compared),
     script:
         "../scripts/tabulate_verification.py"
 
