@@ -179,10 +179,12 @@ def test_bad_input_is_one_line_however_many_processes(tmp_path):
         [sys.executable, "-m", "confessions", *words], check=False, capture_output=True, text=True, cwd=tmp_path
     )
     assert run.returncode == 1
-    assert run.stdout + run.stderr == (
+    # Beside vLLM for CPUs torch finds half of a Triton, and says so in every process.
+    said = [line for line in (run.stdout + run.stderr).splitlines() if not line.startswith("Triton is installed")]
+    assert said == [
         f"error: {tmp_path / 'model'}: no model here (config.json is missing); check models.*.source in config.yaml, "
-        "or delete the folder and run snakemake again\n"
-    )
+        "or delete the folder and run snakemake again"
+    ]
     assert not any(tmp_path.iterdir())
 
 
