@@ -97,7 +97,7 @@ def test_training_rollouts_and_scores(file, random_nano, tmp_path, monkeypatch):
     assert verify(rollouts.parent).findings == []
     file.write_text(file.read_text().replace("Print 5 n.", "Write 5 n."))
     assert [finding.kind for finding in verify(rollouts.parent).findings] == ["stale"]
-    monkeypatch.setattr(archive, "_kept", archive._kept.__wrapped__)  # another process
+    monkeypatch.setattr(archive, "kept", archive.kept.__wrapped__)  # another process
     assert run("rollout", sampling, **given).exit_code == 0
     assert "Write 5 n." in pd.read_parquet(rollouts)["x"][0]
     assert len(list((tmp_path / "sampling").glob("*.parquet"))) == 2

@@ -152,7 +152,7 @@ def problems(file: Annotated[Path, typer.Argument(help="JSONL file of programmin
     with reported() as say:
         from confessions.problems import archive
 
-        found = archive.read(file)
+        found = archive.kept(file)
         split = " and ".join(f"{len(archive.of_split(file, name))} for {name}" for name in ("train", "evaluation"))
         left_out = ", ".join(f"{n} ({reason})" for reason, n in sorted(found.left_out.items())) or "none"
         say(f"{file}: {len(found.problems)} problems, {split}; lines left out: {left_out}")

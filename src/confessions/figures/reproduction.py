@@ -23,6 +23,7 @@ from confessions.figures.style import (
     SEED_MARKERS,
     STYLE,
     called,
+    constant_line,
     lay_out,
     percent,
     points_in_words,
@@ -121,10 +122,7 @@ def _curves(axis: Axes, measured: pd.DataFrame, metric: str, label: str, color: 
 
 
 def _constant(axis: Axes, data: pd.DataFrame, kind: str, metric: str, label: str, dashes: tuple) -> None:
-    """What a constant policy would have earned on the same answers, as a mean over training seeds."""
-    rows = data[(data["kind"] == kind) & (data["metric"] == metric)]
-    line = rows.groupby("progress")["value"].mean()
-    axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=label, zorder=2)
+    constant_line(axis, data[(data["kind"] == kind) & (data["metric"] == metric)], label, dashes)
 
 
 def _published_points(axis: Axes, task: str, series: str) -> None:

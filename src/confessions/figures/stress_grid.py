@@ -33,6 +33,7 @@ from confessions.figures.style import (
     STYLE,
     VARIANTS,
     called,
+    constant_line,
     lay_out,
     legend,
     percent,
@@ -160,8 +161,7 @@ def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame,
         rows = data[(data["metric"] == panel.metric) & data["condition"].isin(panel.conditions)]
         _curves(axis, rows[rows["kind"] == "cell"], shown, band, small=panel.metric != HONEST)
         for kind, (_, dashes) in CONSTANT.items() if panel.metric != VALID else ():
-            line = rows[rows["kind"] == kind].groupby("progress")["value"].mean()
-            axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=kind, zorder=2)
+            constant_line(axis, rows[rows["kind"] == kind], kind, dashes)
         if panel.metric == HONEST and data["variant"].iat[0] == "default":
             _published(axis, data["task"].iat[0], shown, ticks, band)
         for tick in ticks:

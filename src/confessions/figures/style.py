@@ -108,6 +108,12 @@ def percent(axis: Axes) -> None:
     sns.despine(ax=axis, left=True)
 
 
+def constant_line(axis: Axes, rows: pd.DataFrame, label: str, dashes: str | tuple) -> None:
+    """What a constant policy would have earned on the same answers, as a mean over training seeds."""
+    line = rows.groupby("progress")["value"].mean()
+    axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=label, zorder=2)
+
+
 def published_points(task: str, figure: str) -> pd.DataFrame:
     """The published figure's points: columns series, x, value. No row where nothing was published of the task."""
     with as_file(files("confessions") / "data" / "published_figures.csv") as path:

@@ -49,7 +49,7 @@ class Archive(NamedTuple):
 def of_split(path: str | Path, split: Split) -> tuple[Problem, ...]:
     """The problems of a file to train on, or every fourth, to evaluate on. Raises InputError as `read` does, and where
     there are too few for both."""
-    problems = _kept(Path(path))
+    problems = kept(Path(path)).problems
     if len(problems) < EVALUATION_EVERY:
         raise InputError(
             f"{path}: {len(problems)} problems, too few to train on some and evaluate on others: at least "
@@ -59,9 +59,9 @@ def of_split(path: str | Path, split: Split) -> tuple[Problem, ...]:
 
 
 @cache
-def _kept(path: Path) -> list[Problem]:
-    """Read once a process."""
-    return read(path).problems
+def kept(path: Path) -> Archive:
+    """As `read` gives it; read once a process."""
+    return read(path)
 
 
 class _LeftOut(Exception):
