@@ -128,7 +128,8 @@ def test_threads_share_a_batch_out_and_change_nothing(stopping, tokenizer, monke
         order = [*reversed(range(len(PROMPTS))), *range(len(PROMPTS))]
         longer = [PROMPTS[i] + first[i].ids + [17] * (1 + i % 3) for i in order]
         results[workers] = first, engine.generate(longer, TURN, [SEEDS[i] + 100 for i in order])
-        assert len(used) == 2 * workers
+        assert len(used) == 3 + 6  # of at most 4 rows each
+        assert len(set(used[:3])) <= workers
     for one, three in zip(*(first + second for first, second in results.values()), strict=True):
         assert one.ids == three.ids
         assert one.logprobs == pytest.approx(three.logprobs, abs=1e-4)

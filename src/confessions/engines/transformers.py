@@ -3,9 +3,11 @@
 Sampling is the Gumbel-max trick with one random stream a row, so that a rollout depends on its own seed and not on
 the batch around it; paired cells of an evaluation then share their noise. The key-value caches of the last call are
 kept: prompts of the next call that continue them (turn 2 after turn 1, in any order, several from one) compute only
-their new tokens. A batch runs in stretches of steps, and rows that have ended leave it between two stretches.
+their new tokens. Those of a second turn are not: nothing follows it. A batch runs in stretches of steps, and rows that
+have ended leave it between two stretches.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -33,8 +35,8 @@ from confessions.engines.base import Completion, Engine, Sampling
 
 _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabulary alone, never on the batch
 _STRETCH = 32  # steps between two looks for rows that have ended
-_SHARE = 64  # fewest rows that are worth a thread of their own: below, Python's lock costs more than a core gains
-_ROOM = 128  # columns that a cache layer grows by
+_SHARE = 128  # most rows that a core samples together, and half of it the fewest that are worth a thread of their own
+_ROOM = 64  # columns that a cache layer grows by; behind gaps of over 100 a CPU reads values at a third of the speed
 
 
 class SeededSampler(LogitsProcessor):
@@ -74,7 +76,7 @@ class SeededSampler(LogitsProcessor):
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only, and forget the log-probabilities so far."""
         self.streams = [self.streams[row] for row in rows.tolist()]
-        self.noise = self.noise[:, rows] if self.noise is not None else None
+        self.noise, self.used = self.noise[self.used :, rows] if self.noise is not None else None, 0
         self.logprobs = []
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -267,7 +269,7 @@ class TransformersEngine(Engine):
     """Samples from a loaded model; adapters are loaded from disk at first use and kept.
 
     On a CPU a batch is shared out to `workers` threads of one core each (default: as many as torch would use): the
-    operations of a small model are too short to be worth splitting. `reuse_prefix=False` computes every prompt from
+    operations of a small model are too short to be worth splitting, and more rows at once gain nothing. `reuse_prefix=False` computes every prompt from
     its start (for tests and benchmarks). `eos` are the ids that end a turn (Chat.eos; default: the tokenizer's one).
     """
 
@@ -313,9 +315,8 @@ class TransformersEngine(Engine):
             every = [i for i, a in enumerate(adapters) if a == adapter]
             for start in range(0, len(every), self.batch_size):
                 rows = every[start : start + self.batch_size]
-                workers = max(1, min(self.workers, len(rows) // _SHARE))
-                rows.sort(key=lambda i: len(prompts[i]))  # rows of a share are padded to its longest
-                shares = [rows[worker::workers] for worker in range(workers)]
+                rows.sort(key=lambda i: -len(prompts[i]))  # rows of a share are padded to its longest
+                shares = self._shares(rows)
 
                 def sample(share: list[int], adapter: Path | None = adapter) -> list[Completion]:
                     batch = [list(prompts[i]) for i in share], sampling, [seeds[i] for i in share]
@@ -345,12 +346,20 @@ class TransformersEngine(Engine):
                 found.update(zip(rows, logprobs_BV[:, list(choices)].tolist(), strict=True))
         return [found[i] for i in range(len(prompts))]
 
+    def _shares(self, rows: list[int]) -> list[list[int]]:
+        """`rows` in stretches that are sampled on their own: one on a GPU, as many for each worker on a CPU."""
+        if self.model.device.type != "cpu":
+            return [rows]
+        rounds = math.ceil(len(rows) / (_SHARE * self.workers))
+        n = max(1, min(rounds * self.workers, len(rows) * 2 // _SHARE))
+        return [rows[share * len(rows) // n : (share + 1) * len(rows) // n] for share in range(n)]
+
     def _shared_out(
         self, sample: Callable[[list[int]], list[Completion]], shares: list[list[int]]
     ) -> list[list[Completion]]:
         if len(shares) == 1:
             return [sample(shares[0])]
-        with ThreadPoolExecutor(len(shares), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(sample, shares))
 
     def _use(self, adapter: Path | None) -> AbstractContextManager:
@@ -399,7 +408,7 @@ class TransformersEngine(Engine):
                 logprobs[row] += scores[:n]
             last = done + steps == sampling.max_new_tokens
             over = [i for i, row in enumerate(rows) if last or ids[row][-1] in self.eos]
-            if over and self.reuse_prefix:
+            if over and self.reuse_prefix and found is None:
                 part = state.select(torch.tensor(over, device=device))
                 memory.add([prompts[rows[i]] + ids[rows[i]] for i in over], part)
             if len(over) == len(rows):
