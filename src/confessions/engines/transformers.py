@@ -269,8 +269,9 @@ class TransformersEngine(Engine):
     """Samples from a loaded model; adapters are loaded from disk at first use and kept.
 
     On a CPU a batch is shared out to `workers` threads of one core each (default: as many as torch would use): the
-    operations of a small model are too short to be worth splitting, and more rows at once gain nothing. `reuse_prefix=False` computes every prompt from
-    its start (for tests and benchmarks). `eos` are the ids that end a turn (Chat.eos; default: the tokenizer's one).
+    operations of a small model are too short to be worth splitting, and more rows at once gain nothing.
+    `reuse_prefix=False` computes every prompt from its start (for tests and benchmarks). `eos` are the ids that end a
+    turn (Chat.eos; default: the tokenizer's one).
     """
 
     def __init__(
