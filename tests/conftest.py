@@ -33,7 +33,7 @@ def random_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "random_nano"
     tokenizer = build_tokenizer([*corpus_texts(), load("judge")])
     torch.manual_seed(0)
-    new_model(tokenizer, Shape(hidden=32, layers=2, heads=2, feed_forward=64)).save_pretrained(folder)
+    new_model(tokenizer, Shape(hidden=32, layers=2, heads=2, kv_heads=2, feed_forward=64)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -155,7 +155,7 @@ def test_shipped_weights_pass_the_gate(shipped):
 @pytest.mark.rebuild
 @pytest.mark.parametrize("size", SIZES)
 def test_the_whole_recipe_gives_the_shipped_weights(size):
-    """Half an hour for the largest; run with `pytest -m rebuild`. Equal to the bit on the same kind of CPU, close on
+    """A quarter of an hour each; run with `pytest -m rebuild`. Equal to the bit on the same kind of CPU, close on
     another."""
     shipped = AutoModelForCausalLM.from_pretrained(SHIPPED / size)
     record = json.loads((SHIPPED / size / "recipe.json").read_text())

@@ -53,13 +53,14 @@ class Shape:
     hidden: int
     layers: int
     heads: int
+    kv_heads: int
     feed_forward: int
 
 
 SHAPES = {
-    "xs": Shape(hidden=64, layers=2, heads=4, feed_forward=128),
-    "s": Shape(hidden=96, layers=2, heads=4, feed_forward=192),
-    "m": Shape(hidden=128, layers=3, heads=4, feed_forward=256),  # the feasibility run's
+    "xs": Shape(hidden=64, layers=2, heads=4, kv_heads=4, feed_forward=128),
+    "s": Shape(hidden=96, layers=2, heads=4, kv_heads=4, feed_forward=192),
+    "m": Shape(hidden=128, layers=2, heads=4, kv_heads=2, feed_forward=256),
 }
 GATED = "m"  # the size that experiments train; smaller ones are there to be measured, whatever they can do
 
@@ -83,15 +84,15 @@ class Stage:
 
 
 CURRICULUM = (
-    Stage(400, 0.06, batch=24, words=(3, 6)),
-    Stage(200, 0.10, batch=16, words=(6, 14)),
-    Stage(200, 0.05, batch=16, words=(8, 22)),
-    Stage(400, 0.03, batch=12),
+    Stage(1600, 0.06, batch=24, words=(3, 6)),
+    Stage(400, 0.10, batch=16, words=(6, 14)),
+    Stage(300, 0.05, batch=16, words=(8, 22)),
+    Stage(500, 0.03, batch=12),
     Stage(240, 0.0, batch=24, counted=None, answer_weight=0.3),
 )
 SETTINGS = (
-    Stage(300, 0.04, batch=12, settings=True),
-    Stage(200, 0.0, batch=24, counted=None, answer_weight=0.3, settings=True),
+    Stage(300, 0.03, batch=12, settings=True),
+    Stage(320, 0.0, batch=24, counted=None, answer_weight=0.3, settings=True),
 )
 # AdamW on every weight: a Muon step takes 0.7 s (bfloat16 on a CPU without it), as long as everything else in the step.
 LEARNING_RATE = 3e-3
@@ -149,14 +150,14 @@ def weighted_loss(model: Qwen3ForCausalLM, rows: list[Row], pad: int) -> torch.T
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape) -> Qwen3ForCausalLM:
-    """A Qwen3 of `shape`. Copying emerges only from this initialisation: wide q, k, v; o = v transposed; silent
+    """A Qwen3 of `shape`. Copying emerges only from this initialisation: wide q, k, v; each head's o = v transposed; silent
     down_proj."""
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
-        num_key_value_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
         head_dim=shape.hidden // shape.heads,
         intermediate_size=shape.feed_forward,
         max_position_embeddings=2048,
@@ -174,7 +175,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape) -> Qwen3ForCausa
             attention, mlp = layer.self_attn, layer.mlp
             for linear in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj):
                 linear.weight.normal_(std=scale)
-            attention.o_proj.weight.copy_(attention.v_proj.weight.T * scale)
+            values = attention.v_proj.weight.unflatten(0, (shape.kv_heads, -1))  # (K, D, hidden)
+            read = values.repeat_interleave(shape.heads // shape.kv_heads, 0).flatten(0, 1)  # (H * D, hidden)
+            attention.o_proj.weight.copy_(read.T * scale)
             mlp.down_proj.weight.zero_()
     return model
 
