@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from scipy.stats import chisquare
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -146,6 +147,33 @@ def test_each_prompt_gets_its_adapter(model, random_nano, tokenizer, random_adap
         for i, completion in zip(order, completions, strict=True):
             assert completion.logprobs == pytest.approx(forward_logprobs(expected[i], prompt, completion.ids), abs=1e-4)
     assert len({round(forward_logprobs(m, prompt, completion.ids)[0], 3) for m in expected}) == 3
+
+
+@pytest.mark.parametrize(("dtype", "merged"), [("float32", True), ("bfloat16", False)])
+def test_an_adapter_is_part_of_the_weights_only_while_it_samples(
+    random_nano, tokenizer, random_adapter, monkeypatch, dtype, merged
+):
+    """In bfloat16 a sum would lose the adapter's last bits. Afterwards the weights are the old ones, bit for bit."""
+    base = models.load_model(random_nano, dtype).requires_grad_(False)
+    before = {name: weight.clone() for name, weight in base.state_dict().items()}
+    engine, seen = TransformersEngine(base, tokenizer), []
+
+    def sample(self, *batch):
+        seen.extend(m.merged for m in self.model.modules() if isinstance(m, BaseTunerLayer))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TransformersEngine, "_generate_batch", sample)
+    with pytest.raises(KeyboardInterrupt):
+        engine.generate(PROMPTS[:2], TURN, SEEDS[:2], [random_adapter(1)] * 2)
+    assert set(seen) == {merged}
+    layers = [m for m in engine.model.modules() if isinstance(m, BaseTunerLayer)]
+    assert layers
+    assert not any(m.merged for m in layers)
+    after = {
+        name.replace("base_model.model.", "").replace("base_layer.", ""): w
+        for name, w in engine.model.state_dict().items()
+    }
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
 
 
 def test_no_adapter_means_the_one_that_the_model_came_with(model, tokenizer, random_adapter):

@@ -98,7 +98,9 @@ def _process(folder: Path, n_processes: int, rank: int, environment: dict[str, s
 @pytest.mark.parametrize("lora", [SETTINGS["lora"], None], ids=["adapter", "every weight, sharded"])
 def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path, lora):
     torch.manual_seed(0)
-    start = new_model(build_tokenizer(corpus_texts()), Shape(hidden=16, layers=1, heads=2, kv_heads=2, feed_forward=16)).double()
+    start = new_model(
+        build_tokenizer(corpus_texts()), Shape(hidden=16, layers=1, heads=2, kv_heads=2, feed_forward=16)
+    ).double()
     start.save_pretrained(tmp_path / "start")
     started = [
         CONTEXT.Process(target=_process, args=(tmp_path, 2, rank, environment, lora))

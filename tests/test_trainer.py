@@ -44,7 +44,9 @@ def tiny64():
     """A float64 nano of one layer and its chat."""
     tokenizer = build_tokenizer(corpus_texts())
     torch.manual_seed(0)
-    return new_model(tokenizer, Shape(hidden=16, layers=1, heads=2, kv_heads=2, feed_forward=16)).double(), Chat(tokenizer, True)
+    return new_model(tokenizer, Shape(hidden=16, layers=1, heads=2, kv_heads=2, feed_forward=16)).double(), Chat(
+        tokenizer, True
+    )
 
 
 def make_trainer(tiny, tmp_path, **changes) -> DualSpanGRPOTrainer:

@@ -1,5 +1,5 @@
-"""What the C library does with memory that is freed: sampling on a CPU frees and takes the same megabytes at every step,
-and to hand them back in between cost a tenth of its time (pages that are taken anew are cleared first)."""
+"""What the C library does with freed memory. Sampling on a CPU frees and takes the same megabytes at every step; to
+hand them back in between cost a tenth of its time, since the system clears what is taken anew."""
 
 import ctypes
 import platform

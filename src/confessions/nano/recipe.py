@@ -150,8 +150,8 @@ def weighted_loss(model: Qwen3ForCausalLM, rows: list[Row], pad: int) -> torch.T
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape) -> Qwen3ForCausalLM:
-    """A Qwen3 of `shape`. Copying emerges only from this initialisation: wide q, k, v; each head's o = v transposed; silent
-    down_proj."""
+    """A Qwen3 of `shape`. Copying emerges only from this initialisation: wide q, k, v; each head's o its v
+    transposed; silent down_proj."""
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
