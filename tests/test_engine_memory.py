@@ -13,10 +13,8 @@ torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     memory.keep_freed()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-def step():  # temporaries as those of a step of sampling, the last one at the top of the heap
-    a = torch.ones(1_000_000)
-    b = a + 1
-    return float((a * b).sum())
+def step():  # together more than glibc keeps at the top of its heap
+    return [torch.ones(2_000_000) for _ in range(10)]
 for _ in range(5):
     step()
 before = faults()

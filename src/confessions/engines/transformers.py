@@ -266,12 +266,22 @@ def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) 
     return ids, mask
 
 
+def _adapted(model: PeftModel) -> list[torch.nn.Module]:
+    return [module.get_base_layer() for module in model.modules() if isinstance(module, BaseTunerLayer)]
+
+
+def _may_be_merged(model: PeftModel) -> bool:
+    """Fewer bits than float32 would round an adapter away; one of the embeddings would reach a head that is tied to
+    them, and the other way round."""
+    embeddings = model.get_input_embeddings().weight
+    return model.dtype == torch.float32 and all(layer.weight is not embeddings for layer in _adapted(model))
+
+
 @contextmanager
 def _merged(model: PeftModel) -> Iterator[None]:
-    """The active adapter is part of the weights meanwhile, which saves two of three products a layer. Fewer bits than
-    float32 would round it away. The weights themselves are put back: to subtract would leave its rounding in them."""
-    layers = [module.get_base_layer() for module in model.modules() if isinstance(module, BaseTunerLayer)]
-    weights = [(weight, weight.detach().clone()) for layer in layers for weight in layer.parameters()]
+    """The active adapter is part of the weights meanwhile, which saves two of three products a layer. Afterwards the
+    weights themselves are put back: to subtract would leave rounding in them."""
+    weights = [(weight, weight.detach().clone()) for layer in _adapted(model) for weight in layer.parameters()]
     model.merge_adapter()
     try:
         yield
@@ -391,7 +401,7 @@ class TransformersEngine(Engine):
         if adapter in self._adapters:
             if self.model.active_adapter != self._adapters[adapter]:
                 self.model.set_adapter(self._adapters[adapter])
-            return _merged(self.model) if adapter and self.model.dtype == torch.float32 else nullcontext()
+            return _merged(self.model) if adapter and _may_be_merged(self.model) else nullcontext()
         return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
 
     @torch.inference_mode()
