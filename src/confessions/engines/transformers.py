@@ -266,22 +266,23 @@ def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) 
     return ids, mask
 
 
-def _adapted(model: PeftModel) -> list[torch.nn.Module]:
-    return [module.get_base_layer() for module in model.modules() if isinstance(module, BaseTunerLayer)]
+def _adapted_weights(model: PeftModel) -> list[torch.nn.Parameter]:
+    layers = (module.get_base_layer() for module in model.modules() if isinstance(module, BaseTunerLayer))
+    return [weight for layer in layers for weight in layer.parameters()]
 
 
 def _may_be_merged(model: PeftModel) -> bool:
     """Fewer bits than float32 would round an adapter away; one of the embeddings would reach a head that is tied to
     them, and the other way round."""
     embeddings = model.get_input_embeddings().weight
-    return model.dtype == torch.float32 and all(layer.weight is not embeddings for layer in _adapted(model))
+    return model.dtype == torch.float32 and all(weight is not embeddings for weight in _adapted_weights(model))
 
 
 @contextmanager
 def _merged(model: PeftModel) -> Iterator[None]:
     """The active adapter is part of the weights meanwhile, which saves two of three products a layer. Afterwards the
     weights themselves are put back: to subtract would leave rounding in them."""
-    weights = [(weight, weight.detach().clone()) for layer in _adapted(model) for weight in layer.parameters()]
+    weights = [(weight, weight.detach().clone()) for weight in _adapted_weights(model)]
     model.merge_adapter()
     try:
         yield
