@@ -380,11 +380,12 @@ def test_when_the_caller_is_killed_its_programs_end(tmp_path):
 
 
 def _descendants(pid: int) -> list[int]:
-    found = []
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, _read(file).split()):
-            found += [child, *_descendants(child)]
-    return found
+    try:
+        files = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    except FileNotFoundError:  # ended since its parent named it
+        return []
+    children = [int(child) for file in files for child in _read(file).split()]
+    return [found for child in children for found in (child, *_descendants(child))]
 
 
 # --- the machine's files ---
