@@ -119,6 +119,7 @@ def test_a_sample_does_not_depend_on_its_batch(stopping, tokenizer):
 def test_threads_share_a_batch_out_and_change_nothing(stopping, tokenizer, monkeypatch):
     """Also when turn 2 continues, twice over and in another order, what two threads computed."""
     monkeypatch.setattr(engine_module, "_SHARE", 4)
+    monkeypatch.setattr(engine_module, "_FEWEST", 2)
     used, real = [], TransformersEngine._generate_batch
     monkeypatch.setattr(TransformersEngine, "_generate_batch", lambda *a: used.append(get_ident()) or real(*a))
     results = {}

@@ -36,7 +36,8 @@ from confessions.engines.base import Completion, Engine, Sampling
 
 _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabulary alone, never on the batch
 _STRETCH = 32  # steps between two looks for rows that have ended
-_SHARE = 160  # most rows that a core samples together, and half of it the fewest that are worth a thread of their own
+_SHARE = 160  # most rows that a core samples together
+_FEWEST = 64  # rows that are worth a thread of their own: below, Python's lock costs more than a core gains
 _ROOM = 64  # columns that a cache layer grows by; behind gaps of over 100 a CPU reads values at a third of the speed
 
 
@@ -65,7 +66,7 @@ class SeededSampler(LogitsProcessor):
     def _gumbel(self, logits: torch.Tensor) -> torch.Tensor:
         n_rows, n_vocab = logits.shape
         if self.noise is None or self.used == self.noise.shape[0]:
-            steps = max(1, _NOISE_BLOCK // n_vocab)
+            steps = max(1, min(_STRETCH, _NOISE_BLOCK // n_vocab))
             noise = torch.empty(n_rows, steps, n_vocab, device=logits.device)
             for row, stream in enumerate(self.streams):
                 noise[row].uniform_(generator=stream)  # -log(-log U); exponential_ is many times slower on a CPU
@@ -379,7 +380,7 @@ class TransformersEngine(Engine):
         if self.model.device.type != "cpu":
             return [rows]
         rounds = math.ceil(len(rows) / (_SHARE * self.workers))
-        n = max(1, min(rounds * self.workers, len(rows) * 2 // _SHARE))
+        n = max(1, min(rounds * self.workers, len(rows) // _FEWEST))
         return [rows[share * len(rows) // n : (share + 1) * len(rows) // n] for share in range(n)]
 
     def _shared_out(
