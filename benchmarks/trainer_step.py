@@ -35,7 +35,7 @@ from confessions.config import Train
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.judge import LabelTrusting
-from confessions.nano.recipe import SHAPES, corpus_texts, new_model
+from confessions.nano.recipe import GATED, SHAPES, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
 from confessions.rollout import Rollout, stream_seed, two_turns
 from confessions.tasks import get as get_task
@@ -161,7 +161,7 @@ def report(name: str, ours: list[float], theirs: list[float]) -> float:
 def random_model(folder: Path) -> Path:
     tokenizer = build_tokenizer(corpus_texts())
     torch.manual_seed(0)
-    new_model(tokenizer, SHAPES["m"]).save_pretrained(folder)
+    new_model(tokenizer, SHAPES[GATED]).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -48,7 +48,8 @@ from confessions.tasks import get as get_task
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of the network. Two layers are the fewest that can copy (an induction circuit)."""
+    """Size of the network. Two layers are the fewest that can copy (an induction circuit), and two key-value heads the
+    fewest that did: sampling on a CPU is bound by reading them."""
 
     hidden: int
     layers: int
