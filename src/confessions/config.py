@@ -203,15 +203,12 @@ class ConfessionReward(Strict):
 
 
 class TrainVllm(Strict):
-    """The vLLM that samples training rollouts. It holds the policy's weights, and needs a GPU."""
+    """The vLLM that samples training rollouts, beside the trainer. It holds the base model, and gets the adapter of
+    each step."""
 
-    mode: Literal["colocate", "server"] = Field(
-        "colocate", description="beside the trainer on its GPU, or behind `vllm serve` on others"
-    )
-    gpu_memory_utilization: float = Field(0.3, gt=0, lt=1, description="colocate: part of the GPU that it takes")
-    server_url: str = Field(
-        "http://localhost:8000", pattern=r"^https?://", description="server: its address; it is started by hand"
-    )
+    gpu_memory_utilization: float = Field(0.3, gt=0, lt=1, description="part of the GPU's memory that it takes")
+    enforce_eager: bool = Field(False, description="no compilation, no CUDA graphs: starts sooner, samples slower")
+    cpu_cache_gib: float = Field(1.0, gt=0, description="size of its cache on a machine without a GPU")
 
 
 class Train(Strict):
@@ -231,6 +228,12 @@ class Train(Strict):
         min_length=2, description="when a checkpoint is kept, as parts of the run: 0 (untrained) to 1"
     )
     micro_batch: int = Field(ge=1, description="rollouts a forward pass of a process; divides P * G; sets memory only")
+    micro_batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens a forward pass, padding included: rollouts of like length go together, micro_batch of them "
+        "at most; null: micro_batch of them, as they come",
+    )
     processes: int = Field(
         1, ge=1, description="GPUs that share a step's rollouts, one process each; sets time and memory only"
     )
@@ -258,6 +261,8 @@ class Train(Strict):
             raise _error("must be below steps", "warmup_steps", self.warmup_steps)
         if not self.lora and self.engine == "vllm":
             raise _error("samples for an adapter alone; to train every weight: transformers", "engine", "vllm")
+        if self.processes > 1 and self.engine == "vllm":
+            raise _error("samples for one process; set processes: 1, or engine: transformers", "engine", "vllm")
         if self.sharded and self.compile_layers:
             raise _error("not with several processes that share out the weights", "compile_layers", True)
         return self

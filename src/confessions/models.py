@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from confessions.chat import Chat
@@ -19,6 +20,7 @@ from confessions.errors import InputError, first_line
 from confessions.files import spread_blocks
 
 GENERATION_FILE = "generation_config.json"
+ADAPTER_FILE = "adapter_model.safetensors"  # PEFT's name
 BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
 
 
@@ -175,6 +177,18 @@ def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
     (folder / BASE_FILE).write_text(json.dumps({"fingerprint": base}) + "\n")
 
 
+def hand_over_adapter(model: PeftModel, folder: Path) -> None:
+    """Write the active adapter as an engine of this moment wants it: in the dtype of the base model, and no more.
+
+    The trainer multiplies in that dtype too (autocast), so that nothing is lost that it would use.
+    """
+    dtype, name = model.get_base_model().dtype, model.active_adapter
+    weights = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    folder.mkdir(parents=True)
+    save_file({key: tensor.to("cpu", dtype).contiguous() for key, tensor in weights.items()}, folder / ADAPTER_FILE)
+    model.peft_config[name].save_pretrained(folder)
+
+
 def save_model(
     model: PreTrainedModel, weights: Mapping[str, torch.Tensor], folder: Path, dtype: str, base: Path
 ) -> None:
@@ -194,9 +208,9 @@ def save_model(
 def check_adapter(folder: Path, base: Path) -> None:
     """Raise InputError when the adapter is missing, cut short or was trained on another model than the one in
     `base`."""
-    weights = folder / "adapter_model.safetensors"
+    weights = folder / ADAPTER_FILE
     if not weights.is_file():
-        raise InputError(f"{folder}: no adapter here (adapter_model.safetensors is missing); run snakemake to train it")
+        raise InputError(f"{folder}: no adapter here ({ADAPTER_FILE} is missing); run snakemake to train it")
     _check_safetensors(weights)
     try:
         json.loads((folder / "adapter_config.json").read_text())

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,30 +84,34 @@ def two_turns(
     variants: Sequence[str] = (DEFAULT,),
     adapters: Sequence[Path | None] | None = None,
     progress: Callable[[int], None] = lambda n: None,
+    part: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
 ) -> list[Rollout]:
     """A rollout for each spec and variant, variants innermost; `conditions` and `adapters` hold one entry a spec.
 
     `seeds` holds the seeds of the two turns: the same for each variant, so turn 1 is sampled once and every variant
     asks about that very answer. Both turns of a batch run before the next batch starts, so that the engine can
-    continue turn 1's cache. `progress` is called with the number of rollouts just finished.
+    continue turn 1's cache. `progress` is called with the number of rollouts just finished; each turn is sampled in
+    the context `part("turn1")` or `part("turn2")`.
     """
     adapters = adapters or [None] * len(specs)
     conditions = conditions or [BASELINE] * len(specs)
     rollouts: list[Rollout] = []
     size = max(1, engine.batch_size // len(variants))
     for start in range(0, len(specs), size):
-        part = slice(start, start + size)
-        batch = specs[part]
-        x_ids = [chat.prompt_ids(opening(task, *pair)) for pair in zip(batch, conditions[part], strict=True)]
-        answers = engine.generate(x_ids, task_sampling, [first for first, _ in seeds[part]], adapters[part])
+        rows = slice(start, start + size)
+        batch = specs[rows]
+        x_ids = [chat.prompt_ids(opening(task, *pair)) for pair in zip(batch, conditions[rows], strict=True)]
+        with part("turn1"):
+            answers = engine.generate(x_ids, task_sampling, [first for first, _ in seeds[rows]], adapters[rows])
         asked = [(i, v, confession_request(v, task.objectives(batch[i]))) for i in range(len(batch)) for v in variants]
         contexts, xc_ids = zip(*(chat.follow_up(x_ids[i], answers[i].ids, xc) for i, _, xc in asked), strict=True)
-        reports = engine.generate(
-            [context + xc for context, xc in zip(contexts, xc_ids, strict=True)],
-            confession_sampling,
-            [seeds[start + i][1] for i, _, _ in asked],
-            [adapters[start + i] for i, _, _ in asked],
-        )
+        with part("turn2"):
+            reports = engine.generate(
+                [context + xc for context, xc in zip(contexts, xc_ids, strict=True)],
+                confession_sampling,
+                [seeds[start + i][1] for i, _, _ in asked],
+                [adapters[start + i] for i, _, _ in asked],
+            )
         rollouts += [
             Rollout(
                 spec=batch[i],
@@ -136,9 +141,9 @@ def check_lengths(
     context: int,
     conditions: Sequence[str] = (BASELINE,),
     variants: Sequence[str] = (DEFAULT,),
-) -> None:
-    """Raise InputError, before anything is sampled, when the longest possible rollout cannot fit the model's
-    context."""
+) -> int:
+    """The tokens of the longest possible rollout. Raises InputError, before anything is sampled, when it cannot fit
+    the model's context."""
 
     def longest(spec: Spec) -> int:
         prompts = [chat.prompt_ids(opening(task, spec, condition)) for condition in conditions]
@@ -152,6 +157,7 @@ def check_lengths(
             f"a rollout may need {needed} tokens and the model's context is {context}: "
             "lower max_task_tokens or max_confession_tokens in config.yaml"
         )
+    return needed
 
 
 def to_frame(rollouts: Sequence[Rollout], **columns: object) -> pd.DataFrame:

@@ -22,6 +22,8 @@ def train_spec(config: Config, seed: int) -> dict[str, Any]:
     left_out = {"vllm"} if experiment.train.engine != "vllm" else set()
     if experiment.train.processes == 1:  # what was trained before this key existed stays what it is
         left_out.add("processes")
+    if experiment.train.micro_batch_tokens is None:
+        left_out.add("micro_batch_tokens")
     return {
         **_task_block(experiment),
         "policy": _engine_block(config, experiment.policy),

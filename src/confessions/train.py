@@ -25,8 +25,10 @@ from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig
 
-from confessions import checkpoints, models, sharding
+from confessions import checkpoints, engines, models, sharding
+from confessions.chat import Chat
 from confessions.config import Train
+from confessions.engines.policy import PolicyEngine, folder_in_memory
 from confessions.errors import InputError
 from confessions.files import published, published_folder, room_for
 from confessions.judge import Judge
@@ -47,6 +49,8 @@ MEANS = tuple(
     for name in ("reward_mean", "reward_std", "advantage_std", "length_mean", "kl", "clip_fraction")
     for span in ("task", "confession")
 )
+GAPS = ("sampler_gap_mean", "sampler_gap_p99", "sampler_gap_max")
+GAP_BOUND = 0.02  # nats a token, on average; beyond it the sampler is not the policy that is trained
 
 
 def config_hash(spec: Mapping[str, Any]) -> str:
@@ -55,13 +59,15 @@ def config_hash(spec: Mapping[str, Any]) -> str:
 
 
 def metrics_row(logs: Mapping[str, float]) -> dict[str, Any]:
-    """One line of metrics.jsonl out of an entry of the trainer's log: counts of the step's n rollouts, means, and the
-    two claim metrics derived from the counts."""
+    """One line of metrics.jsonl out of an entry of the trainer's log: counts of the step's n rollouts, means, the two
+    claim metrics derived from the counts, and where the step's time went."""
     row: dict[str, Any] = {"step": logs["step"]} | {name: round(logs[name]) for name in COUNTS}
     full, none, right, wrong = (row[k] for k in ("full_given_right", "none_given_wrong", "n_right", "n_wrong"))
     row["claim_match"] = (full + none) / (right + wrong)
     row["balanced_claim_accuracy"] = (full / right + none / wrong) / 2 if right and wrong else None
-    row |= {name: logs.get(name) for name in (*MEANS, "loss", "grad_norm", "learning_rate")}
+    row |= {name: logs.get(name) for name in (*MEANS, *GAPS, "loss", "grad_norm", "learning_rate")}
+    parts = {name.removeprefix("seconds_"): logs[name] for name in logs if name.startswith("seconds_")}
+    row["timeline"] = {name: round(seconds, 3) for name, seconds in parts.items()}
     return row | {"seconds": round(logs["seconds"], 3)}
 
 
@@ -100,6 +106,25 @@ class MetricsLog(TrainerCallback):
         """End the bar's line, so that what is said next, of an error too, stands on its own."""
         if self.bar is not None:
             self.bar.close()
+
+
+class GapWatch(TrainerCallback):
+    """Says when the sampler's log-probabilities have left the trainer's by more than GAP_BOUND, once each time."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say, self.beyond = say, False
+
+    def on_log(
+        self, args: GRPOConfig, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        gap = logs.get("sampler_gap_mean", 0.0)
+        if gap > GAP_BOUND and not self.beyond:
+            self.say(
+                f"step {state.global_step}: the sampler's log-probabilities are {gap:.3g} nats a token from the "
+                f"trainer's (bound {GAP_BOUND}): it samples another policy than the one that is trained; "
+                "lower train.learning_rate, or set train.engine: transformers"
+            )
+        self.beyond = gap > GAP_BOUND
 
 
 class Keeper(TrainerCallback):
@@ -164,13 +189,14 @@ def _on_cpu() -> bool:
 
 def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> GRPOConfig:
     """TRL's arguments for our settings; everything that could mix the two spans is off (trainer._refuse_mixing)."""
-    accumulation = settings.prompts_per_step * settings.generations // (settings.micro_batch * settings.processes)
+    rows = settings.prompts_per_step * settings.generations // settings.processes
+    micro_batch = rows if settings.micro_batch_tokens else settings.micro_batch  # the trainer takes them apart itself
     return GRPOConfig(
         output_dir=str(output),
         seed=seed,
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=accumulation,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=rows // micro_batch,
         num_generations=settings.generations,
         max_completion_length=settings.max_task_tokens + settings.max_confession_tokens,
         learning_rate=settings.learning_rate,
@@ -193,20 +219,30 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
             if settings.sharded
             else {"gradient_checkpointing": settings.gradient_checkpointing}
         ),
-        **(_vllm_arguments(settings) if settings.engine == "vllm" else {}),
     )
 
 
-def _vllm_arguments(settings: Train) -> dict[str, Any]:
-    """TRL's arguments for rollouts from vLLM. Each token is weighed by how likely the policy itself finds it, so
-    nothing is reckoned over both spans."""
-    return {
-        "use_vllm": True,
-        "vllm_mode": settings.vllm.mode,
-        "vllm_gpu_memory_utilization": settings.vllm.gpu_memory_utilization,
-        "vllm_server_base_url": settings.vllm.server_url if settings.vllm.mode == "server" else None,
-        "vllm_importance_sampling_mode": "token_truncate",
-    }
+def sampler(
+    settings: Train, model_folder: Path, dtype: str, chat: Chat, longest: int, work: Path
+) -> PolicyEngine | None:
+    """vLLM, to sample the rollouts of a policy that is trained in `work`; None where its own weights do.
+
+    `longest` is the longest conversation, in tokens. Raises InputError where vLLM is not installed.
+    """
+    if settings.engine != "vllm":
+        return None
+    from confessions.engines import vllm
+
+    vllm.require()
+    options = settings.vllm.model_dump() | {"tensor_parallel_size": 1, "max_model_len": longest}
+    rows = settings.prompts_per_step * settings.generations
+
+    def start(adapter: Path) -> vllm.VllmEngine:
+        return vllm.start(
+            options, model_folder, dtype, chat.tokenizer, rows, [adapter], chat.eos, logprobs="processed_logprobs"
+        )
+
+    return PolicyEngine(start, folder_in_memory(config_hash({"work": str(work.resolve())})))
 
 
 def prompt_order(n_prompts: int, n_drawn: int, seed: int) -> list[int]:
@@ -247,17 +283,12 @@ def run(
     state = join(settings)
     if is_finished(settings, work):
         return
-    if settings.engine == "vllm":
-        from confessions.engines.vllm import require
-
-        require()
-        if not torch.cuda.is_available():  # there its weights are packed when they are loaded, and cannot be renewed
-            raise InputError("train.engine: vllm needs a GPU, and there is none here: set train.engine: transformers")
     chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
+    new_tokens = settings.max_task_tokens + settings.max_confession_tokens
+    longest = check_lengths(chat, task, task.specs("train"), new_tokens, engines.context({}, model_folder))
+    policy_engine = sampler(settings, model_folder, dtype, chat, longest, work)
     # Every weight is trained in float32, see save; accelerate makes it so when it shards.
     model = models.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
-    new_tokens = settings.max_task_tokens + settings.max_confession_tokens
-    check_lengths(chat, task, task.specs("train"), new_tokens, model.config.max_position_embeddings)
     work.mkdir(parents=True, exist_ok=True)
     specs = task.specs("train")
     order = prompt_order(len(specs), settings.steps * settings.prompts_per_step, seed)
@@ -271,7 +302,8 @@ def run(
         chat=chat,
         dataset=Dataset.from_dict({"prompt": [json.dumps(specs[at]) for at in order]}),
         peft_config=models.lora_config(settings.lora) if settings.lora else None,
-        callbacks=[metrics] if state.is_main_process else [],
+        callbacks=[metrics, GapWatch(say)] if state.is_main_process else [],
+        sampler=policy_engine,
     )
     trainer.remove_callback(PrinterCallback)
 
@@ -286,9 +318,14 @@ def run(
     trainer.add_callback(Keeper(work, checkpoint_folders(settings, work), save, state.is_main_process))
     resume = [checkpoints.newest(work / "resume", say) if state.is_main_process else None]
     try:
+        if policy_engine:
+            policy_engine.sync(trainer.accelerator.unwrap_model(trainer.model), 0)
+        trainer.timeline.take()  # its clock starts with the training
         trainer.train(resume_from_checkpoint=broadcast_object_list(resume)[0])
     finally:
         metrics.close()
+        if policy_engine:
+            policy_engine.close()
 
 
 def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say: Callable[[str], None]) -> None:

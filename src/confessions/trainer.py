@@ -1,8 +1,8 @@
 """Dual-span GRPO: TRL's GRPOTrainer with a second, sealed-off reward for the confession span.
 
 What is ours: two-turn rollouts by token ids, two rewards normalised each in its own group, and (B, T) coefficients
-in place of TRL's one advantage a sequence. Loss, KL, clipping, LoRA, optimiser and several processes are TRL's, PEFT's
-and transformers'.
+in place of TRL's one advantage a sequence, micro-batches filled by tokens, and a clock. Loss, KL, clipping, LoRA,
+optimiser and several processes are TRL's, PEFT's and transformers'.
 
 The loss is TRL's `dr_grpo`: a sum over tokens divided by the constant B * L, L = max_task_tokens +
 max_confession_tokens. The coefficients carry the factor that makes each span's part a mean over its own tokens
@@ -25,21 +25,26 @@ from confessions import models, sharding, spans
 from confessions.chat import Chat
 from confessions.checkpoints import AtomicCheckpoints
 from confessions.config import Train
-from confessions.engines import Sampling
+from confessions.engines import Engine, Sampling
+from confessions.engines.policy import PolicyEngine
 from confessions.engines.transformers import TransformersEngine
 from confessions.judge import Judge
+from confessions.micro_batches import by_rows, by_tokens
 from confessions.rewards import confession_reward, task_reward
 from confessions.rollout import Rollout, stream_seed, two_turns
 from confessions.scores import Said, score_rollouts
 from confessions.tasks.base import Task
+from confessions.timeline import OTHER, Timeline
 
 TASK, CONFESSION = "task", "confession"
+MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
 
 
 class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
     """GRPO over two-turn rollouts. Rewards come in two columns, (task, confession), and never meet.
 
-    Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one
+    `sampler` samples the rollouts (default: the policy's own weights do, by the transformers engine). Its kernels are
+    not the trainer's: each token that it sampled is weighed by how likely the policy itself finds it. Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one
     generation batch, or when `chat` leaves the reasoning out of turn 2's prompt.
     """
 
@@ -54,6 +59,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         dataset: Dataset,
         peft_config: LoraConfig | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        sampler: PolicyEngine | None = None,
     ):
         _refuse_mixing(args)
         if not chat.keep_thinking:
@@ -64,7 +70,11 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             for n in (settings.max_task_tokens, settings.max_confession_tokens)
         )
         self._rewards_B2: torch.Tensor | None = None  # all processes' rows
-        self._logps_BT: torch.Tensor | None = None
+        self.sampler, self.timeline = sampler, Timeline()
+        self._generated_BT: torch.Tensor | None = None  # 1 on the tokens to be scored of the rows that are read next
+        self._forward: tuple | None = None  # what the micro-batch's forward pass gave, while TRL's loss is computed
+        self._sums: dict[str, torch.Tensor] = {}  # of this step's tokens: (sum, count)
+        self._gaps: list[torch.Tensor] = []  # of this step's sampled tokens: |log p of the sampler - of the trainer|
         self._scores: list[dict[str, Any]] = []
         super().__init__(
             model=model,
@@ -84,10 +94,19 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
                     if isinstance(module, GradientCheckpointingLayer):  # transformers' class of every decoder layer
                         module.compile(dynamic=True)
 
+    def engine(self, policy: torch.nn.Module, n_rows: int) -> Engine:
+        """What samples this step's rollouts, of the policy as it is now."""
+        if self.sampler is None:
+            chat = self.chat
+            return TransformersEngine(policy, chat.tokenizer, n_rows, eos=chat.eos, processed_logprobs=True)
+        self.sampler.sync(policy, self.state.global_step)
+        return self.sampler
+
     # -- rewards: called by TRL with the dataset's columns and what _rollouts returned, one entry a row ----------------
 
     def _task_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
-        verdicts = self.judge.passes([r.spec for r in rollout], [r.answer.body for r in rollout])
+        with self.timeline.part("judge"):
+            verdicts = self.judge.passes([r.spec for r in rollout], [r.answer.body for r in rollout])
         for score, verdict in zip(self._scores, verdicts, strict=True):
             score["judge_pass"] = verdict
         return [task_reward(v, r.answer_truncated) for v, r in zip(verdicts, rollout, strict=True)]
@@ -109,14 +128,19 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             )
             for r in (row["rollout"] for row in inputs)
         ]
-        self._scores = score_rollouts(self.task, said)
+        with self.timeline.part("score"):
+            self._scores = score_rollouts(self.task, said)
         self._rewards_B2 = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         return self._rewards_B2
 
     # -- advantages ----------------------------------------------------------------------------------------------------
 
     def _generate_and_score_completions(self, inputs):
-        output = super()._generate_and_score_completions(inputs)
+        with self.timeline.part(OTHER):
+            return self._prepared(super()._generate_and_score_completions(inputs), inputs)
+
+    def _prepared(self, output: dict[str, torch.Tensor], inputs: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """TRL's batch with our coefficients for its advantages, and the spans' masks."""
         rollouts: list[Rollout] = [row["rollout"] for row in inputs]
         device, n_tokens = output["completion_ids"].device, output["completion_ids"].shape[1]
         masks = {
@@ -148,11 +172,23 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
     def _record(self, name: str, value: float) -> None:
         self._metrics["train" if self.model.training else "eval"][name].append(value)
 
-    def _masked_mean(self, values_BT: torch.Tensor, mask_BT: torch.Tensor) -> float:
-        """Mean of the values where the mask is 1, over all processes' rows; 0 for an empty mask."""
+    def _count_tokens(self, name: str, values_BT: torch.Tensor, mask_BT: torch.Tensor) -> None:
+        """Add a micro-batch to the step's mean of the values where the mask is 1."""
         sums = torch.stack([(values_BT * mask_BT).sum(), mask_BT.sum()])
-        total, n = self.accelerator.reduce(sums, reduction="sum")
-        return (total / n.clamp(min=1)).item()
+        self._sums[name] = self._sums[name] + sums if name in self._sums else sums
+
+    def _record_tokens(self) -> None:
+        """Means over all tokens of the step, in all processes; 0 where there is none."""
+        for name, sums in self._sums.items():
+            total, n = self.accelerator.reduce(sums, reduction="sum")
+            self._record(name, (total / n.clamp(min=1)).item())
+        gaps = self.accelerator.pad_across_processes(torch.cat(self._gaps), pad_index=torch.nan)
+        gaps = self.accelerator.gather(gaps)
+        gaps = gaps[~gaps.isnan()]
+        self._record("sampler_gap_mean", gaps.mean().item())
+        self._record("sampler_gap_p99", gaps.quantile(0.99).item())
+        self._record("sampler_gap_max", gaps.max().item())
+        self._sums, self._gaps = {}, []
 
     def _record_scores(self) -> None:
         """Counts over all processes' rollouts of this step."""
@@ -182,45 +218,131 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         for name, total in zip(counts, totals, strict=True):
             self._record(name, total)
 
-    def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **kwargs
-    ):
-        """TRL pads a step's rollouts to one width; here no micro-batch is read wider than its own longest row.
+    # -- the loss ------------------------------------------------------------------------------------------------------
 
-        A row by itself has no padding and needs no mask: attention then runs its fastest kernel. Padding gets 0.
+    def training_step(self, model, inputs, num_items_in_batch):
+        with self.timeline.part("gradient"):
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        if self.accelerator.sync_gradients:
+            self._record_tokens()
+        return loss
+
+    def log(self, logs, start_time=None):
+        if "loss" in logs:  # not the summary at the end
+            logs |= {f"seconds_{part}": seconds for part, seconds in self.timeline.take().items()}
+        super().log(logs, start_time)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The loss of TRL's micro-batch. Where micro-batches are filled by tokens that is the whole step: it is taken
+        apart here, and the gradient of all parts but the last is computed at once."""
+        n_rows = len(inputs["completion_ids"])
+        *others, last = self._micro_batches(inputs)
+        done = 0.0
+        for part in others:
+            with self.accelerator.no_sync(model):
+                loss = super().compute_loss(model, part) * (len(part["completion_ids"]) / n_rows)
+                self.accelerator.backward(loss)
+            done += loss.detach()
+        return super().compute_loss(model, last) * (len(last["completion_ids"]) / n_rows) + done
+
+    def _micro_batches(self, inputs: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        most = self.settings.micro_batch_tokens
+        if most is None:
+            return [inputs]
+        mask_BW = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
+        groups = by_tokens(mask_BW.sum(1).tolist(), self.settings.micro_batch, most)
+        return [{name: value[rows] if value.dim() else value for name, value in inputs.items()} for rows in groups]
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model,
+        input_ids,
+        attention_mask,
+        logits_to_keep,
+        batch_size=None,
+        compute_entropy=False,
+        compute_aux_loss=False,
+        **_,
+    ):
+        """TRL pads a step's rollouts to one width; here no micro-batch is read wider than its own longest row, and only
+        tokens that the policy sampled are scored. The others get 0.
+
+        A row by itself has no padding and needs no mask: attention then runs its fastest kernel.
         """
-        parts = []
-        rows = batch_size or len(input_ids)
-        for ids_BW, mask_BW in zip(input_ids.split(rows), attention_mask.split(rows), strict=True):
-            used = mask_BW.any(0).nonzero()
-            first, end = used[0].item(), used[-1].item() + 1
-            n_cut = mask_BW.shape[1] - end
-            *per_token, aux_loss = super()._get_per_token_logps_and_entropies(
-                model, ids_BW[:, first:end], mask_BW[:, first:end], logits_to_keep - n_cut, **kwargs
+        if self._forward is not None:
+            return self._forward
+        lengths, most = attention_mask.sum(1).tolist(), self.settings.micro_batch_tokens
+        if batch_size is None:
+            groups = by_rows(len(lengths), len(lengths))
+        else:
+            groups = by_tokens(lengths, batch_size, most) if most else by_rows(len(lengths), batch_size)
+        with self.timeline.part("gradient" if torch.is_grad_enabled() else "reference"):
+            parts = [
+                self._score_tokens(model, input_ids, attention_mask, logits_to_keep, rows, compute_aux_loss)
+                for rows in groups
+            ]
+        order = torch.tensor([row for rows in groups for row in rows], device=input_ids.device).argsort()
+        logps_BT, entropies_BT = (torch.cat(column)[order] for column in list(zip(*parts, strict=True))[:2])
+        aux_loss = torch.stack([part[2] for part in parts]).mean() if compute_aux_loss else None
+        return logps_BT, entropies_BT if compute_entropy else None, aux_loss
+
+    def _score_tokens(
+        self, model, ids_BW: torch.Tensor, mask_BW: torch.Tensor, n_completion: int, rows: list[int], aux_loss: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Log-probability and entropy at each completion token of `rows` that was sampled, and the router's loss."""
+        ids_BW, mask_BW = ids_BW[rows], mask_BW[rows]
+        scored_BW = mask_BW.bool()
+        scored_BW[:, :-n_completion] = False
+        if self._generated_BT is not None:
+            scored_BW[:, -n_completion:] &= self._generated_BT[rows].bool()
+        used = mask_BW.any(0).nonzero()
+        first, end = used[0].item(), used[-1].item() + 1
+        n_cut = mask_BW.shape[1] - end
+        with self.accelerator.autocast():
+            output = model(
+                input_ids=ids_BW[:, first:end],
+                attention_mask=mask_BW[:, first:end],
+                labels=ids_BW.masked_fill(~scored_BW, -100)[:, first:end],
+                fused_lm_head=True,
+                **({"output_router_logits": True} if aux_loss else {}),
             )
-            widened = [None if x_BT is None else torch.nn.functional.pad(x_BT, (0, n_cut)) for x_BT in per_token]
-            parts.append((*widened, aux_loss))
-        logps_BT, entropies_BT, aux_losses = (
-            None if column[0] is None else join(column)
-            for column, join in zip(zip(*parts, strict=True), (torch.cat, torch.cat, torch.stack), strict=True)
-        )
-        self._logps_BT = logps_BT.detach()
-        return logps_BT, entropies_BT, None if aux_losses is None else aux_losses.mean()
+
+        def widened(x: torch.Tensor | None) -> torch.Tensor | None:
+            return None if x is None else torch.nn.functional.pad(x[:, n_cut - n_completion :], (0, n_cut))
+
+        return widened(output.log_probs), widened(output.entropy), output.aux_loss
 
     def _compute_loss(self, model, inputs):
-        loss = super()._compute_loss(model, inputs)
-        logps_BT = self._logps_BT
+        """TRL's loss. The forward pass is made here, before: what vLLM sampled is weighed by it."""
+        prompt_completion = (torch.cat([inputs[f"prompt_{x}"], inputs[f"completion_{x}"]], 1) for x in ("ids", "mask"))
+        self._generated_BT, coefficients_BT = inputs["tool_mask"], inputs["advantages"]
+        self._forward = self._get_per_token_logps_and_entropies(
+            model,
+            *prompt_completion,
+            inputs["completion_ids"].shape[1],
+            compute_entropy=True,
+            compute_aux_loss=self.aux_loss_enabled,
+        )
+        logps_BT = self._forward[0].detach()
+        gap_BT = logps_BT - inputs["sampling_per_token_logps"]
+        if self.sampler:
+            inputs = inputs | {"advantages": coefficients_BT * gap_BT.exp().clamp(max=MOST_IMPORTANCE)}
+        try:
+            loss = super()._compute_loss(model, inputs)
+        finally:
+            self._forward = None
+        self._gaps.append(gap_BT[inputs["tool_mask"].bool()].abs())
         old_BT = inputs.get("old_per_token_logps", logps_BT)
-        ratio_BT, coefficients_BT = torch.exp(logps_BT - old_BT), inputs["advantages"]
+        ratio_BT = torch.exp(logps_BT - old_BT)
         clipped_BT = ((ratio_BT < 1 - self.epsilon_low) & (coefficients_BT < 0)) | (
             (ratio_BT > 1 + self.epsilon_high) & (coefficients_BT > 0)
         )
         for span in (TASK, CONFESSION):
             mask_BT = inputs[f"{span}_mask"]
-            self._record(f"{span}_clip_fraction", self._masked_mean(clipped_BT.float(), mask_BT))
+            self._count_tokens(f"{span}_clip_fraction", clipped_BT.float(), mask_BT)
             if self.beta:
                 gap_BT = inputs["ref_per_token_logps"] - logps_BT
-                self._record(f"{span}_kl", self._masked_mean(torch.exp(gap_BT) - gap_BT - 1, mask_BT))
+                self._count_tokens(f"{span}_kl", torch.exp(gap_BT) - gap_BT - 1, mask_BT)
         return loss
 
 
@@ -229,7 +351,8 @@ def _claims(score: dict[str, Any]) -> list[tuple[bool, str | None]]:
 
 
 def _refuse_mixing(args: GRPOConfig) -> None:
-    """TRL's settings under which a number computed over both spans would reach a token's loss."""
+    """TRL's settings under which a number computed over both spans would reach a token's loss, or the base model
+    would change."""
     required = {
         "loss_type": "dr_grpo",
         "importance_sampling_level": "token",
@@ -238,9 +361,8 @@ def _refuse_mixing(args: GRPOConfig) -> None:
         "off_policy_mask_threshold": None,
         "num_iterations": 1,
         "steps_per_generation": args.gradient_accumulation_steps,
+        "use_vllm": False,  # it merges the adapter into the policy's own weights, step after step
     }
-    if args.use_vllm:
-        required["vllm_importance_sampling_mode"] = "token_truncate"
     for name, value in required.items():
         if getattr(args, name) != value:
             raise ValueError(f"dual-span training needs {name}={value!r}, not {getattr(args, name)!r}")
@@ -256,12 +378,8 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     ]
     model = trainer.accelerator.unwrap_model(trainer.model)
     chat = trainer.chat
-    if trainer.use_vllm:
-        from confessions.engines.trl import training_engine
-
-        engine = training_engine(trainer.vllm_generation, chat.tokenizer, len(specs), chat.eos)
-    else:
-        engine = TransformersEngine(model, chat.tokenizer, batch_size=len(specs), eos=chat.eos)
+    with trainer.timeline.part("sync"):
+        engine = trainer.engine(model, len(specs))
     was_training = model.training
     model.eval()
     # Sampling calls the layers in other ways than training; compiling those too would take long and gain little.
@@ -280,13 +398,16 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
                 seeds,
                 trainer.task_sampling,
                 trainer.confession_sampling,
+                part=trainer.timeline.part,
             )
     finally:
         model.train(was_training)
+    masks = [r.spans.generated_mask() for r in rollouts]
+    trainer._generated_BT = spans.padded(masks, max(map(len, masks))).to(trainer.accelerator.device)
     return {
         "prompt_ids": [r.x_ids for r in rollouts],
         "completion_ids": [r.completion_ids for r in rollouts],
         "logprobs": [r.logprobs for r in rollouts],
-        "env_mask": [r.spans.generated_mask() for r in rollouts],
+        "env_mask": masks,
         "rollout": rollouts,
     }

@@ -42,14 +42,15 @@ _ROOM = 64  # columns that a cache layer grows by; behind gaps of over 100 a CPU
 
 
 class SeededSampler(LogitsProcessor):
-    """Chooses each row's next token from its own stream and records the token's log-probability under the raw logits.
+    """Chooses each row's next token from its own stream and records the token's log-probability under the raw logits,
+    or with `processed` under those after temperature, top-k and top-p.
 
     Used under greedy decoding: it hands back scores in which the chosen token stands alone. argmax(logits - log E) with
     E ~ Exp(1) is an exact sample of softmax(logits) (Gumbel-max).
     """
 
-    def __init__(self, sampling: Sampling, seeds: Sequence[int], device: torch.device):
-        self.greedy = sampling.temperature == 0
+    def __init__(self, sampling: Sampling, seeds: Sequence[int], device: torch.device, processed: bool = False):
+        self.greedy, self.processed = sampling.temperature == 0, processed
         self.warpers = LogitsProcessorList()
         if not self.greedy:
             if sampling.temperature != 1:
@@ -86,7 +87,9 @@ class SeededSampler(LogitsProcessor):
         if self.greedy:
             chosen = logits.argmax(-1, keepdim=True)
         else:
-            chosen = (self.warpers(input_ids, logits) + self._gumbel(logits)).argmax(-1, keepdim=True)
+            warped = self.warpers(input_ids, logits)
+            chosen = (warped + self._gumbel(logits)).argmax(-1, keepdim=True)
+            logits = warped if self.processed else logits
         self.logprobs.append((logits.gather(-1, chosen) - logits.logsumexp(-1, keepdim=True)).squeeze(-1))
         return torch.full_like(logits, -torch.inf).scatter_(-1, chosen, 0.0)
 
@@ -299,7 +302,8 @@ class TransformersEngine(Engine):
     On a CPU a batch is shared out to `workers` threads of one core each (default: as many as torch would use): the
     operations of a small model are too short to be worth splitting, and more rows at once gain nothing.
     `reuse_prefix=False` computes every prompt from its start (for tests and benchmarks). `eos` are the ids that end a
-    turn (Chat.eos; default: the tokenizer's one).
+    turn (Chat.eos; default: the tokenizer's one). With `processed_logprobs` log-probabilities are those of the
+    distribution that is sampled from, after temperature, top-k and top-p.
     """
 
     def __init__(
@@ -310,12 +314,13 @@ class TransformersEngine(Engine):
         reuse_prefix: bool = True,
         workers: int | None = None,
         eos: Sequence[int] | None = None,
+        processed_logprobs: bool = False,
     ):
         # A kept row may end in padding before its new tokens. Positions do not mind, but the mask of a sliding window
         # (OLMo-3) counts columns: it would look back over fewer tokens. Such models compute turn 2 from its start.
         slides = any(DynamicCache(config=model.config).is_sliding)
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        self.reuse_prefix = reuse_prefix and not slides
+        self.reuse_prefix, self.processed_logprobs = reuse_prefix and not slides, processed_logprobs
         self.eos = list(eos or [tokenizer.eos_token_id])
         self.workers = workers or (torch.get_num_threads() if model.device.type == "cpu" else 1)
         self._memories: dict[Path | None, _Memory] = {}
@@ -423,7 +428,7 @@ class TransformersEngine(Engine):
             state, lengths = found
             suffix = _left_padded([p[n:] for p, n in zip(prompts, lengths, strict=True)], pad, device)
             state.ids, state.mask = (torch.cat(pair, 1) for pair in zip((state.ids, state.mask), suffix, strict=True))
-        sampler = SeededSampler(sampling, seeds, device)
+        sampler = SeededSampler(sampling, seeds, device, self.processed_logprobs)
         rows = list(range(len(prompts)))  # those that have not ended
         ids: list[list[int]] = [[] for _ in prompts]
         logprobs: list[list[float]] = [[] for _ in prompts]

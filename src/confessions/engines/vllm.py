@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -107,10 +108,12 @@ def start(
     batch_size: int,
     adapters: Sequence[Path] = (),
     eos: Sequence[int] | None = None,
+    logprobs: Literal["raw_logprobs", "processed_logprobs"] = "raw_logprobs",
 ) -> "VllmEngine":
     """Load the model in `folder`; `options` are those of config.Vllm, `adapters` every one that will be asked for.
 
-    Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
+    `logprobs` are those of the model itself, or of the distribution that is sampled from: after temperature, top-p and
+    top-k. Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
     """
     require()
     memory: dict[str, Any] = {"gpu_memory_utilization": options["gpu_memory_utilization"]}
@@ -135,7 +138,7 @@ def start(
             max_model_len=options["max_model_len"],
             enforce_eager=options["enforce_eager"],
             enable_prefix_caching=True,
-            logprobs_mode="raw_logprobs",  # of the model itself, before temperature, top-p and top-k
+            logprobs_mode=logprobs,
             generation_config="vllm",  # the model's own settings, a repetition penalty for one, stay out
             disable_log_stats=False,  # counts of the prefix cache
             **memory,
@@ -162,6 +165,7 @@ class VllmEngine(Engine):
         self.eos = list(eos or [tokenizer.eos_token_id])
         self.context: int = llm.model_config.max_model_len  # longest conversation, tokens
         self._requests: dict[Path, LoRARequest] = {}
+        self._ids = count(1)  # of adapters; the prefix cache knows them by it, so none is used twice
 
     def generate(
         self,
@@ -187,6 +191,15 @@ class VllmEngine(Engine):
         params = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(choices), detokenize=False)
         outputs = self._run(prompts, [params] * len(prompts), 1, [None] * len(prompts))
         return [[output.outputs[0].logprobs[0][choice].logprob for choice in choices] for output in outputs]
+
+    def forget_adapter(self, adapter: Path) -> None:
+        """Drop an adapter that will not be asked for again."""
+        if request := self._requests.pop(adapter, None):
+            self.llm.llm_engine.remove_lora(request.lora_int_id)
+
+    def close(self) -> None:
+        """End the engine, before anything else of the process that it needs to end: torch's groups of processes."""
+        self.llm.llm_engine.engine_core.shutdown()
 
     def prefix_cache(self) -> tuple[int, int]:
         """Prompt tokens since the start that were looked up in the cache, and those found there, by vLLM's counters."""
@@ -234,7 +247,7 @@ class VllmEngine(Engine):
             from vllm.lora.request import LoRARequest
 
             self._check(adapter)
-            self._requests[adapter] = LoRARequest(str(adapter), len(self._requests) + 1, str(adapter))
+            self._requests[adapter] = LoRARequest(str(adapter), next(self._ids), str(adapter))
         return self._requests[adapter]
 
     def _check(self, adapter: Path) -> None:

@@ -34,7 +34,7 @@ def training(metrics: Mapping[int, str | Path], steps: int, labels: Mapping[str,
             raise InputError(f"{path}: does not hold the steps 1 to {steps}, each once; {FIX}")
         if missing := [name for name in ("n", *SHARES) if any(name not in record for record in logged)]:
             raise InputError(f"{path}: {missing[0]!r} is missing; {FIX}")
-        for metric in [name for name in logged[0] if name not in ("step", "n")]:
+        for metric in [name for name in logged[0] if name not in ("step", "n", "timeline")]:
             rows += [{"seed": seed, "metric": metric} | row for row in _quantity(metric, logged)]
     table = pd.DataFrame(rows).assign(**labels)
     table["progress"] = 100 * table["step"] / steps
