@@ -202,7 +202,9 @@ def test_weights_that_are_trained_in_float32_are_sampled_in_bfloat16(tiny64, tmp
     trainer = make_trainer((start.float(), chat), tmp_path, lora=None, kl_weight=0.0)
     before, trainer.args.bf16, seen = copy.deepcopy(start.state_dict()), True, []
     monkeypatch.setattr(
-        module, "two_turns", lambda engine, *_: seen.append({p.dtype for p in engine.model.parameters()}) or []
+        module,
+        "two_turns",
+        lambda engine, *_, **__: seen.append({p.dtype for p in engine.model.parameters()}) or [fake_rollout(0)] * 2,
     )
     module._rollouts([json.dumps(SPEC)] * 2, trainer)
     assert seen == [{torch.bfloat16}]
@@ -229,13 +231,13 @@ def test_a_row_alone_is_read_without_padding(tiny64, tmp_path, monkeypatch):
     rollouts = [fake_rollout(seed) for seed in range(4)]
     trainer = make_trainer(tiny64, tmp_path, micro_batch=1)
     disturb_adapter(trainer.accelerator.unwrap_model(trainer.model))
-    masks, original = [], GRPOTrainer._get_per_token_logps_and_entropies
+    masks, original = [], trainer.model.forward
 
-    def watched(self, model, input_ids, attention_mask, *args, **kwargs):
-        masks.append(attention_mask)
-        return original(self, model, input_ids, attention_mask, *args, **kwargs)
+    def watched(*args, **kwargs):
+        masks.append(kwargs["attention_mask"])
+        return original(*args, **kwargs)
 
-    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", watched)
+    monkeypatch.setattr(trainer.model, "forward", watched)
     inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5])
     alone = [{k: v[i : i + 1] if v.ndim else v for k, v in inputs.items()} for i in range(4)]
     parts = sum(trainer.compute_loss(trainer.model, row).item() for row in alone)
@@ -288,12 +290,11 @@ def test_request_tokens_get_exactly_no_gradient(tiny64, tmp_path, monkeypatch):
     inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.1, 0.5])
     leaves = []
 
-    def logps(self, model, input_ids, attention_mask, logits_to_keep, **_):
-        shape = input_ids.shape[0], logits_to_keep
-        leaves.append(torch.zeros(shape, dtype=torch.float64, requires_grad=True))
-        return leaves[0], torch.zeros(shape), None
+    def score_tokens(model, ids, mask, n_completion, rows, aux_loss):
+        leaves.append(torch.zeros((len(rows), n_completion), dtype=torch.float64, requires_grad=True))
+        return leaves[0], torch.zeros(leaves[0].shape), None
 
-    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", logps)
+    monkeypatch.setattr(trainer, "_score_tokens", score_tokens)
     trainer.compute_loss(trainer.model, inputs).backward()
     generated = torch.zeros(leaves[0].shape, dtype=torch.bool)
     for row, r in enumerate(rollouts):
@@ -302,11 +303,98 @@ def test_request_tokens_get_exactly_no_gradient(tiny64, tmp_path, monkeypatch):
     assert (leaves[0].grad[generated] != 0).all()
 
 
-def test_a_span_mean_leaves_out_what_is_masked(tiny64, tmp_path):
-    mean = make_trainer(tiny64, tmp_path)._masked_mean
-    values = torch.tensor([[1.0, 2.0], [3.0, 100.0]])
-    assert mean(values, torch.tensor([[1.0, 1.0], [1.0, 0.0]])) == 2.0
-    assert mean(values, torch.zeros(2, 2)) == 0.0
+def test_only_sampled_tokens_are_scored(tiny64, tmp_path, monkeypatch):
+    """The output head is applied to no token of the request."""
+    trainer = make_trainer(tiny64, tmp_path, micro_batch=1)
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    scored, original = [], trainer.model.forward
+
+    def watched(*args, **kwargs):
+        scored.append((kwargs["labels"] != -100).sum().item())
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(trainer.model, "forward", watched)
+    inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.1, 0.5])
+    sampled = [len(r.task.ids) + len(r.confession.ids) for r in rollouts]
+    assert scored == sampled  # the reference
+    for row in range(4):
+        trainer.compute_loss(trainer.model, {k: v[row : row + 1] if v.ndim else v for k, v in inputs.items()})
+    assert scored == sampled * 2
+
+
+def test_micro_batches_filled_by_tokens_have_the_loss_and_gradient_of_the_whole_batch(tiny64, tmp_path, monkeypatch):
+    model, chat = tiny64
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    lengths = [len(r.x_ids) + len(r.completion_ids) for r in rollouts]
+    losses, gradients, references, forwards = [], [], [], []
+    for most in (None, 2 * sorted(lengths)[-2]):
+        trainer = make_trainer((copy.deepcopy(model), chat), tmp_path, micro_batch_tokens=most)
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        disturb_adapter(policy)
+        inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5])
+        references.append(inputs["ref_per_token_logps"])
+        calls, original = [], trainer.model.forward
+        monkeypatch.setattr(
+            trainer.model, "forward", lambda *a, f=original, c=calls, **k: c.append(k["input_ids"].shape) or f(*a, **k)
+        )
+        loss = trainer.compute_loss(trainer.model, inputs)
+        loss.backward()
+        losses.append(loss.item())
+        forwards.append(calls)
+        gradients.append({n: p.grad.clone() for n, p in policy.named_parameters() if p.grad is not None})
+    assert len(forwards[0]) == 1
+    assert len(forwards[1]) > 1
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    torch.testing.assert_close(references[1], references[0], rtol=1e-6, atol=1e-6)
+    assert gradients[0].keys() == gradients[1].keys() != set()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-5, atol=1e-8)
+
+
+def test_means_over_a_steps_tokens_leave_out_what_is_masked(tiny64, tmp_path):
+    """Over all micro-batches together, however many tokens each has; and the gap's percentile and maximum."""
+    trainer = make_trainer(tiny64, tmp_path)
+    trainer.model.train()
+    trainer._count_tokens("kl", torch.tensor([[1.0, 2.0], [3.0, 100.0]]), torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
+    trainer._count_tokens("kl", torch.tensor([[10.0, 50.0]]), torch.tensor([[1.0, 0.0]]))
+    trainer._count_tokens("none", torch.ones(2, 2), torch.zeros(2, 2))
+    trainer._gaps = [torch.arange(0.0, 51.0), torch.arange(51.0, 101.0)]
+    trainer._record_tokens()
+    logged = trainer._metrics["train"]
+    assert (logged["kl"], logged["none"]) == ([4.0], [0.0])
+    assert [logged[f"sampler_gap_{name}"] for name in ("mean", "p99", "max")] == [[50.0], [99.0], [100.0]]
+    trainer._gaps = [torch.zeros(1)]
+    trainer._record_tokens()
+    assert len(logged["kl"]) == 1
+
+
+def test_what_another_sampler_drew_is_weighed_token_by_token(tiny64, tmp_path, monkeypatch):
+    """Its coefficients are those of the spans times p(trainer) / p(sampler) of the same token, cut at 3; the gap is
+    measured on sampled tokens alone."""
+    rollouts = [fake_rollout(seed) for seed in range(4)]
+    trainer = make_trainer(tiny64, tmp_path, kl_weight=0.0)
+    inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5])
+    with torch.no_grad():
+        trainer.compute_loss(trainer.model, inputs)
+    logps = torch.zeros(inputs["advantages"].shape)
+    sampled = inputs["tool_mask"].bool()
+    logps[sampled] = -trainer._gaps.pop()  # |log p| against the fake's 0: the log-probabilities themselves
+    offsets = torch.linspace(-2.0, 2.0, logps.numel()).view(logps.shape)
+    inputs["sampling_per_token_logps"] = torch.where(sampled, logps - offsets, 0.0)
+    seen, original = [], GRPOTrainer._compute_loss
+
+    def watched(self, model, given):
+        seen.append(given["advantages"])
+        return original(self, model, given)
+
+    monkeypatch.setattr(GRPOTrainer, "_compute_loss", watched)
+    for sampler in (None, object()):
+        trainer.sampler = sampler
+        trainer.compute_loss(trainer.model, inputs)
+    plain, weighed = seen
+    assert torch.equal(plain, inputs["advantages"])
+    torch.testing.assert_close(weighed, torch.where(sampled, plain * offsets.exp().clamp(max=3.0), 0.0))
+    torch.testing.assert_close(trainer._gaps[-1], offsets[sampled].abs())
 
 
 @pytest.mark.parametrize("changed", ["task", "confession"])

@@ -133,6 +133,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         self._rewards_B2 = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         return self._rewards_B2
 
+    def _generate(self, prompts):
+        generated = super()._generate(prompts)
+        masks = generated[2]
+        self._generated_BT = spans.padded(masks, max(map(len, masks))).to(self.accelerator.device)
+        return generated
+
     # -- advantages ----------------------------------------------------------------------------------------------------
 
     def _generate_and_score_completions(self, inputs):
@@ -282,9 +288,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
                 for rows in groups
             ]
         order = torch.tensor([row for rows in groups for row in rows], device=input_ids.device).argsort()
-        logps_BT, entropies_BT = (torch.cat(column)[order] for column in list(zip(*parts, strict=True))[:2])
-        aux_loss = torch.stack([part[2] for part in parts]).mean() if compute_aux_loss else None
-        return logps_BT, entropies_BT if compute_entropy else None, aux_loss
+        logps, entropies, aux_losses = zip(*parts, strict=True)
+        return (
+            torch.cat(logps)[order],
+            torch.cat(entropies)[order] if compute_entropy else None,
+            torch.stack(aux_losses).mean() if compute_aux_loss else None,
+        )
 
     def _score_tokens(
         self, model, ids_BW: torch.Tensor, mask_BW: torch.Tensor, n_completion: int, rows: list[int], aux_loss: bool
@@ -402,12 +411,10 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
             )
     finally:
         model.train(was_training)
-    masks = [r.spans.generated_mask() for r in rollouts]
-    trainer._generated_BT = spans.padded(masks, max(map(len, masks))).to(trainer.accelerator.device)
     return {
         "prompt_ids": [r.x_ids for r in rollouts],
         "completion_ids": [r.completion_ids for r in rollouts],
         "logprobs": [r.logprobs for r in rollouts],
-        "env_mask": masks,
+        "env_mask": [r.spans.generated_mask() for r in rollouts],
         "rollout": rollouts,
     }
