@@ -69,7 +69,8 @@ def main() -> None:
             spec["policy"]["dtype"], spec["policy"]["thinking"], models.fingerprint(options.model), options.work,
         )  # fmt: skip
     rows = [json.loads(line) for line in (options.work / "metrics.jsonl").read_text().splitlines()]
-    parts = {part: statistics.median(row["timeline"].get(part, 0.0) for row in rows[1:]) for part in rows[-1]["timeline"]}
+    names = rows[-1]["timeline"]
+    parts = {name: statistics.median(row["timeline"].get(name, 0.0) for row in rows[1:]) for name in names}
     gaps = {name: [row[name] for row in rows] for name in training.GAPS}
     shown = [0, *range(len(rows) // 4 - 1, len(rows), max(1, len(rows) // 4))]
     report = {

@@ -42,6 +42,19 @@ def test_logprobs_are_those_of_the_model(stopping, tokenizer):
             assert completion.logprobs == pytest.approx(forward_logprobs(stopping, prompt, completion.ids), abs=1e-4)
 
 
+def test_processed_logprobs_are_those_of_what_is_sampled_from(stopping, tokenizer):
+    """After temperature and top-k: for the trainer, which compares them with its own at that temperature."""
+    engine = TransformersEngine(stopping, tokenizer, processed_logprobs=True)
+    completions = engine.generate(PROMPTS, Sampling(24, temperature=0.7, top_k=50), SEEDS)
+    for prompt, completion in zip(PROMPTS, completions, strict=True):
+        with torch.inference_mode():
+            logits_TV = stopping(torch.tensor([prompt + completion.ids])).logits[0, len(prompt) - 1 : -1] / 0.7
+            left_out = logits_TV < logits_TV.topk(50).values[:, -1:]
+        logps_TV = logits_TV.masked_fill(left_out, -torch.inf).log_softmax(-1)
+        expected = logps_TV[range(len(completion.ids)), completion.ids].tolist()
+        assert completion.logprobs == pytest.approx(expected, abs=1e-4)
+
+
 def test_finish_reasons(stopping, tokenizer):
     """stop: the end-of-turn token is the last id and only there. length: all tokens were used, none is the end."""
     completions = TransformersEngine(stopping, tokenizer).generate(PROMPTS, TURN, SEEDS)

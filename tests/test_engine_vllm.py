@@ -1,5 +1,6 @@
 """The vLLM engine against the transformers engine on the embedded model: one start for the whole module."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from confessions.config import Vllm
 from confessions.engines import Sampling
 from confessions.engines import start as start_engine
 from confessions.engines import vllm as module
+from confessions.engines.policy import PolicyEngine
 from confessions.engines.transformers import TransformersEngine
 from confessions.engines.vllm import VllmEngine
 from confessions.errors import InputError
@@ -148,6 +150,39 @@ def test_adapters_of_a_batch_stay_with_their_prompts(engine, reference, adapters
     assert len(ids) == 2
 
 
+def test_a_policy_in_training_is_sampled_as_it_is_at_each_step(engine, prompts, tmp_path):
+    """Its adapter changes, the base weights do not; nothing of an earlier step is found in the prefix cache."""
+    policy = get_peft_model(
+        models.load_model(NANO, "float32"), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    ).eval()
+    sampler, before = PolicyEngine(lambda adapter: engine, tmp_path / "root"), weights_of(engine)
+    said = []
+    for step in range(3):
+        sampler.sync(policy, step)
+        found = sampler.generate(prompts, GREEDY, range(N))
+        assert_same(found, TransformersEngine(policy, engine.tokenizer, workers=1).generate(prompts, GREEDY, range(N)))
+        said.append([c.ids for c in found])
+        with torch.no_grad():
+            for name, parameter in policy.named_parameters():
+                if "lora_B" in name:
+                    parameter += 0.1 * torch.randn_like(parameter)
+    assert len({str(ids) for ids in said}) == 3
+    assert weights_of(engine) == before
+
+
+def weights_of(engine: VllmEngine) -> dict[str, str]:
+    """The hash of each base weight."""
+
+    def hashes(model: torch.nn.Module) -> dict[str, str]:
+        return {
+            name: hashlib.sha256(weight.detach().contiguous().cpu().numpy().tobytes()).hexdigest()
+            for name, weight in model.named_parameters()
+            if "lora" not in name
+        }
+
+    return engine.llm.apply_model(hashes)[0]
+
+
 def test_choices_are_scored_by_the_model(engine, prompts):
     model, choices = models.load_model(NANO, "float32"), [7, 300, engine.tokenizer.eos_token_id]
     scores = engine.choose(prompts, choices)
@@ -215,15 +250,16 @@ def test_settings_that_vllm_cannot_start_with_are_one_line(engine):
 
 
 def test_the_workflow_samples_with_vllm(tmp_path):
-    """snakemake trains two steps and samples both checkpoints in one engine start; the stored log-probabilities are
-    those of the base model with each checkpoint's adapter."""
+    """snakemake trains two steps and samples both checkpoints, each in one engine start; the stored log-probabilities
+    are those of the base model with each checkpoint's adapter, and the trainer's were the sampler's."""
     for part in ("config.yaml", "workflow"):
         (tmp_path / part).symlink_to(ROOT / part)
     demo = {
         "engine": "vllm",
         "vllm": {"enforce_eager": True, "cpu_cache_gib": 0.25},
         "train": {"steps": 2, "prompts_per_step": 1, "generations": 4, "micro_batch": 4, "warmup_steps": 0,
-                  "checkpoint_fractions": [0, 1], "max_task_tokens": 64, "max_confession_tokens": 64},
+                  "checkpoint_fractions": [0, 1], "max_task_tokens": 64, "max_confession_tokens": 64,
+                  "learning_rate": 0.1, "engine": "vllm", "vllm": {"enforce_eager": True, "cpu_cache_gib": 0.25}},
         "evaluation": {"conditions": ["baseline", "hard"], "rollouts": 3, "max_task_tokens": 64,
                        "max_confession_tokens": 32},
         "survey": {"task": "word_count_unlabelled", "rollouts": 2}, "scale": [], "ladder": [],
@@ -235,6 +271,11 @@ def test_the_workflow_samples_with_vllm(tmp_path):
         check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
+    lines = (tmp_path / "results/demo/seed0/train/metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line) for line in lines]
+    assert [step["n"] for step in steps] == [4, 4]
+    assert max(step["sampler_gap_max"] for step in steps) < 1e-3
+    assert {"sync", "turn1", "turn2", "score", "judge", "gradient"} <= steps[1]["timeline"].keys()
     log = (tmp_path / "results/demo/logs/rollouts.log").read_text()
     assert log.count("engine started: vllm with nano, for 28 rollouts in 10 cells, 2 adapters") == 1
     plain = models.load_model(NANO, "float32")

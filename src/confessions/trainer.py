@@ -44,7 +44,9 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
     """GRPO over two-turn rollouts. Rewards come in two columns, (task, confession), and never meet.
 
     `sampler` samples the rollouts (default: the policy's own weights do, by the transformers engine). Its kernels are
-    not the trainer's: each token that it sampled is weighed by how likely the policy itself finds it. Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one
+    not the trainer's: each token that it sampled is weighed by how likely the policy itself finds it.
+
+    Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one
     generation batch, or when `chat` leaves the reasoning out of turn 2's prompt.
     """
 
@@ -386,7 +388,6 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
         tuple(stream_seed(trainer.args.seed, step, first + row, turn) for turn in (1, 2)) for row in range(len(specs))
     ]
     model = trainer.accelerator.unwrap_model(trainer.model)
-    chat = trainer.chat
     with trainer.timeline.part("sync"):
         engine = trainer.engine(model, len(specs))
     was_training = model.training

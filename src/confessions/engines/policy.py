@@ -29,8 +29,8 @@ def folder_in_memory(name: str) -> Path:
 class PolicyEngine(Engine):
     """The policy as it was when `sync` was last called.
 
-    `start` makes the engine of the base model, able to serve adapters like the one in the folder that it gets; the first
-    `sync` calls it. Adapters are handed over below `root`, which a killed run may have left and no other uses.
+    The first `sync` calls `start`, which makes the engine of the base model, able to serve adapters like the one in the
+    folder that it gets. Adapters are handed over below `root`, which a killed run may have left and no other uses.
     """
 
     def __init__(self, start: Callable[[Path], VllmEngine], root: Path):
