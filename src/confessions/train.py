@@ -254,6 +254,8 @@ def run(
         if not torch.cuda.is_available():  # there its weights are packed when they are loaded, and cannot be renewed
             raise InputError("train.engine: vllm needs a GPU, and there is none here: set train.engine: transformers")
     chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
+    if settings.lora:
+        models.check_targets(settings.lora, models.load_config(model_folder), "train.lora")
     # Every weight is trained in float32, see save; accelerate makes it so when it shards.
     model = models.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from confessions import models
 from confessions.engines import context
 from confessions.engines.base import Completion, Engine, Sampling
 from confessions.errors import InputError, first_line
@@ -113,6 +114,7 @@ def start(
     Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
     """
     require()
+    models.check_model(folder, dtype)
     memory: dict[str, Any] = {"gpu_memory_utilization": options["gpu_memory_utilization"]}
     if not torch.cuda.is_available():
         memory = {
@@ -130,6 +132,7 @@ def start(
 
         llm = LLM(
             model=str(folder),
+            trust_remote_code=False,
             dtype=dtype,
             tensor_parallel_size=options["tensor_parallel_size"],
             max_model_len=options["max_model_len"],
@@ -238,7 +241,9 @@ class VllmEngine(Engine):
         return self._requests[adapter]
 
     def _check(self, adapter: Path) -> None:
-        """Raise InputError for an adapter that vLLM would refuse: it would say so deep in its core, and end there."""
+        """Raise InputError for an adapter that vLLM would refuse: it would say so deep in its core, and end there; and
+        for one that is not what its configuration says."""
+        models.check_adapter_weights(adapter, models.load_config(Path(self.llm.model_config.model)))
         from vllm.lora.peft_helper import PEFTHelper
 
         rank, settings = adapter_rank(adapter), self.llm.llm_engine.vllm_config.lora_config
