@@ -125,7 +125,7 @@ def _convert_gguf(source: Mapping[str, Any], out: Path) -> None:
             **given,
         )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **given)
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+    except Exception as error:  # whatever the readers raise over what is in the file
         raise InputError(f"{file}: not a model that transformers can read ({first_line(error)})") from None
     models.refuse(file, weights.faults_of_loading(info, model.state_dict()))
     # transformers takes the tokenizer's end of turn for its beginning and leaves the pad token out.
