@@ -34,8 +34,6 @@ from confessions.files import spread_blocks
 GENERATION_FILE = "generation_config.json"
 ADAPTER_FILE = "adapter_model.safetensors"
 BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
-
-
 CODE = "auto_map"  # of config.json and tokenizer_config.json: classes in files beside them
 REFUSED = {  # keys of config.json: the engines would read them in different ways, or not at all
     "quantization_config": "its weights are quantised; use the model in full precision",

@@ -115,16 +115,16 @@ def _convert_gguf(source: Mapping[str, Any], out: Path) -> None:
 
     from confessions import models, weights
 
-    given = {"gguf_file": file.name, "trust_remote_code": False}
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             file.parent,
+            gguf_file=file.name,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
+            trust_remote_code=False,
             output_loading_info=True,
-            **given,
         )
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, **given)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
     except Exception as error:  # whatever the readers raise over what is in the file
         raise InputError(f"{file}: not a model that transformers can read ({first_line(error)})") from None
     models.refuse(file, weights.faults_of_loading(info, model.state_dict()))

@@ -60,7 +60,9 @@ def names(files: Iterable[Path]) -> dict[str, Path]:
                 f"{file}: not a whole safetensors file ({first_line(error)}); delete it and run snakemake again"
             ) from None
         if twice := sorted(found.keys() & held):
-            raise InputError(f"{file}: holds {twice[0]!r}, and so does {found[twice[0]].name}: delete the wrong one")
+            raise InputError(
+                f"{file}: holds {_quoted(twice[0])}, and so does {found[twice[0]].name}: delete the wrong one"
+            )
         found |= dict.fromkeys(held, file)
     return found
 
