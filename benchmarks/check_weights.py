@@ -2,8 +2,8 @@
 
     python benchmarks/check_weights.py [--layers 28] [--folder DIR]
 
-A Qwen3 of random numbers with the widths of Qwen3-1.7B, 28 layers being 3.4 GB in bfloat16, is written to DIR (default: a
-temporary folder) in shards of 1 GB. Printed: bytes a second of `models.check_model`, first with the files dropped from
+A Qwen3 of random numbers with the widths of Qwen3-1.7B (28 layers: 3.4 GB in bfloat16) is written to DIR, by default a
+temporary folder, in shards of 1 GB. Printed: bytes a second of `models.check_model`, first with the files dropped from
 the page cache (where the system drops them on request), then from there.
 """
 
