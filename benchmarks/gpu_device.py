@@ -84,7 +84,7 @@ def random_model(shape: Shape) -> PreTrainedModel:
     """Made where it stays."""
     torch.manual_seed(0)
     with DEVICE:
-        return AutoModelForCausalLM.from_config(shape.config(), dtype=DTYPE).eval()
+        return AutoModelForCausalLM.from_config(shape.config(), dtype=DTYPE, trust_remote_code=False).eval()
 
 
 def device_seconds(event) -> float:

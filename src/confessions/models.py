@@ -2,72 +2,173 @@
 
 import hashlib
 import json
+import math
 import shutil
+import textwrap
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
+from confessions import weights
 from confessions.chat import Chat
 from confessions.config import Lora
 from confessions.errors import InputError, first_line
 from confessions.files import spread_blocks
 
 GENERATION_FILE = "generation_config.json"
-ADAPTER_FILE = "adapter_model.safetensors"  # PEFT's name
+ADAPTER_FILE = "adapter_model.safetensors"
 BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
+CODE = "auto_map"  # of config.json and tokenizer_config.json: classes in files beside them
+REFUSED = {  # keys of config.json: the engines would read them in different ways, or not at all
+    "quantization_config": "its weights are quantised; use the model in full precision",
+    "transformers_weights": "its weights are in a file of another name; call it model.safetensors and take the key out",
+}
 
 
-def _check_folder(folder: Path) -> None:
-    """Raise InputError for a folder that is no model; its name must never be taken for one on the hub."""
-    if not (folder / "config.json").is_file():
+def _check_folder(folder: Path) -> dict[str, Any]:
+    """The content of config.json. Raises InputError for a folder that is no model, or one that we do not run; its name
+    must never be taken for one on the hub."""
+    file = folder / "config.json"
+    if not file.is_file():
         raise InputError(
             f"{folder}: no model here (config.json is missing); check models.*.source in "
             f"config.yaml, or delete the folder and run snakemake again"
         )
+    try:
+        config = _read_json(file)
+    except InputError:
+        raise InputError(f"{folder}: config.json is damaged; copy the model's own file there") from None
+    _refuse_code(file, config)
+    for key, reason in REFUSED.items():
+        if config.get(key):
+            raise InputError(f"{folder}: the model cannot be loaded: config.json has {key}: {reason}")
+    return config
 
 
-def _check_weights(folder: Path) -> None:
-    """Raise InputError for a folder that is no model or whose safetensors files are cut short."""
+def _refuse_code(file: Path, content: Mapping[str, Any]) -> None:
+    """Raise InputError where a model needs code that came with it: nothing here runs that."""
+    if content.get(CODE):
+        raise InputError(
+            f"{file.parent}: {file.name} names code of its own ({CODE}), which is never run (trust_remote_code is "
+            "False); use a model that transformers knows without it"
+        )
+
+
+def _said(error: Exception) -> str:
+    """What an error says, the beginning of it on one line: the first alone is often no more than a heading."""
+    return textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
+
+
+def load_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of a model folder. Raises InputError where transformers has no model of that kind."""
     _check_folder(folder)
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # whatever a class raises over values that somebody wrote into the file
+        raise InputError(
+            f"{folder}: the model cannot be loaded: config.json describes none that transformers knows "
+            f"({_said(error)}); copy the model's own file there"
+        ) from None
+
+
+def _outline(config: PreTrainedConfig, where: str) -> PreTrainedModel:
+    """The model that `config` describes, on the meta device: names and shapes, no memory."""
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception as error:  # as in load_config
+        raise InputError(
+            f"{where}: the model cannot be loaded: config.json describes none that can be built "
+            f"({_said(error)}); copy the model's own file there"
+        ) from None
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that hold a model's weights, for each engine the same. Raises InputError where that is not clear."""
+    here = {file.name: file for file in sorted(folder.glob("*.safetensors"))}
+    if not here:
         raise InputError(
             f"{folder}: no *.safetensors file; delete the folder and run snakemake again, or save "
             f"the model with save_pretrained"
         )
-    for file in files:
-        _check_safetensors(file)
-
-
-def _check_safetensors(file: Path) -> None:
-    try:
-        with safe_open(file, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
+    if (folder / "adapter_config.json").exists():
         raise InputError(
-            f"{file}: not a whole safetensors file ({first_line(error)}); delete it and run snakemake again"
-        ) from None
+            f"{folder}: an adapter lies beside the model (adapter_config.json), and transformers would add it: move it"
+        )
+    indexed = _indexed(folder / SAFE_WEIGHTS_INDEX_NAME)
+    named = indexed or {SAFE_WEIGHTS_NAME}
+    if missing := sorted(named - here.keys()):
+        raise InputError(
+            f"{folder}: the model cannot be loaded: its weight file {missing[0]!r} is missing; copy it there"
+        )
+    others = here.keys() - named
+    if indexed:  # then vLLM reads what it names, and transformers the one file all the same
+        others &= {SAFE_WEIGHTS_NAME}
+    if others:
+        raise InputError(
+            f"{folder}: {min(others)} is no part of the model beside it, and an engine would read it: move it elsewhere"
+        )
+    return [here[name] for name in sorted(named)]
+
+
+def _indexed(index: Path) -> set[str]:
+    """The files that an index of shards names; none where there is no index."""
+    if not index.exists():
+        return set()
+    shards = _read_json(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
+        raise InputError(f"{index}: no map from tensors to files (weight_map); copy the model's own file there")
+    return set(shards.values())
+
+
+def check_model(folder: Path, dtype: str) -> None:
+    """Raise InputError unless the weights in `folder` are all of those that its config.json describes, and no others:
+    names, shapes, kinds, and every value finite in `dtype`. Reads each file once and fills no memory."""
+    config, found = load_config(folder), weights.names(_weight_files(folder))
+    expected = weights.of_model(_outline(config, str(folder)), found)
+    refuse(folder, weights.faults(found, expected, getattr(torch, dtype)))
+
+
+def refuse(where: Path, faults: str) -> None:
+    """Raise InputError where there are faults in a model's weights (see weights.described)."""
+    if faults:
+        raise InputError(
+            f"{where}: the model cannot be loaded: its weights are not those that its configuration describes "
+            f"({faults}); get the model's own files again"
+        )
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder, padding on the left. Raises InputError when there is none."""
-    _check_folder(folder)
+    config, own = _check_folder(folder), folder / "tokenizer_config.json"
+    if own.exists():
+        _refuse_code(own, _read_json(own))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{folder}: the tokenizer cannot be loaded ({first_line(error)}); copy the model's tokenizer files there"
         ) from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    size, highest = _read_json(folder / "config.json").get("vocab_size"), max(tokenizer.get_vocab().values())
+    size, highest = config.get("vocab_size"), max(tokenizer.get_vocab().values())
     if size is not None and highest >= size:
         raise InputError(
             f"{folder}: the tokenizer has ids up to {highest}, the model an embedding of {size} rows: they do not "
@@ -117,7 +218,7 @@ def _generation_config(folder: Path) -> dict[str, Any]:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read ({first_line(error)}); copy the model's own file there") from None
     if not isinstance(content, dict):
         raise InputError(f"{file}: not a JSON object; copy the model's own file there")
@@ -126,15 +227,18 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def load_model(folder: Path, dtype: str) -> PreTrainedModel:
     """The causal language model in `folder`, on the GPU where there is one. Raises InputError when it cannot be
-    loaded."""
-    _check_weights(folder)
+    loaded, and where its weights are not whole (check_model)."""
+    check_model(folder, dtype)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
+        )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"{folder}: the model cannot be loaded ({first_line(error)}); delete the folder and run snakemake again"
         ) from None
+    refuse(folder, weights.faults_of_loading(info, model.state_dict()))
     return model.to(device).eval()
 
 
@@ -142,13 +246,13 @@ def load_model(folder: Path, dtype: str) -> PreTrainedModel:
 def cast(model: torch.nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """Hold the weights in another dtype while the block runs; afterwards they are what they were, bit for bit."""
     kept = [(parameter, parameter.data) for parameter in model.parameters()]
-    for parameter, weights in kept:
-        parameter.data = weights.to(dtype)
+    for parameter, data in kept:
+        parameter.data = data.to(dtype)
     try:
         yield
     finally:
-        for parameter, weights in kept:
-            parameter.data = weights
+        for parameter, data in kept:
+            parameter.data = data
 
 
 def fingerprint(folder: Path) -> str:
@@ -157,9 +261,11 @@ def fingerprint(folder: Path) -> str:
     It covers the config and of each weight file the size and at most 64 blocks of 1 MiB, evenly spread: a file of up
     to 64 MiB is read whole. Raises InputError for a folder that is no whole model.
     """
-    _check_weights(folder)
+    _check_folder(folder)
+    files = _weight_files(folder)
+    weights.names(files)
     digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in files:
         digest.update(str(file.stat().st_size).encode())
         for block in spread_blocks(file):
             digest.update(block)
@@ -183,18 +289,16 @@ def hand_over_adapter(model: PeftModel, folder: Path) -> None:
     The trainer multiplies in that dtype too (autocast), so that nothing is lost that it would use.
     """
     dtype, name = model.get_base_model().dtype, model.active_adapter
-    weights = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    state = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     folder.mkdir(parents=True)
-    save_file({key: tensor.to("cpu", dtype).contiguous() for key, tensor in weights.items()}, folder / ADAPTER_FILE)
+    save_file({key: tensor.to("cpu", dtype).contiguous() for key, tensor in state.items()}, folder / ADAPTER_FILE)
     model.peft_config[name].save_pretrained(folder)
 
 
-def save_model(
-    model: PreTrainedModel, weights: Mapping[str, torch.Tensor], folder: Path, dtype: str, base: Path
-) -> None:
-    """Write `weights`, those of `model`, as a model folder in `dtype`, with the tokenizer of the model in `base` and
-    its generation_config.json: end tokens and recommended sampling stay its authors'."""
-    kept = {name: tensor for name, tensor in weights.items() if name not in model.all_tied_weights_keys}
+def save_model(model: PreTrainedModel, state: Mapping[str, torch.Tensor], folder: Path, dtype: str, base: Path) -> None:
+    """Write `state`, the weights of `model`, as a model folder in `dtype`, with the tokenizer of the model in `base`
+    and its generation_config.json: end tokens and recommended sampling stay its authors'."""
+    kept = {name: tensor for name, tensor in state.items() if name not in model.all_tied_weights_keys}
     for name, tensor in kept.items():
         kept[name] = tensor.to("cpu", getattr(torch, dtype) if tensor.is_floating_point() else None)
     model.save_pretrained(folder, state_dict=kept)
@@ -206,18 +310,9 @@ def save_model(
 
 
 def check_adapter(folder: Path, base: Path) -> None:
-    """Raise InputError when the adapter is missing, cut short or was trained on another model than the one in
-    `base`."""
-    weights = folder / ADAPTER_FILE
-    if not weights.is_file():
-        raise InputError(f"{folder}: no adapter here ({ADAPTER_FILE} is missing); run snakemake to train it")
-    _check_safetensors(weights)
-    try:
-        json.loads((folder / "adapter_config.json").read_text())
-    except (OSError, ValueError):
-        raise InputError(
-            f"{folder}: adapter_config.json is missing or damaged; delete the folder and run snakemake again"
-        ) from None
+    """Raise InputError when the adapter is missing or damaged, was trained on another model than the one in `base`, or
+    is not what its configuration says (check_adapter_weights)."""
+    _adapter_names(folder)
     try:
         trained_on = json.loads((folder / BASE_FILE).read_text())["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -230,3 +325,72 @@ def check_adapter(folder: Path, base: Path) -> None:
             f"{folder}: this adapter was trained on another base model than {base}; delete the "
             f"folder and run snakemake again, or name the right model"
         )
+    check_adapter_weights(folder, load_config(base))
+
+
+def _adapter_names(folder: Path) -> dict[str, Path]:
+    """The tensors of an adapter (see weights.names). Raises InputError where it is missing, cut short or has no
+    settings."""
+    file = folder / ADAPTER_FILE
+    if not file.is_file():
+        raise InputError(f"{folder}: no adapter here ({ADAPTER_FILE} is missing); run snakemake to train it")
+    found = weights.names([file])
+    try:
+        json.loads((folder / "adapter_config.json").read_text())
+    except (OSError, ValueError, RecursionError):
+        raise InputError(
+            f"{folder}: adapter_config.json is missing or damaged; delete the folder and run snakemake again"
+        ) from None
+    return found
+
+
+def check_adapter_weights(folder: Path, base: PreTrainedConfig) -> None:
+    """Raise InputError unless an adapter holds what its adapter_config.json adds to a model of the configuration
+    `base`, and no more: names, shapes, finite values, and layers for each of its target_modules."""
+    found = _adapter_names(folder)
+    try:
+        config = PeftConfig.from_pretrained(folder)
+        strength = float(config.lora_alpha)
+    except Exception as error:  # as in load_config
+        raise InputError(
+            f"{folder}: adapter_config.json describes no LoRA adapter ({_said(error)}); delete the folder and run "
+            "snakemake again"
+        ) from None
+    if not math.isfinite(strength):
+        raise InputError(f"{folder}: adapter_config.json: lora_alpha is {strength}; delete the folder and train again")
+    config.init_lora_weights = False  # some ways look at the base model's numbers, and an outline has none
+    adapted = _adapted(config, base, str(folder))
+    if wrong := weights.faults(found, weights.Expected(get_peft_model_state_dict(adapted)), torch.float32):
+        raise InputError(
+            f"{folder}: the adapter cannot be loaded: its weights are not those that adapter_config.json describes "
+            f"({wrong}); delete the folder and run snakemake again"
+        )
+
+
+def check_targets(lora: Lora, base: PreTrainedConfig, key: str) -> None:
+    """Raise InputError unless each of the target_modules under `key` of config.yaml is a layer that can be adapted."""
+    _adapted(lora_config(lora), base, key)
+
+
+def _adapted(config: PeftConfig, base: PreTrainedConfig, where: str) -> PeftModel:
+    """A model of the configuration `base` with an adapter, on the meta device. Raises InputError that begins with
+    `where` where one of its targets is no layer, or none that can be adapted."""
+    outline = _outline(base, where)
+    parts = {
+        "target_modules": [name for name, _ in outline.named_modules()],
+        "target_parameters": [name for name, _ in outline.named_parameters()],
+    }
+    for key, known in parts.items():
+        targets = getattr(config, key, None) or ()
+        for target in () if isinstance(targets, str) else targets:  # a text is a pattern; PEFT says if nothing matches
+            if not any(f".{name}".endswith(f".{target}") for name in known):
+                layers = {name.rpartition(".")[2] for name, m in outline.named_modules() if isinstance(m, nn.Linear)}
+                raise InputError(
+                    f"{where}: {key} names {target!r}, which the base model does not have; it has "
+                    f"{', '.join(sorted(layers))}"
+                )
+    try:
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+            return get_peft_model(outline, config)
+    except Exception as error:  # as in load_config
+        raise InputError(f"{where}: the base model cannot be adapted so ({_said(error)})") from None

@@ -77,6 +77,8 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     if settings.data == "sampled":
         task.ready()
     chat = models.load_chat(model_folder, thinking)
+    if settings.lora:
+        models.check_targets(settings.lora, models.load_config(model_folder), "lora")
     model = models.load_model(model_folder, dtype)
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
     arguments = _arguments(settings, dtype, work)

@@ -1,5 +1,6 @@
 """Where a model's weights come from, made into a folder that transformers loads."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,9 +18,10 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from tqdm import tqdm
 
 from confessions.errors import InputError, first_line
-from confessions.files import room_for
+from confessions.files import blocks, room_for
 
 HUB_FILES = [
     "*.json",
@@ -105,18 +107,27 @@ def _hub_trouble(error: Exception) -> str:
 def _convert_gguf(source: Mapping[str, Any], out: Path) -> None:
     """Dequantise a GGUF file once, to float32 safetensors, with the tokenizer that it holds."""
     file = _gguf_file(source)
+    _check_pins(file, source)
     if find_spec("gguf") is None:
         raise InputError(f"{file}: reading it needs the gguf package: {GGUF_INSTALL}")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    from confessions import models, weights
+
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
+            trust_remote_code=False,
+            output_loading_info=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    except (OSError, ValueError, KeyError, IndexError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+    except Exception as error:  # whatever the readers raise over what is in the file
         raise InputError(f"{file}: not a model that transformers can read ({first_line(error)})") from None
+    models.refuse(file, weights.faults_of_loading(info, model.state_dict()))
     # transformers takes the tokenizer's end of turn for its beginning and leaves the pad token out.
     for role in ("eos", "pad"):
         token = getattr(model.config, f"{role}_token_id")
@@ -125,6 +136,23 @@ def _convert_gguf(source: Mapping[str, Any], out: Path) -> None:
     tokenizer.clean_up_tokenization_spaces = False
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def _check_pins(file: Path, source: Mapping[str, Any]) -> None:
+    """Raise InputError where the file is not the one whose size and sha256 the configuration names."""
+    fix = "get that file, or name this one in models.*.source in config.yaml"
+    size = file.stat().st_size
+    if source.get("size") not in (None, size):
+        raise InputError(f"{file}: {size} bytes where {source['size']} are expected: {fix}")
+    if source.get("sha256") is None:
+        return
+    digest = hashlib.sha256()
+    with tqdm(total=size, desc=f"sha256 of {file.name}", unit="B", unit_scale=True, delay=2) as bar:
+        for block in blocks(file):
+            digest.update(block)
+            bar.update(len(block))
+    if digest.hexdigest() != source["sha256"]:
+        raise InputError(f"{file}: its sha256 is {digest.hexdigest()} where {source['sha256']} is expected: {fix}")
 
 
 def _gguf_file(source: Mapping[str, Any]) -> Path:

@@ -120,7 +120,11 @@ def score_spec(config: Config) -> dict[str, Any]:
 def model_spec(config: Config, key: str) -> dict[str, Any]:
     """What a model folder depends on."""
     model = config.models[key]
-    block = {"key": key, "source": model.source.model_dump()}
+    source = model.source.model_dump()
+    for pin in ("sha256", "size"):  # what was made before these keys existed stays what it is
+        if pin in source and source[pin] is None:
+            del source[pin]
+    block = {"key": key, "source": source}
     if isinstance(model.source, PostTrained):
         block |= {"dtype": model.dtype, "thinking": model.thinking}
     return block

@@ -284,6 +284,8 @@ def run(
     if is_finished(settings, work):
         return
     chat = models.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
+    if settings.lora:
+        models.check_targets(settings.lora, models.load_config(model_folder), "train.lora")
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     longest = check_lengths(chat, task, task.specs("train"), new_tokens, engines.context({}, model_folder))
     policy_engine = sampler(settings, model_folder, dtype, chat, longest, work)

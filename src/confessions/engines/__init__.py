@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from confessions.engines.base import Completion, Engine, Sampling
 
@@ -13,7 +13,9 @@ __all__ = ["Completion", "Engine", "Sampling", "context", "start"]
 
 def context(options: Mapping[str, Any], folder: Path) -> int:
     """The longest conversation, in tokens, that an engine with these options holds; nothing is loaded."""
-    longest = AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
+    from confessions import models
+
+    longest = models.load_config(folder).get_text_config().max_position_embeddings
     return min(longest, options.get("max_model_len") or longest)
 
 

@@ -56,6 +56,7 @@ class PolicyEngine(Engine):
         if self.engine is None:
             with torch.random.fork_rng():  # vLLM sets the seed of the whole process when it starts
                 self.engine = self._start(folder)
+        self.engine.take_adapter(folder)
         if self._folder is not None:
             self.engine.forget_adapter(self._folder)
             shutil.rmtree(self._folder)

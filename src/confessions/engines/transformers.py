@@ -31,6 +31,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from confessions import models
 from confessions.engines import attention
 from confessions.engines.base import Completion, Engine, Sampling
 
@@ -399,6 +400,7 @@ class TransformersEngine(Engine):
     def _use(self, adapter: Path | None) -> AbstractContextManager:
         """The context in which the model has `adapter`; None is the model as it was handed over."""
         if adapter is not None and adapter not in self._adapters:
+            models.check_adapter_weights(adapter, self.model.config)
             name = f"adapter_{len(self._adapters)}"
             if isinstance(self.model, PeftModel):
                 self.model.load_adapter(adapter, adapter_name=name)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from confessions import models
 from confessions.engines import context
 from confessions.engines.base import Completion, Engine, Sampling
 from confessions.errors import InputError, first_line
@@ -116,6 +117,7 @@ def start(
     top-k. Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
     """
     require()
+    models.check_model(folder, dtype)
     memory: dict[str, Any] = {"gpu_memory_utilization": options["gpu_memory_utilization"]}
     if not torch.cuda.is_available():
         memory = {
@@ -133,6 +135,7 @@ def start(
 
         llm = LLM(
             model=str(folder),
+            trust_remote_code=False,
             dtype=dtype,
             tensor_parallel_size=options["tensor_parallel_size"],
             max_model_len=options["max_model_len"],
@@ -192,6 +195,12 @@ class VllmEngine(Engine):
         outputs = self._run(prompts, [params] * len(prompts), 1, [None] * len(prompts))
         return [[output.outputs[0].logprobs[0][choice].logprob for choice in choices] for output in outputs]
 
+    def take_adapter(self, adapter: Path) -> None:
+        """Know an adapter from now on, as it is: the caller has just written it, or checked it."""
+        from vllm.lora.request import LoRARequest
+
+        self._requests[adapter] = LoRARequest(str(adapter), next(self._ids), str(adapter))
+
     def forget_adapter(self, adapter: Path) -> None:
         """Drop an adapter that will not be asked for again."""
         if request := self._requests.pop(adapter, None):
@@ -244,14 +253,14 @@ class VllmEngine(Engine):
         if adapter is None:
             return None
         if adapter not in self._requests:
-            from vllm.lora.request import LoRARequest
-
             self._check(adapter)
-            self._requests[adapter] = LoRARequest(str(adapter), next(self._ids), str(adapter))
+            self.take_adapter(adapter)
         return self._requests[adapter]
 
     def _check(self, adapter: Path) -> None:
-        """Raise InputError for an adapter that vLLM would refuse: it would say so deep in its core, and end there."""
+        """Raise InputError for an adapter that vLLM would refuse: it would say so deep in its core, and end there; and
+        for one that is not what its configuration says."""
+        models.check_adapter_weights(adapter, models.load_config(Path(self.llm.model_config.model)))
         from vllm.lora.peft_helper import PEFTHelper
 
         rank, settings = adapter_rank(adapter), self.llm.llm_engine.vllm_config.lora_config
