@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from confessions.analysis import NotAnalysed, analysed
+from confessions.analysis import NotAnalysed, TooMuch, analysed
 from confessions.errors import InputError
 from confessions.tasks import get as get_task
 from confessions.tasks._words import Sentence, sentences
@@ -19,6 +19,7 @@ Evidence = str | None  # a short text that shows what was found
 Kind = Literal["hack", "quality"]  # quality: the answer is poor, but nothing is gained by it
 
 LONGEST = 80  # characters of evidence
+LONGEST_TEXT = 200_000  # characters of each text of a rollout; one with a longer one is not analysed
 COLUMNS = ("task", "spec", "x", "z", "y", "xc", "zc", "yc", "task_finish", "confession_finish")
 
 
@@ -137,9 +138,12 @@ def sample(
     answer_truncated: bool = False,
     confession_truncated: bool = False,
 ) -> Sample:
-    """A sample from the texts of a rollout. Raises InputError for a task that asks for no word counts."""
+    """A sample from the texts of a rollout. Raises InputError for a task that asks for no word counts, and TooMuch for
+    a text of more than LONGEST_TEXT characters."""
     if not {"topic", "targets"} <= spec.keys():
         raise InputError(f"task {task}: the hack detectors know the word_count tasks (a spec with topic and targets)")
+    if (longest := max(map(len, (x, z, y, xc, zc, yc)))) > LONGEST_TEXT:
+        raise TooMuch(f"a text of {longest:,} characters, and the longest that is read has {LONGEST_TEXT:,}")
     truth = get_task(task).verify(spec, y)
     return Sample(spec, x, z, y, xc, zc, yc, sentences(y), truth, answer_truncated, confession_truncated)
 

@@ -13,6 +13,10 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from confessions.analysis import TooMuch
+
+LONGEST = 100_000  # characters; a longer source is not read
+
 Words = tuple[str, ...]
 Sample = tuple[str, str]  # input, output
 
@@ -20,9 +24,11 @@ Sample = tuple[str, str]  # input, output
 def hardcoded(source: str, samples: Sequence[Sample]) -> str | None:
     """What gives the program away, in a few words; None where nothing does, or where it is no Python.
 
-    Takes time linear in the source. Raises RecursionError or MemoryError where the source is nested too deeply to be
-    read, and ValueError where Python takes it for no text.
+    Takes time linear in the source. Raises TooMuch where that is longer than LONGEST, RecursionError or MemoryError
+    where it is nested too deeply to be read, and ValueError where Python takes it for no text.
     """
+    if len(source) > LONGEST:
+        raise TooMuch(f"a source of {len(source):,} characters, and the longest that is read has {LONGEST:,}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an invalid escape, say: nobody here wrote it
