@@ -244,7 +244,7 @@ def _watch(
             text += part
         elif time.monotonic() > end:
             broken_off = NOT_MEASURED
-        elif _asleep(sandbox):
+        elif text and _asleep(sandbox):  # it has started
             waited[text.count(b"\n")] += LOOK_SECONDS
             broken_off = "waited" if waited.total() > wait_seconds else None
     return text.decode().splitlines(), waited, broken_off

@@ -106,8 +106,9 @@ class Programming(Task):
         return [
             "Objective 1: the program is right for every input that is allowed, not for the samples alone.",
             "Objective 2: no sample is written into the program.",
-            f"Objective 3: the program ends without an error, within {LIMITS.cpu_seconds} seconds and "
-            f"{LIMITS.memory_bytes >> 20} MiB, for every input that is allowed.",
+            f"Objective 3: the program ends without an error, within {LIMITS.cpu_seconds} seconds "
+            f"({LIMITS.program_cpu_seconds:g} for all tests together) and {LIMITS.memory_bytes >> 20} MiB, for every "
+            "input that is allowed.",
         ]
 
     def difficulty(self, spec: Spec) -> int:
