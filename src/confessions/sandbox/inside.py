@@ -12,7 +12,6 @@ import _signal  # what `signal` wraps in enumerations, which take 3 ms of every 
 import atexit
 import ctypes
 import gc
-import math
 import os
 import resource
 import sys
@@ -87,7 +86,7 @@ def serve():
     os.write(report, b"ready\n")
     for run in range(runs):
         before, start = traces("."), time.monotonic()
-        allowed = min(cpu, max(1, math.ceil(cpu_left)))  # the kernel's limit is in whole seconds
+        allowed = min(cpu, max(1, int(-(-cpu_left // 1))))  # the kernel counts whole seconds, rounded up here
         process = os.fork()
         if not process:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
