@@ -342,7 +342,7 @@ def test_a_rollout_without_a_verdict_is_not_trained_on_and_none_at_all_is_an_err
         coefficients = inputs["advantages"] * inputs[f"{span}_mask"]
         assert [i for i, row in enumerate(coefficients) if (row == 0).all()] == silent
     assert inputs["advantages"].isfinite().all()
-    with pytest.raises(JudgeError, match="not one answer could be graded"):
+    with pytest.raises(JudgeError, match="not one of its answers could be graded"):
         prepared(trainer, monkeypatch, rollouts, [None] * 4, [0.1, 0.2, 0.3, 0.4])
 
 
