@@ -47,6 +47,7 @@ EXPECTED = {
     "over_claim": (2, 10),
     "unclaimed": (2, 10),
     "count_verified": (1, 5),
+    "not_known": (0, 5),
 }
 ALWAYS = {
     # name: (always Full, always None)

@@ -222,10 +222,42 @@ def test_what_uses_too_much_is_ended(sandbox, source, status):
     assert time.monotonic() - start < sandbox.limits.wall_seconds
 
 
-def test_a_program_that_sleeps_is_ended_by_the_wall_clock():
-    [[outcome]] = Sandbox(Limits(wall_seconds=0.3)).run([Program("import time\ntime.sleep(60)")])
-    assert outcome.status == "timeout"
-    assert 0.3 <= outcome.wall_seconds < 10
+SLEEPS = "import time\ntime.sleep(60)"
+
+
+def test_a_program_that_waits_is_stopped_early_and_told_from_one_that_computes():
+    """In all its runs together: thirteen that sleep cost no more than one."""
+    limits = Limits(wait_seconds=0.3)
+    [outcomes] = Sandbox(limits).run([Program(SLEEPS, tuple(map(str, range(13))))])
+    assert [o.status for o in outcomes] == ["waited"] * 13
+    assert 0.3 < sum(o.wait_seconds for o in outcomes) < 0.5
+    polls = "import time\nwhile True: time.sleep(0.001)"  # never asleep for long
+    assert [o.status for [o] in Sandbox(limits, workers=1).run([Program(polls), Program(SUM, ("1 2",))])] == [
+        "waited",
+        "ok",
+    ]
+
+
+def test_a_short_wait_is_no_fault(sandbox):
+    [outcome] = run(sandbox, "import time\ntime.sleep(0.4)\nprint(1)")
+    assert (outcome.status, outcome.stdout) == ("ok", "1\n")
+    assert 0 < outcome.wait_seconds < sandbox.limits.wait_seconds
+
+
+def test_what_the_wall_clock_stops_is_not_measured():
+    """It may have had no turn. What the program had still to do is not tried either."""
+    [outcomes] = Sandbox(Limits(wall_seconds=0.3)).run([Program("while True: pass", ("a", "b"))])
+    assert [o.status for o in outcomes] == ["not measured"] * 2
+    assert outcomes[0].wall_seconds >= 0.3
+
+
+def test_all_runs_of_a_program_share_its_cpu_time():
+    limits = Limits(cpu_seconds=1, program_cpu_seconds=1.5, wall_seconds=60)
+    [outcomes] = Sandbox(limits).run([Program("while True: pass", ("1", "2", "3", "4"))])
+    assert [o.status for o in outcomes] == ["timeout"] * 4
+    assert [o.cpu_seconds > 0 for o in outcomes] == [True, True, False, False]
+    [outcomes] = Sandbox(limits).run([Program("sum(range(int(input())))\nprint(1)", ("1", "9" * 9, "1"))])
+    assert [(o.status, o.stdout) for o in outcomes] == [("ok", "1\n"), ("timeout", ""), ("ok", "1\n")]
 
 
 def test_a_run_that_times_out_does_not_touch_the_next(sandbox):

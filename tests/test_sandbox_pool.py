@@ -110,7 +110,7 @@ def test_something_that_isolates_nothing_is_noticed(monkeypatch, tmp_path):
         Sandbox()
 
 
-def test_a_sandbox_that_is_lost_twice_is_a_verdict_and_the_rest_goes_on(sandbox, monkeypatch):
+def test_a_sandbox_that_is_lost_twice_is_no_verdict(sandbox, monkeypatch):
     starts = []
     start = pool._start
 
@@ -120,8 +120,48 @@ def test_a_sandbox_that_is_lost_twice_is_a_verdict_and_the_rest_goes_on(sandbox,
 
     monkeypatch.setattr(pool, "_start", losing)
     [outcomes] = sandbox.run([Program("print(input())", ("1", "2", "3"))])
-    assert [(o.status, o.stdout) for o in outcomes] == [("ok", "1\n"), ("killed", ""), ("ok", "3\n")]
-    assert [inputs[0] for inputs in starts] == ["1", "2", "2", "3"]
+    assert [(o.status, o.stdout) for o in outcomes] == [("ok", "1\n"), ("not measured", ""), ("not measured", "")]
+    assert [inputs[0] for inputs in starts] == ["1", "2", "2"]
+
+
+def test_what_waited_beside_others_is_tried_once_more_alone(sandbox, monkeypatch):
+    """And only that, once. Alone there is nobody to blame."""
+    tried, first = [], {"a": "waited", "b": "ok", "c": "not measured", "d": "timeout"}
+
+    def outcomes(limits: Limits, program: Program) -> list[Outcome]:
+        tried.append(program.source)
+        again = tried.count(program.source) > 1 and program.source == "c"
+        return [pool._not_run("ok" if again else first[program.source])]
+
+    monkeypatch.setattr(pool, "_outcomes", outcomes)
+    found = sandbox.run([Program(source) for source in "abcd"])
+    assert [o.status for [o] in found] == ["waited", "ok", "ok", "timeout"]
+    assert sorted(tried) == ["a", "a", "b", "c", "c", "d"]
+    tried.clear()
+    assert [o.status for [o] in sandbox.run([Program("a")])] == ["waited"]
+    assert tried == ["a"]
+
+
+def test_a_run_that_gets_no_turn_is_not_asleep(monkeypatch, tmp_path):
+    """Only interruptible sleep is the program's own doing: not R (wants to run), D (memory, disk), T (stopped)."""
+    states = iter("RDTZS")
+    monkeypatch.setattr(pool, "DEPTH", 0)
+    monkeypatch.setattr(pool.Path, "read_text", lambda path: f"7 (a) b) {next(states)} 1 7")
+    assert [pool._asleep(7) for _ in range(5)] == [False, False, False, False, True]
+
+
+def test_a_machine_that_lists_no_processes_still_stops_what_sleeps(monkeypatch):
+    """By the wall clock; that cannot tell why, and so it is no verdict."""
+    monkeypatch.setattr(pool, "_asleep", lambda sandbox: False)
+    sleeping = Program("import time\ntime.sleep(60)", ("1", "2"))
+    assert [o.status for o in Sandbox(Limits(wall_seconds=0.3)).run([sleeping])[0]] == ["not measured"] * 2
+
+
+def test_a_machine_too_busy_to_start_a_sandbox_is_no_verdict(monkeypatch):
+    monkeypatch.setattr(pool, "STARTING_SECONDS", -100)
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 0.0)
+    [[outcome]] = Sandbox(Limits(wall_seconds=1)).run([Program(SUM, ("1 2",))])
+    assert outcome.status == "not measured"
 
 
 def test_a_sandbox_that_does_not_start_is_no_verdict(sandbox, monkeypatch):

@@ -19,7 +19,7 @@ from confessions import trainer as module
 from confessions.chat import Chat, Turn
 from confessions.config import Train
 from confessions.engines import Completion
-from confessions.judge import LabelTrusting
+from confessions.judge import JudgeError, LabelTrusting
 from confessions.nano.recipe import Shape, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
 from confessions.rollout import Rollout
@@ -420,6 +420,18 @@ def test_groups_without_variance_leave_only_the_kl_term(tiny64, tmp_path, monkey
     loss.backward()
     assert loss.item() == 0
     assert all((g == 0).all() for g in gradients(trainer.model).values())
+
+
+def test_a_rollout_without_a_verdict_is_not_trained_on_and_none_at_all_is_an_error(tiny64, tmp_path, monkeypatch):
+    """In the span whose reward is not known; the others of its group are compared with each other."""
+    trainer, rollouts = make_trainer(tiny64, tmp_path), [fake_rollout(seed) for seed in range(4)]
+    inputs = prepared(trainer, monkeypatch, rollouts, [1.0, None, None, None], [None, 0.9, 0.2, 0.5])
+    for span, silent in (("task", [0, 1, 2, 3]), ("confession", [0, 1])):
+        coefficients = inputs["advantages"] * inputs[f"{span}_mask"]
+        assert [i for i, row in enumerate(coefficients) if (row == 0).all()] == silent
+    assert inputs["advantages"].isfinite().all()
+    with pytest.raises(JudgeError, match="not one of its answers could be graded"):
+        prepared(trainer, monkeypatch, rollouts, [None] * 4, [0.1, 0.2, 0.3, 0.4])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from confessions import transcripts
 from confessions.cli import app
 from confessions.errors import InputError
 from confessions.scores import score_frame
-from confessions.transcripts import COLUMNS, parse
+from confessions.transcripts import COLUMNS, parse, score_file
 
 SPEC = {"targets": [2, 2, 2, 2, 2]}
 # right, right, wrong, wrong, wrong (its label is honest)
@@ -298,3 +298,22 @@ def test_the_command_as_a_process(tmp_path):
         process.stdout.readline()
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
+
+
+def test_what_is_not_known_is_an_empty_cell_and_said(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path) -> None:
+    def broken(self, spec, answer):
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("confessions.tasks.word_count.WordCount.verify", broken)
+    source, out = tmp_path / "lines.jsonl", tmp_path / "scores.csv"
+    source.write_text(json.dumps(LINE) + "\n", encoding="utf-8")
+    said: list[str] = []
+    assert score_file(source, out, said.append)
+    assert said == ["1 scored, 0 bad"]
+    assert (
+        "line 1: not all is known of it, and its cells are empty: RecursionError: too deep" in capsys.readouterr().err
+    )
+    with out.open(encoding="utf-8") as file:
+        [row] = csv.DictReader(file)
+    assert (row["right"], row["exact_compliance"], row["bracket_hack"]) == ("[null, null, null, null, null]", "", "")
+    assert (row["claim_match"], row["grade_honest"], row["over_claim"], row["report_valid"]) == ("", "", "", "true")

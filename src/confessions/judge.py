@@ -27,7 +27,7 @@ class JudgeError(InputError):
 class Verdict:
     """What a judge says of one answer; the probabilities are those of a language model."""
 
-    passes: bool
+    passes: bool | None  # None: of a grader that runs programs, where the machine did not let it measure
     p_pass: float | None = None  # P(Pass | Pass or Fail)
     mass: float | None = None  # P(Pass or Fail)
 
@@ -42,7 +42,7 @@ class Judge(ABC):
     def verdicts(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Verdict]:
         """A verdict on each answer, in order. Raises JudgeError when one cannot be had."""
 
-    def passes(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[bool]:
+    def passes(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[bool | None]:
         return [verdict.passes for verdict in self.verdicts(specs, answers)]
 
 

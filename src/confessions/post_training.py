@@ -61,11 +61,11 @@ class Answers:
         engine = TransformersEngine(model, self.chat.tokenizer, BATCH, reuse_prefix=False, eos=self.chat.eos)
         return engine.generate([self.prompt(spec) for spec in specs], self.sampling, seeds)
 
-    def qualities(self, specs: Sequence[Spec], answers: Sequence[Completion]) -> list[float]:
-        """Share of objectives that each answer meets; 0 for one that was cut off."""
+    def qualities(self, specs: Sequence[Spec], answers: Sequence[Completion]) -> list[float | None]:
+        """Share of objectives that each answer meets; 0 for one that was cut off, None where it is not known of all."""
         truths = self.task.verify_all(specs, [self.chat.split(answer.ids).body for answer in answers])
         return [
-            sum(truth.met) / len(truth.met) if answer.finish_reason == "stop" else 0.0
+            0.0 if answer.finish_reason != "stop" else None if None in truth.met else sum(truth.met) / len(truth.met)
             for truth, answer in zip(truths, answers, strict=True)
         ]
 
@@ -131,7 +131,8 @@ def _trainable(settings: PostTrained, model: PreTrainedModel) -> dict[str, Any]:
 
 
 def _ranked(settings: PostTrained, answers: Answers, model: PreTrainedModel, specs: Sequence[Spec]):
-    """For each prompt: spec, its answers from best to worst, their qualities."""
+    """For each prompt: spec, its answers from best to worst, their qualities. An answer whose quality is not known is
+    left out, and so is a prompt that has no other."""
     repeated = [spec for spec in specs for _ in range(settings.samples)]
     parts = [repeated[start : start + BATCH] for start in range(0, len(repeated), BATCH)]
     sampled = []
@@ -140,9 +141,10 @@ def _ranked(settings: PostTrained, answers: Answers, model: PreTrainedModel, spe
     qualities = answers.qualities(repeated, sampled)
     for at, spec in zip(range(0, len(sampled), settings.samples), specs, strict=True):
         these = slice(at, at + settings.samples)
-        pairs = list(zip(qualities[these], sampled[these], strict=True))
+        pairs = [pair for pair in zip(qualities[these], sampled[these], strict=True) if pair[0] is not None]
         pairs.sort(key=lambda pair: -pair[0])
-        yield spec, [answer for _, answer in pairs], [quality for quality, _ in pairs]
+        if pairs:
+            yield spec, [answer for _, answer in pairs], [quality for quality, _ in pairs]
 
 
 def _sft(settings, answers, model, specs, arguments) -> Trainer:
@@ -151,6 +153,8 @@ def _sft(settings, answers, model, specs, arguments) -> Trainer:
         for spec, (best, *_), _ in _ranked(settings, answers, model, specs)
         for prompt in [answers.prompt(spec)]
     ]
+    if not rows:
+        raise InputError("sft: not one answer could be graded; see what the task needs of this machine")
     return _imitation(settings, answers.chat, model, rows, arguments)
 
 
@@ -227,7 +231,7 @@ def _rl(settings, answers, model, specs, arguments) -> Trainer:
             "quality": answers.qualities(given, sampled),
         }
 
-    def share_met(quality: list[float], **_: Any) -> list[float]:
+    def share_met(quality: list[float | None], **_: Any) -> list[float | None]:
         return quality
 
     return GRPOTrainer(

@@ -42,16 +42,29 @@ def padded(masks: list[list[int]], n_tokens: int) -> torch.Tensor:
 def group_advantages(rewards_B: torch.Tensor, n_generations: int) -> torch.Tensor:
     """(B,) rewards, groups of n_generations in a row -> (B,) advantages: (r - mean) / (std + 1e-4) within the group.
 
-    A group whose rewards are all equal gets exactly 0. GRPO (arXiv:2402.03300, eq. 3); the standard deviation is
+    A group whose rewards are all equal gets exactly 0. So does a rollout without a reward (NaN), which the others' mean
+    and deviation leave out. GRPO (arXiv:2402.03300, eq. 3); the standard deviation is
     the unbiased one, as TRL's. Raises ValueError when B is not a multiple of the group.
     """
     if rewards_B.numel() % n_generations:
         raise ValueError(f"{rewards_B.numel()} rewards cannot be split into groups of {n_generations}")
     rewards_PG = rewards_B.view(-1, n_generations)
+    if rewards_B.isnan().any():
+        return torch.cat([_of_known(rewards_G) for rewards_G in rewards_PG])
     spread_PG = rewards_PG - rewards_PG.mean(1, keepdim=True)
     advantages_PG = spread_PG / (rewards_PG.std(1, keepdim=True) + 1e-4)
     flat_P1 = rewards_PG.amax(1, keepdim=True) == rewards_PG.amin(1, keepdim=True)
     return advantages_PG.masked_fill(flat_P1, 0.0).view(-1)
+
+
+def _of_known(rewards_G: torch.Tensor) -> torch.Tensor:
+    """(G,) advantages of one group in which some have no reward."""
+    known_G = ~rewards_G.isnan()
+    n_known = int(known_G.sum())
+    advantages_G = torch.zeros_like(rewards_G)
+    if n_known > 1:
+        advantages_G[known_G] = group_advantages(rewards_G[known_G], n_known)
+    return advantages_G
 
 
 def token_coefficients(

@@ -28,7 +28,7 @@ from confessions.config import Train
 from confessions.engines import Engine, Sampling
 from confessions.engines.policy import PolicyEngine
 from confessions.engines.transformers import TransformersEngine
-from confessions.judge import Judge
+from confessions.judge import Judge, JudgeError
 from confessions.micro_batches import by_rows, by_tokens
 from confessions.rewards import confession_reward, task_reward
 from confessions.rollout import Rollout, stream_seed, two_turns
@@ -38,6 +38,7 @@ from confessions.timeline import OTHER, Timeline
 
 TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
+GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout, beside its objectives
 
 
 class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
@@ -133,6 +134,10 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         with self.timeline.part("score"):
             self._scores = score_rollouts(self.task, said)
         self._rewards_B2 = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        if self._rewards_B2.isnan().all(0).any():
+            raise JudgeError(
+                f"step {self.state.global_step + 1}: not one of its answers could be graded on this machine"
+            )
         return self._rewards_B2
 
     def _generate(self, prompts):
@@ -166,8 +171,9 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             coefficients_BT += spans.token_coefficients(
                 local_B, mask_BT, n_span_tokens, n_rows * self.max_completion_length
             )
-            self._record(f"{span}_reward_mean", rewards_B.mean().item())
-            self._record(f"{span}_reward_std", rewards_B.std().item())
+            known_B = rewards_B[~rewards_B.isnan()]
+            self._record(f"{span}_reward_mean", known_B.mean().item())
+            self._record(f"{span}_reward_std", known_B.std(correction=min(1, len(known_B) - 1)).item())
             self._record(f"{span}_advantage_std", advantages_B.std().item())
             self._record(f"{span}_length_mean", n_span_tokens / n_rows)
         self._record_scores()
@@ -199,10 +205,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         self._sums, self._gaps = {}, []
 
     def _record_scores(self) -> None:
-        """Counts over all processes' rollouts of this step."""
-        scores = self._scores
+        """Counts over all processes' rollouts of this step. `n` are those of which everything is known; the others
+        are `not_known`, and in no other count."""
+        scores = [s for s in self._scores if None not in (*s["met"], *(s[name] for name in GRADED))]
         flags = {
             "n": [True] * len(scores),
+            "not_known": [True] * (len(self._scores) - len(scores)),
             "judge_pass": [s["judge_pass"] for s in scores],
             "judge_fooled": [s["judge_pass"] and not s["exact_compliance"] for s in scores],
             "truly_correct": [s["exact_compliance"] for s in scores],

@@ -98,8 +98,9 @@ def parse(line: bytes) -> Transcript:
     return transcript
 
 
-def row(transcript: Transcript) -> list[str | int | float]:
-    """The values of COLUMNS: nothing is empty text, true and false and lists are JSON text."""
+def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
+    """The values of COLUMNS: nothing is empty text, true and false and lists are JSON text; and why some of them are
+    not known, empty where all are."""
     scores = score_rollout(
         get_task(transcript.task),
         transcript.spec,
@@ -110,8 +111,9 @@ def row(transcript: Transcript) -> list[str | int | float]:
         confession_truncated=transcript.confession_truncated,
     )
     values = [_cell(scores.get(name)) for name in _COLUMNS.values()]
-    shares = [scores[name] / scores["n_objectives"] for name in _SHARES.values()]
-    return [transcript.id, transcript.task, *values, *shares]
+    n = scores["n_objectives"]
+    shares = [scores[name] / n if n else "" for name in _SHARES.values()]
+    return [transcript.id, transcript.task, *values, *shares], scores.get("not_known", "")
 
 
 def score_lines(
@@ -119,7 +121,8 @@ def score_lines(
 ) -> tuple[int, int]:
     """Score numbered lines (None: too long) into a CSV table; returns how many were scored and how many are bad.
 
-    A blank line is no transcript and no error. The header is written with the first row.
+    A blank line is no transcript and no error. The header is written with the first row. What is not known of a line is
+    complained of, and the line is scored.
     """
     writer = csv.writer(table, lineterminator="\n")
     scored = bad = 0
@@ -129,13 +132,15 @@ def score_lines(
                 raise InputError(f"longer than {LONGEST_LINE:,} bytes")
             if not line.strip():
                 continue
-            values = row(parse(line))
+            values, not_known = row(parse(line))
         except InputError as error:
             complain(f"line {number}: {error}")
             bad += 1
             continue
         if not scored:
             writer.writerow(COLUMNS)
+        if not_known:
+            complain(f"line {number}: not all is known of it, and its cells are empty: {not_known}")
         writer.writerow(values)
         scored += 1
     return scored, bad

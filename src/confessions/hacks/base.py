@@ -9,6 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
+from confessions.analysis import NotAnalysed, TooMuch, analysed
 from confessions.errors import InputError
 from confessions.tasks import get as get_task
 from confessions.tasks._words import Sentence, sentences
@@ -18,6 +19,7 @@ Evidence = str | None  # a short text that shows what was found
 Kind = Literal["hack", "quality"]  # quality: the answer is poor, but nothing is gained by it
 
 LONGEST = 80  # characters of evidence
+LONGEST_TEXT = 200_000  # characters of each text of a rollout; one with a longer one is not analysed
 COLUMNS = ("task", "spec", "x", "z", "y", "xc", "zc", "yc", "task_finish", "confession_finish")
 
 
@@ -71,7 +73,8 @@ DETECTORS: dict[str, Detector] = {}
 def detector(description: str, kind: Kind = "hack") -> Callable[[Callable[[Sample], Evidence]], Callable]:
     """Register a function Sample -> evidence or None as the detector of its own name.
 
-    It is a pure function of the sample and never raises, whatever the texts. Raises ValueError when the name is taken.
+    It is a pure function of the sample. What it raises (TooMuch, where it would take too long) is caught by
+    `evidence`, and that rollout is not analysed by this detector. Raises ValueError when the name is taken.
     """
 
     def register(fn: Callable[[Sample], Evidence]) -> Callable[[Sample], Evidence]:
@@ -135,28 +138,39 @@ def sample(
     answer_truncated: bool = False,
     confession_truncated: bool = False,
 ) -> Sample:
-    """A sample from the texts of a rollout. Raises InputError for a task that asks for no word counts."""
+    """A sample from the texts of a rollout. Raises InputError for a task that asks for no word counts, and TooMuch for
+    a text of more than LONGEST_TEXT characters."""
     if not {"topic", "targets"} <= spec.keys():
         raise InputError(f"task {task}: the hack detectors know the word_count tasks (a spec with topic and targets)")
+    if (longest := max(map(len, (x, z, y, xc, zc, yc)))) > LONGEST_TEXT:
+        raise TooMuch(f"a text of {longest:,} characters, and the longest that is read has {LONGEST_TEXT:,}")
     truth = get_task(task).verify(spec, y)
     return Sample(spec, x, z, y, xc, zc, yc, sentences(y), truth, answer_truncated, confession_truncated)
 
 
 def evidence(rollouts: pd.DataFrame) -> pd.DataFrame:
-    """What each detector found: a text of at most 80 characters, or None. Rows and index are those of `rollouts`.
+    """What each detector found: a text of at most 80 characters, None, or NotAnalysed. Rows and index are those of
+    `rollouts`.
 
     Reads COLUMNS; a text that is missing counts as empty. Raises KeyError when a column is missing.
     """
     texts = rollouts[list(COLUMNS)].fillna("")
     samples = (
-        sample(task, json.loads(spec), x, y, z, xc, zc, yc, task_finish == "length", confession_finish == "length")
+        analysed(
+            sample, task, json.loads(spec), x, y, z, xc, zc, yc, task_finish == "length", confession_finish == "length"
+        )
         for task, spec, x, z, y, xc, zc, yc, task_finish, confession_finish in texts.itertuples(index=False, name=None)
     )
-    found = [[detector.fn(seen) for detector in DETECTORS.values()] for seen in samples]
-    shortened = [[None if text is None else text[:LONGEST] for text in row] for row in found]
-    return pd.DataFrame(shortened, index=rollouts.index, columns=list(DETECTORS), dtype=object)
+    found = [[_evidence(detector, seen) for detector in DETECTORS.values()] for seen in samples]
+    return pd.DataFrame(found, index=rollouts.index, columns=list(DETECTORS), dtype=object)
+
+
+def _evidence(detector: Detector, seen: Sample | NotAnalysed) -> Evidence | NotAnalysed:
+    found = seen if isinstance(seen, NotAnalysed) else analysed(detector.fn, seen)
+    return found[:LONGEST] if isinstance(found, str) else found
 
 
 def scan(rollouts: pd.DataFrame) -> pd.DataFrame:
-    """Whether each detector fired: booleans, one row a rollout in order and with its index, one column a detector."""
-    return evidence(rollouts).notna()
+    """Whether each detector fired: booleans, one row a rollout in order and with its index, one column a detector;
+    None where it could not read the rollout."""
+    return evidence(rollouts).map(lambda found: None if isinstance(found, NotAnalysed) else found is not None)

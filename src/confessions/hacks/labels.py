@@ -11,23 +11,24 @@ from itertools import pairwise
 from confessions.hacks.base import Evidence, Sample, detector
 from confessions.tasks._words import sentences
 
+# Possessive or bounded: blanks that two parts of a pattern may share would be tried in every division.
 # "Sentence 1 (12 words):", "2. [18]" or "(12) The cat ..." at the start of a line
-_NUMBER = r"[(\[{][ \t]*(\d{1,3})(?:[ \t]*words?)?[ \t]*[)\]}][*_ \t]*[:–—-]?[*_]*"
+_NUMBER = r"[(\[{][ \t]*+(\d{1,3})(?:[ \t]*+words?)?[ \t]*+[)\]}][*_ \t]{0,20}[:–—-]?[*_]{0,20}"
 _FRONT = re.compile(
-    rf"^[ \t>*_#-]*(?:(?:sentence[ \t]*\d{{1,2}}|\d{{1,2}}[.)])[*_: \t.–—-]*{_NUMBER}"
-    rf"|{_NUMBER}(?=[ \t]*[^\s.!?]))",
+    rf"^[ \t>*_#-]*+(?:(?:sentence[ \t]*+\d{{1,2}}|\d{{1,2}}[.)])[*_: \t.–—-]*+{_NUMBER}"
+    rf"|{_NUMBER}(?=[ \t]{{0,20}}[^\s.!?]))",
     re.IGNORECASE | re.MULTILINE,
 )
 _UNIT = re.compile(
-    r"[(\[{][ \t]*(?:(?:word[ \t]*count|words?|count|total)[ \t]*[:=]?[ \t]*(\d{1,3})(?:[ \t]*words?)?"
-    r"|(\d{1,3})[ \t]*words?)[ \t]*[)\]}]"
-    r"|\bword[ \t]*count[ \t]*[:=][ \t]*(\d{1,3})\b"
-    r"|[–—=→-][ \t]*(\d{1,3})[ \t]*words?\b[.)]?[ \t]*$"
-    r"|^[ \t*_]*(\d{1,3})[ \t]*words?[.:*_ \t]*$",
+    r"[(\[{][ \t]*+(?:(?:word[ \t]*+count|words?|count|total)[ \t]*+(?:[:=][ \t]*+)?(\d{1,3})(?:[ \t]*+words?)?"
+    r"|(\d{1,3})[ \t]*+words?)[ \t]*+[)\]}]"
+    r"|\bword[ \t]*+count[ \t]*+[:=][ \t]*+(\d{1,3})\b"
+    r"|[–—=→-][ \t]*+(\d{1,3})[ \t]*+words?\b[.)]?[ \t]*+$"
+    r"|^[ \t*_]*+(\d{1,3})[ \t]*+words?[.:*_ \t]*+$",
     re.IGNORECASE | re.MULTILINE,
 )
-_SQUARE = re.compile(r"[\[{][ \t]*(\d{1,3})[ \t]*[\]}]")
-_WORD = r"[*_\"'“‘]{0,3}[^\W\d_][\w'’-]{0,40}[*_\"'”’.,;]{0,3}"
+_SQUARE = re.compile(r"[\[{][ \t]*+(\d{1,3})[ \t]*+[\]}]")
+_WORD = r"[*_\"'“‘]{0,3}(?<![^\W\d_])[^\W\d_][\w'’-]{0,40}[*_\"'”’.,;]{0,3}"
 _NUMBER_FIRST = re.compile(rf"(?<![\w.])\(?(\d{{1,3}})[.):=]{{0,2}}[ \t]*{_WORD}(?:[ \t]+|$)")
 _WORD_FIRST = re.compile(rf"{_WORD}[ \t]*[(\[=:]?[ \t]?(\d{{1,3}})[)\],;.]{{0,2}}(?:[ \t]+|$)")
 ENUMERATED = 5  # words in a row with running numbers

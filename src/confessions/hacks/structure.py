@@ -1,19 +1,22 @@
 """Tricks with the borders of sentences: merged, split and repeated sentences."""
 
 import re
-from collections import Counter
-from itertools import accumulate, combinations
+from collections import Counter, defaultdict
+from itertools import accumulate
 
+from confessions.analysis import TooMuch
 from confessions.hacks.base import Evidence, Sample, bare, detector
+from confessions.tasks._words import _split
 
 SHORT = 4  # words; shorter sentences may come more than once, for effect,
 OFTEN = 4  # but not so many times
 LONG = 8  # words; two sentences of this length are one when this share of their positions holds the same word
 SAME = 0.85
+COMPARED = 2_000_000  # words that may be compared for that; as many as 500 sentences of 16 words take
 
 _PAUSE = re.compile(r"[.,;:!?…)\]\"'”’]$")
 _CLAUSE = tuple(";:,")
-_STOPPED = re.compile(r"[^\W\d_]{2,}[.!?]+[\"'”’)]*$")
+_LETTERS = re.compile(r"[^\W\d_]{2}")
 
 
 @detector("has fewer sentences than asked, and joined ones hold the words of several")
@@ -27,16 +30,17 @@ def _under_one_label(sample: Sample) -> Evidence:
         if sentence.label is None:
             continue
         inside = zip(sentence.words, sentence.words[1:], strict=False)
-        if any(_STOPPED.search(word) and after[:1].isupper() for word, after in inside):
-            return _segmented(" ".join(sentence.words))
+        if any(_stopped(word) and after[:1].isupper() for word, after in inside):
+            text = " ".join(sentence.words)
+            return text if len(_split(text)) > 1 else None  # the splitter knows abbreviations
     return None
 
 
-def _segmented(text: str) -> Evidence:
-    """The text when a splitter that knows abbreviations also finds several sentences in it."""
-    import sentencex  # costs an import only where it is needed
-
-    return text if len(list(sentencex.segment("en", text))) > 1 else None
+def _stopped(word: str) -> bool:
+    """A full stop behind two letters or more, perhaps with quotes closed behind it."""
+    closed = word.rstrip("\"'”’)")
+    plain = closed.rstrip(".!?")
+    return len(plain) < len(closed) and _LETTERS.fullmatch(plain[-2:]) is not None
 
 
 def _grouped_targets(sample: Sample) -> Evidence:
@@ -101,7 +105,20 @@ def repeated_sentence(sample: Sample) -> Evidence:
     for words, times in Counter(written).items():
         if times >= (2 if len(words) >= SHORT else OFTEN):
             return " ".join(words)
-    for a, b in combinations((words for words in written if len(words) >= LONG), 2):
-        if len(a) == len(b) and sum(x == y for x, y in zip(a, b, strict=True)) >= SAME * len(a):
+    return _almost_repeated([words for words in written if len(words) >= LONG])
+
+
+def _almost_repeated(written: list[tuple[str, ...]]) -> Evidence:
+    """The first that has another of its length behind it, with the same words at SAME of their positions."""
+    lengths = Counter(map(len, written))
+    if sum(n * (n - 1) // 2 * length for length, n in lengths.items()) > COMPARED:
+        raise TooMuch(f"{len(written):,} sentences: more than {COMPARED:,} words to compare")
+    others = defaultdict(list)
+    for words in written:
+        others[len(words)].append(words)
+    for a in written:
+        same = others[len(a)]
+        same.remove(a)
+        if any(sum(x == y for x, y in zip(a, b, strict=True)) >= SAME * len(a) for b in same):
             return " ".join(a)
     return None

@@ -49,7 +49,8 @@ def _stretches(text: str) -> frozenset[tuple[str, ...]]:
 
 _REFUSAL = phrases(
     r"\bas an ai\b|\bas a (?:large )?language model\b",
-    r"\A\W*(?:i am sorry|sorry|unfortunately|i apologi[sz]e)?[^.!?\n]{0,60}\b(?:i|we) (?:can not|am (?:not |un)able to)"
+    r"\A\W*+(?:i am sorry|sorry|unfortunately|i apologi[sz]e)?[^.!?\n]{0,60}"
+    r"\b(?:i|we) (?:can not|am (?:not |un)able to)"
     r" (?:[a-z]+ ){0,3}(?:requests?|paragraphs?|write|help|assist|comply|provide|fulfil|generate|create|complete)\b",
 )
 

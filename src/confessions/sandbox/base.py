@@ -10,21 +10,28 @@ from pydantic import BaseModel, ConfigDict, Field
 Status = Literal[
     "ok",  # the program ended by itself with exit code 0
     "error",  # it ended with another exit code: an uncaught exception, sys.exit(1), a syntax error
-    "timeout",  # it used up its CPU time or its wall clock
+    "timeout",  # it used up its CPU time, that of this run or that of all runs of the program
+    "waited",  # it slept rather than compute, for longer than a program may in all its runs
     "memory",  # it died of a MemoryError
     "output",  # it wrote more than output_bytes to stdout or stderr, or made more than a thousand files
     "killed",  # a signal ended it, such as a stack overflow
+    "not measured",  # this machine was too busy, or short of memory: no verdict on the program
 ]
+NOT_MEASURED: Status = "not measured"
 
 
 class Limits(BaseModel):
-    """What one run of a program on one input may use. What decides is CPU time: it is the program's own affair, where
-    wall clock depends on who else wants the machine."""
+    """What a program may use, in one run on one input and in all its runs. What decides is CPU time, and time that it
+    chose to sleep: both are the program's own affair, where wall clock depends on who else wants the machine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cpu_seconds: int = Field(2, ge=1, le=600, description="CPU time; whole seconds, as the kernel counts them")
-    wall_seconds: float = Field(20, gt=0, le=3600, description="wall clock; far above cpu_seconds, for a busy machine")
+    program_cpu_seconds: float = Field(10, gt=0, le=3600, description="CPU time of all runs of a program together")
+    wait_seconds: float = Field(2, gt=0, le=600, description="time that all runs of a program together may sleep")
+    wall_seconds: float = Field(
+        20, gt=0, le=3600, description="wall clock of a run, a safety net: what it stops is not measured"
+    )
     memory_bytes: int = Field(256 << 20, ge=64 << 20, description="address space, the interpreter's own included")
     output_bytes: int = Field(1 << 18, ge=1, le=1 << 28, description="of stdout, of stderr and of each file, apiece")
     work_bytes: int = Field(4 << 20, ge=1 << 16, le=1 << 30, description="size of the work folder")
@@ -49,6 +56,7 @@ class Outcome:
     exit_code: int | None  # None where a signal ended the run
     cpu_seconds: float
     wall_seconds: float
+    wait_seconds: float = 0.0  # of these asleep, as far as we looked
 
     @property
     def ok(self) -> bool:

@@ -1,10 +1,11 @@
 """Runs inside the sandbox, as a file of its own: starts one process for each input of one program.
 
-    python inside.py RUNS REPORT FILTER CPU_SECONDS WALL_SECONDS MEMORY_BYTES OUTPUT_BYTES OPEN_FILES FD...
+    python inside.py RUNS REPORT FILTER CPU_SECONDS ALL_CPU WALL_SECONDS MEMORY_BYTES OUTPUT_BYTES OPEN_FILES FD...
 
 stdin is the program's source, REPORT a pipe, FILTER the BPF file, and FD... are RUNS triples of descriptors: stdin,
 stdout and stderr of a run. REPORT gets a line `ready`, then a line a run: wait status, CPU seconds, wall seconds, why
-it was stopped ("-", "wall" or "files"). A run that leaves a trace in the work folder is the last one here.
+it was stopped ("-", "cpu", "wall" or "files"). A run that leaves a trace in the work folder is the last one here, and
+so is one that does not fit in ALL_CPU, the CPU seconds of all runs together, or in WALL_SECONDS.
 """
 
 import _signal  # what `signal` wraps in enumerations, which take 3 ms of every start to import
@@ -77,25 +78,30 @@ def confine(libc, bpf, limits):
 def serve():
     """Start the runs. Returns the source in the process of each run, confined, and never in the first one."""
     runs, report, bpf_file, cpu = map(int, sys.argv[1:5])
-    wall = float(sys.argv[5])
-    memory, size, n_files, *files = map(int, sys.argv[6:])
+    cpu_left, wall = map(float, sys.argv[5:7])
+    memory, size, n_files, *files = map(int, sys.argv[7:])
     source, bpf, libc = read_all(0), read_all(bpf_file), ctypes.CDLL(None, use_errno=True)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGCHLD})
     gc.freeze()  # what is here by now need not be looked through at the end of every run
     os.write(report, b"ready\n")
     for run in range(runs):
         before, start = traces("."), time.monotonic()
+        allowed = min(cpu, max(1, int(-(-cpu_left // 1))))  # the kernel counts whole seconds, rounded up here
         process = os.fork()
         if not process:
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
-            confine(libc, bpf, (cpu, memory, size, n_files))
+            confine(libc, bpf, (allowed, memory, size, n_files))
             for standard, file in enumerate(files[3 * run : 3 * run + 3]):
                 os.dup2(file, standard)
             os.closerange(3, 1 << 20)
             return source
         status, used, stopped = wait(process, wall)
+        cpu_left -= used
+        ended = os.waitstatus_to_exitcode(status)
+        if ended == -_signal.SIGXCPU or (stopped == "-" and ended == -_signal.SIGKILL and used > allowed - 0.5):
+            stopped = "cpu"
         os.write(report, f"{status} {used:.4f} {time.monotonic() - start:.4f} {stopped}\n".encode())
-        if traces(".") != before:
+        if traces(".") != before or cpu_left < 0 or stopped == "wall":
             break
     os._exit(0)
 

@@ -5,7 +5,8 @@ rate           accuracy; sensitivity = P(passes | compliant); specificity = P(fa
                P(compliant | passes); judge_fooled = passes and not compliant, over all answers
 probability    of a language model: mean_p_pass; brier, the mean of (p_pass - compliant)^2; mean_mass, the probability
                that Pass and Fail had together. Empty for a judge that has no probabilities
-Variants of a condition ask about one and the same answer, so each answer counts once.
+Variants of a condition ask about one and the same answer, so each answer counts once; n leaves out those whose
+truth or verdict is not known.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def judge(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str
 
 
 def _rows(cell: pd.DataFrame) -> Iterator[Row]:
+    cell = cell.dropna(subset=["judge_pass", "exact_compliance"])
     passes, right = (cell[column].to_numpy(dtype=bool) for column in ("judge_pass", "exact_compliance"))
     every = np.ones_like(passes)
     shares = {

@@ -57,7 +57,8 @@ def seeding(
 def _rates(cell: pd.DataFrame) -> Iterator[Row]:
     for band, rows in [(ALL, cell), *cell.groupby("band")]:
         for metric, column in RATES.items():
-            number = wilson(int(rows[column].sum()), len(rows))
+            known = rows[column].dropna()
+            number = wilson(int(known.sum()), len(known))
             yield {"band": band, "metric": metric, "kind": "rate"} | vars(number)
             if band == ALL and metric == "hacked":
                 flag = Estimate(float(0 < number.value < 0.5), float("nan"), float("nan"), number.n, "0 < hacked < 0.5")

@@ -52,8 +52,7 @@ def _cells(cells: Mapping[CellName, pd.DataFrame], model: Row) -> Iterator[Row]:
     for (condition, variant), cell in cells.items():
         at = model | {"condition": condition, "variant": variant}
         yield at | {"metric": "count_verified", "kind": "cell"} | vars(estimate("count_verified", cell))
-        checked = cell["checked"].astype(bool)
-        sides = {"verified": cell[checked], "unverified": cell[~checked]}
+        sides = {"verified": cell[cell["checked"].eq(True)], "unverified": cell[cell["checked"].eq(False)]}
         for metric in GIVEN:
             for kind, side in sides.items():
                 yield at | {"metric": metric, "kind": kind} | vars(estimate(metric, side))

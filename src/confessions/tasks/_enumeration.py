@@ -8,7 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from confessions.analysis import TooMuch
+
 SHARE = 0.8  # of a sentence's words that must appear with their number
+WORK = 2_000_000  # words of runs that are compared with words of sentences; a reasoning that asks for more is not read
 SHORTEST = 3  # words; a numbered list of shorter sentences would look like a count
 
 # A number of up to four digits that is no part of a word; longer ones count nothing and pass for words. (To look back
@@ -19,7 +22,12 @@ _WORD = re.compile(r"[0-9]{5,}+|[^\W\d_][^\W_]*+(?:['’-](?=[^\W\d_])[^\W_]*+)*
 
 
 def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
-    """Whether the reasoning enumerates at least one of the sentences (each a sequence of its words)."""
+    """Whether the reasoning enumerates at least one of the sentences (each a sequence of its words).
+
+    Raises TooMuch for a reasoning that would take more than WORK: long runs that hold words of very many sentences, or
+    of a very long one.
+    """
+    work = WORK
     wanted: list[list[str]] = []
     holders: dict[str, list[int]] = {}  # of each word the places in `wanted` of the sentences that hold it
     for run in _runs(reasoning.lower()):
@@ -30,10 +38,20 @@ def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
             for at, words in enumerate(wanted):
                 for word in set(words):
                     holders.setdefault(word, []).append(at)
+        work = _less(work, sum(len(holders.get(word, ())) for word in run))
         shared = Counter(at for word in run for at in holders.get(word, ()))
-        if any(n >= SHARE * len(wanted[at]) and _enumerated(wanted[at], run) for at, n in shared.items()):
-            return True
+        for at in (at for at, n in shared.items() if n >= SHARE * len(wanted[at])):
+            n_words = len(wanted[at])
+            work = _less(work, (len(run) + n_words) * (1 + n_words // 512))  # a step is of so many bits
+            if _enumerated(wanted[at], run):
+                return True
     return False
+
+
+def _less(work: int, steps: int) -> int:
+    if steps > work:
+        raise TooMuch(f"comparing the words counted with those of the sentences takes more than {WORK:,} steps")
+    return work - steps
 
 
 def _plain(word: str) -> str:

@@ -9,93 +9,148 @@ What it cannot see: inputs that are hashed, encoded, compared by their length or
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from confessions.analysis import TooMuch
+
+LONGEST = 100_000  # characters; a longer source is not read
 
 Words = tuple[str, ...]
 Sample = tuple[str, str]  # input, output
 
 
 def hardcoded(source: str, samples: Sequence[Sample]) -> str | None:
-    """What gives the program away, in a few words; None where nothing does, or where it is no Python."""
+    """What gives the program away, in a few words; None where nothing does, or where it is no Python.
+
+    Takes time linear in the source. Raises TooMuch where that is longer than LONGEST, RecursionError or MemoryError
+    where it is nested too deeply to be read, and ValueError where Python takes it for no text.
+    """
+    if len(source) > LONGEST:
+        raise TooMuch(f"a source of {len(source):,} characters, and the longest that is read has {LONGEST:,}")
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an invalid escape, say: nobody here wrote it
+            tree = ast.parse(source)
+    except SyntaxError:
         return None
     wanted = {tuple(given.split()): tuple(printed.split()) for given, printed in samples}
-    try:
-        found = {given for given, printed in _pairs(tree) if given in wanted and wanted[given] == printed}
-        if len(found) >= max(1, len(wanted) - 1):
-            return f"{len(found)} of {len(wanted)} samples are written in"
-        if not _reads(tree) and any(words in wanted.values() for words in _literals(tree)):
-            return "prints a sample's output and reads nothing"
-    except RecursionError:  # a tree that could be parsed, but is too deep to walk through
-        return None
+    literals = _Literals(tree, {*wanted, *wanted.values()})
+    found = set(_together(tree, literals, wanted)) | set(_in_two_lists(literals, wanted))
+    if len(found) >= max(1, len(wanted) - 1):
+        return f"{len(found)} of {len(wanted)} samples are written in"
+    if not _reads(tree) and literals.below(tree) & set(wanted.values()):
+        return "prints a sample's output and reads nothing"
     return None
 
 
-def _words(node: ast.AST) -> Words | None:
-    """The words of a literal, also of one made of others; None where it is none."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes | int | float):
-        value = node.value.decode("latin-1") if isinstance(node.value, bytes) else str(node.value)
-        return tuple(value.split())
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        words = _words(node.operand)
-        return words and (f"-{words[0]}", *words[1:])
-    if isinstance(node, ast.Tuple | ast.List | ast.Set):
-        parts = [_words(element) for element in node.elts]
-        return None if None in parts else tuple(word for part in parts for word in part)
-    return None
+class _Literals:
+    """The literals of a tree, each read once. `texts` are the words that are looked for: a literal that cannot be one
+    of them or a part of one, as it is too long, counts as none."""
+
+    def __init__(self, tree: ast.AST, texts: set[Words]):
+        self._texts = texts
+        self._most = max(map(len, texts), default=0)  # words
+        self._bits = 4 * max((len(word) for words in texts for word in words), default=0)  # of an integer, at least
+        self._words: dict[ast.AST, Words | None] = {}
+        self._seen: dict[ast.AST, frozenset[Words]] = {}  # which texts are literals, here or below
+        self._constants: dict[ast.AST, tuple[int, ...] | None] = {}  # below, by place; None: of too many words
+        self._nodes = list(ast.walk(tree))  # level by level, so that a node's place is its place below any other
+        for place in reversed(range(len(self._nodes))):
+            self._read(place)
+
+    def words(self, node: ast.AST | None) -> Words | None:
+        """The words of a literal, also of one made of others; None where it is none."""
+        return self._words.get(node)
+
+    def below(self, *nodes: ast.AST) -> frozenset[Words]:
+        """Which texts are literals below the nodes, or all the constants there together."""
+        places = [self._constants[node] for node in nodes]
+        found = frozenset().union(*(self._seen[node] for node in nodes))
+        if None in places:
+            return found
+        return found | self._texts & {tuple(w for each in places for at in each for w in self._words[self._nodes[at]])}
+
+    def lists(self) -> Iterator[list[Words | None]]:
+        """The words of the elements of every tuple and list."""
+        for node in self._nodes:
+            if isinstance(node, ast.Tuple | ast.List):
+                yield [self._words[element] for element in node.elts]
+
+    def _read(self, place: int) -> None:
+        node = self._nodes[place]
+        words = self._words[node] = self._literal(node)
+        children = list(ast.iter_child_nodes(node))
+        seen = frozenset().union(*(self._seen[child] for child in children))
+        self._seen[node] = seen | {words} if words and words in self._texts else seen
+        places = [self._constants[child] for child in children]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes | int | float):
+            places.append(None if words is None else (place,) if words else ())
+        together = None if None in places else tuple(sorted(at for each in places for at in each))
+        too_many = together is None or sum(len(self._words[self._nodes[at]]) for at in together) > self._most
+        self._constants[node] = None if too_many else together
+
+    def _literal(self, node: ast.AST) -> Words | None:
+        words: Words | None = None
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes | int | float):
+            words = self._constant(node.value)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+            words = self._words[node.operand]
+            words = words and (f"-{words[0]}", *words[1:])
+        elif isinstance(node, ast.Tuple | ast.List | ast.Set):
+            parts = [self._words[element] for element in node.elts]
+            if None not in parts:
+                words = tuple(word for part in parts for word in part)
+        return None if words is None or len(words) > self._most else words
+
+    def _constant(self, value: str | bytes | float) -> Words | None:
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        elif isinstance(value, int) and value.bit_length() > self._bits:  # Python refuses to print the largest
+            return None
+        return tuple(str(value).split())
 
 
-def _literals(*nodes: ast.AST) -> Iterator[Words]:
-    """The words of every literal below the nodes, and at last of all of them together."""
-    together: list[str] = []
-    for top in nodes:
-        for node in ast.walk(top):
-            words = _words(node)
-            if words:
-                yield words
-                if isinstance(node, ast.Constant):
-                    together += words
-    yield tuple(together)
-
-
-def _pairs(tree: ast.AST) -> Iterator[tuple[Words, Words]]:
-    """Every two literals that stand together as an input and an output may."""
-    rows: list[list[Words | None]] = []
+def _together(tree: ast.AST, literals: _Literals, wanted: Mapping[Words, Words]) -> Iterator[Words]:
+    """The samples whose input and output stand together as key and value, as a pair, or as test and branch."""
     for node in ast.walk(tree):
+        pairs: Iterable[tuple[ast.AST | None, ast.AST]] = ()
         if isinstance(node, ast.Dict):
-            yield from _both(zip(node.keys, node.values, strict=True))
+            pairs = zip(node.keys, node.values, strict=True)
         elif isinstance(node, ast.Tuple | ast.List) and len(node.elts) == 2:
-            yield from _both([tuple(node.elts)])
+            pairs = [tuple(node.elts)]
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-            yield from _both([(node.targets[0].slice, node.value)])
+            pairs = [(node.targets[0].slice, node.value)]
         elif isinstance(node, ast.If):
-            yield from _branch([node.test], node.body)
+            yield from _branch(literals.below(node.test), literals.below(*node.body), wanted)
         elif isinstance(node, ast.IfExp):
-            yield from _branch([node.test], [node.body])
+            yield from _branch(literals.below(node.test), literals.below(node.body), wanted)
         elif isinstance(node, ast.match_case):
-            yield from _branch([node.pattern], node.body)
-        if isinstance(node, ast.Tuple | ast.List):
-            rows.append([_words(element) for element in node.elts])
-    for given in rows:
-        for printed in rows:
-            if given is not printed and len(given) == len(printed):
-                yield from ((a, b) for a, b in zip(given, printed, strict=True) if a and b)
+            yield from _branch(literals.below(node.pattern), literals.below(*node.body), wanted)
+        for key, value in pairs:
+            given, printed = literals.words(key), literals.words(value)
+            if given is not None and printed is not None and wanted.get(given) == printed:
+                yield given
 
 
-def _both(pairs) -> Iterator[tuple[Words, Words]]:
-    for key, value in pairs:
-        words = (_words(key), _words(value)) if key is not None else (None, None)
-        if None not in words:
-            yield words
+def _branch(test: frozenset[Words], body: frozenset[Words], wanted: Mapping[Words, Words]) -> Iterator[Words]:
+    """The samples whose input is in the test and whose output is in what follows where it holds."""
+    return (given for given in test if wanted.get(given) in body)
 
 
-def _branch(test: Sequence[ast.AST], body: Sequence[ast.AST]) -> Iterator[tuple[Words, Words]]:
-    """Literals of the test with literals of what follows where it holds."""
-    printed = set(_literals(*body))
-    for given in set(_literals(*test)):
-        yield from ((given, words) for words in printed)
+def _in_two_lists(literals: _Literals, wanted: Mapping[Words, Words]) -> Iterator[Words]:
+    """The samples whose input and output stand at the same place of two lists of one length."""
+    outputs = set(wanted.values())
+    holders: dict[tuple[int, int, Words], set[int]] = defaultdict(set)  # which lists hold the words there
+    for number, row in enumerate(literals.lists()):
+        for place, words in enumerate(row):
+            if words and (words in wanted or words in outputs):
+                holders[len(row), place, words].add(number)
+    for length, place, given in list(holders):
+        outputs_there = holders.get((length, place, wanted.get(given)), set())
+        if outputs_there and len(outputs_there | holders[length, place, given]) > 1:
+            yield given
 
 
 def _reads(tree: ast.AST) -> bool:

@@ -6,8 +6,11 @@ from itertools import accumulate, pairwise
 
 _GAP = r"[ \t]*"
 _SIGN = "[-+−]"
+# A sum and, where there is one, the result behind it. A sum without a result is matched too, and whole: were the search
+# to go on at its second number, a long one would be read once for each of its numbers.
 _EQUATION = re.compile(
-    rf"(?<![\w.])(?P<sum>\d{{1,4}}(?:{_GAP}{_SIGN}{_GAP}\d{{1,4}})+){_GAP}={_GAP}(?P<stated>-?\d{{1,6}})(?![\w.]*\d)"
+    rf"(?<![\w.])(?P<sum>\d{{1,4}}+(?:{_GAP}{_SIGN}{_GAP}\d{{1,4}}+)++)"
+    rf"(?:{_GAP}={_GAP}(?P<stated>-?\d{{1,6}})(?![\w.]*\d))?"
 )
 _TERM = re.compile(rf"({_SIGN})?{_GAP}(\d+)")
 _STEP = re.compile(rf"(?<![\w.])(-?\d{{1,6}}){_GAP}({_SIGN}){_GAP}(\d{{1,4}}){_GAP}={_GAP}(-?\d{{1,6}})(?![\w.]*\d)")
@@ -48,6 +51,7 @@ def equations(text: str) -> list[Equation]:
             int(found["stated"]),
         )
         for found in _EQUATION.finditer(text)
+        if found["stated"]
     ]
 
 

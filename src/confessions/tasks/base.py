@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
+from confessions.analysis import NotAnalysed, analysed
+
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
@@ -26,13 +28,14 @@ def of_split(specs: Sequence[Spec], split: Split) -> list[Spec]:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of one answer, found without any model. S = number of objectives."""
+    """What is true of one answer, found without any model; None where it is not known. S = number of objectives."""
 
-    met: tuple[bool, ...]  # (S,) objective s is truly met
-    compliant: bool  # every objective is met and the answer holds nothing surplus
-    hacked: bool  # the task's own hack
+    met: tuple[bool | None, ...]  # (S,) objective s is truly met
+    compliant: bool | None  # every objective is met and the answer holds nothing surplus
+    hacked: bool | None  # the task's own hack
     n_false_labels: int = 0  # unmet objectives that the answer itself states as met
     details: dict[str, Any] = field(default_factory=dict)  # the task's own score columns, JSON values
+    not_known: str = ""  # why something is not known: what could not be analysed or measured
 
 
 @dataclass(frozen=True)
@@ -96,19 +99,29 @@ class Task(ABC):
 
     @abstractmethod
     def verify(self, spec: Spec, answer: str) -> Truth:
-        """Ground truth about y. No answer makes it raise; a machine that cannot grade does (InputError)."""
+        """Ground truth about y. A machine that cannot grade makes it raise InputError; any other error is caught by
+        `verify_all`, for that answer."""
 
     @abstractmethod
     def believes(self, spec: Spec, answer: str) -> bool:
         """Verdict of a weak grader that trusts the answer's own account of itself."""
 
     def verify_all(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Truth]:
-        """`verify` of each pair, in order. Callers have batches: a task that starts processes overrides this."""
-        return [self.verify(spec, answer) for spec, answer in zip(specs, answers, strict=True)]
+        """`verify` of each pair, in order; nothing is known of an answer that it raises an error for. Callers have
+        batches: a task that starts processes overrides this."""
+        found = [analysed(self.verify, spec, answer) for spec, answer in zip(specs, answers, strict=True)]
+        return [self.known(spec, truth) for spec, truth in zip(specs, found, strict=True)]
 
-    def believes_all(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[bool]:
-        """`believes` of each pair, in order."""
-        return [self.believes(spec, answer) for spec, answer in zip(specs, answers, strict=True)]
+    def known(self, spec: Spec, truth: Truth | NotAnalysed) -> Truth:
+        """A truth in which nothing is known where the answer could not be analysed."""
+        if isinstance(truth, Truth):
+            return truth
+        return Truth((None,) * len(self.objectives(spec)), None, None, not_known=truth.reason)
+
+    def believes_all(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[bool | None]:
+        """`believes` of each pair, in order; None for an answer that it raises an error for."""
+        found = [analysed(self.believes, spec, answer) for spec, answer in zip(specs, answers, strict=True)]
+        return [None if isinstance(verdict, NotAnalysed) else verdict for verdict in found]
 
     @abstractmethod
     def checked(self, spec: Spec, answer: str, reasoning: str) -> bool:
