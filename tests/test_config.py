@@ -399,9 +399,8 @@ def test_the_names_that_are_taken_are_those_of_the_workflow():
     """What rules and specs write below results, beside a model's or an experiment's own folder."""
     texts = [path.read_text() for path in (ROOT / "workflow/rules").iterdir()]
     texts += [(ROOT / name).read_text() for name in ("src/confessions/specs.py", "slurm/config.yaml")]
-    below = re.findall(
-        r"(?:results|results/models|\{RESULTS\}|results/\{config.experiment\})/([\w-]+)", "\n".join(texts)
-    )
+    parents = r"(?:results|results/models|\{RESULTS\}|results/\{config.experiment\})"
+    below = re.findall(parents + r"/([\w-]+)\b(?!\{)", "\n".join(texts))
     below += [f"nano-rebuilt-{size}" for size in ("xs", "s", "m")] + [provenance.FOLDER]
     assert {"logs", "models", "tables", "figures", "survey", "seeding", "slurm_logs"} <= {*below}
     assert {name for name in below if not name.endswith("-")} <= folders.TAKEN

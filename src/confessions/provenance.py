@@ -20,11 +20,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from confessions import folders
 from confessions.errors import InputError
 from confessions.files import FIX, blocks, published, spread_blocks
 from confessions.processes import is_first
 
-FOLDER = "provenance"
+FOLDER = folders.PROVENANCE
 LARGE = 2**30  # bytes; of a larger file 64 MiB are read, evenly spread: base models are tens of GB
 
 LIBRARIES = (

@@ -18,12 +18,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from confessions import specs
+from confessions import folders, specs
 from confessions.config import Config
 from confessions.errors import InputError
 from confessions.provenance import FOLDER, File, Record, describe, read, record_file
 
-WORKING = {FOLDER, "work"}  # folders without results: records; what killed jobs go on from
+WORKING = {FOLDER, folders.WORK}  # folders without results: records; what killed jobs go on from
 NO_RESULTS = {".log", ".html"}  # what jobs said; snakemake's report, which is made from results
 
 
