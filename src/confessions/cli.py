@@ -162,15 +162,17 @@ def problems(file: Annotated[Path, typer.Argument(help="JSONL file of programmin
 def verify(
     folder: Annotated[Path, typer.Argument(help="folder of results")] = Path("results"),
     config: Annotated[
-        list[Path] | None, typer.Option(help="compare settings with these, laid over one another; default: config.yaml")
+        list[Path] | None,
+        typer.Option(help="compare settings with these, laid over one another; default: config.yaml beside results"),
     ] = None,
 ) -> None:
     """Say which results are altered, stale, missing or unrecorded (docs/provenance.md). Status 1 when any is."""
     with reported() as say:
         from confessions.config import load
+        from confessions.verify import root
         from confessions.verify import verify as hold
 
-        files = config or [path for path in [Path("config.yaml")] if path.is_file()]
+        files = config or [path for path in [root(folder) / "config.yaml"] if path.is_file()]
         verdict = hold(folder, load(*files) if files else None)
         for finding in verdict.findings:
             typer.echo(str(finding))
