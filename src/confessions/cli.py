@@ -3,7 +3,6 @@
 Heavy libraries are imported inside the commands: `confessions --help` and bad input answer at once.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from confessions.errors import InputError, reported
+from confessions.files import parse_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
 
@@ -26,13 +26,7 @@ def offline(context: typer.Context) -> None:
 
 
 def _read(spec: str) -> dict[str, Any]:
-    try:
-        block = json.loads(spec)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--spec: not JSON ({error})") from None
-    if not isinstance(block, dict):
-        raise InputError("--spec: not a JSON object")
-    return block
+    return parse_json(spec, "--spec", "give the block as the workflow does")
 
 
 @app.command()
