@@ -134,3 +134,33 @@ def test_template_that_rewrites_turns_is_refused(own):
     own.chat_template = "{% for message in messages %}{{ message.content | trim | upper }}<|im_end|>{% endfor %}"
     with pytest.raises(InputError, match="does not render an assistant turn as it is"):
         Chat(own, thinking=True).request_ids("Report.", turn_ended=True)
+
+
+@pytest.mark.parametrize(
+    ("template", "what"),
+    [
+        ("{% for", "end of template"),
+        ("{{ raise_exception('System role not supported') }}", "System role not supported"),
+        ("{{ messages[9].content }}", "no element 9"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{{ messages | unheard_of }}", "No filter named 'unheard_of'"),
+        ({"tool_use": "x"}, "no default"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_one_line(own, template, what):
+    own.chat_template = template
+    with pytest.raises(InputError) as caught:
+        Chat(own, thinking=True).prompt_ids([{"role": "user", "content": "x"}])
+    message = str(caught.value)
+    assert message.startswith(f"the chat template of {own.name_or_path} cannot be used for user (")
+    assert what in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_template_that_writes_nothing_behind_an_answer(own):
+    own.chat_template = (
+        "{% for message in messages %}{% if message.role == 'assistant' %}{{ message.content }}{% endif %}"
+    )
+    own.chat_template += "{% endfor %}"
+    with pytest.raises(InputError, match="does not end a turn"):
+        _ = Chat(own, thinking=True).eos

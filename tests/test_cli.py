@@ -282,6 +282,25 @@ def test_scores_keep_the_order_and_add_the_verdict(rollouts, tmp_path):
     assert set(scores["invalid_reason"]) == {"truncated"}
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"spec": '{"topic": "\\ud800"}'}, r"row 2: spec: half a surrogate pair, '\ud800'; delete it"),
+        ({"spec": "{}"}, "row 2: spec.targets: Field required; delete it"),
+        ({"spec": "{"}, "row 2: spec: not JSON"),
+        ({"yc": None}, "row 2: yc is "),
+    ],
+)
+def test_a_rollout_that_is_none_is_named_with_its_row(rollouts, tmp_path, change, what):
+    frame, bad = pd.read_parquet(rollouts), tmp_path / "bad.parquet"
+    for column, value in change.items():
+        frame.loc[1, column] = value
+    frame.to_parquet(bad)
+    result = run("score-rollouts", SCORE, rollouts=bad, out=tmp_path / "out")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"error: {bad}: {what}")
+
+
 def test_a_language_model_scores_all_files_after_one_start(random_nano, sampled, tmp_path, monkeypatch):
     """The whole way to the table, with a random model as the judge: it gives the two words hardly any probability."""
     model = POLICY | {"folder": str(random_nano), "thinking": False}

@@ -1,6 +1,7 @@
 """config.yaml: every checked-in one is valid, and what is wrong is one line that names the key."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confessions import prompts, specs
+from confessions import folders, prompts, provenance, specs
 from confessions.config import ConfigError, Strict, load
 
 ROOT = Path(__file__).parent.parent
@@ -112,7 +113,10 @@ def test_reproduction_is_the_published_run():
             "main",
             "models.qwen3-8b.source.revision = 'main': string should match",
         ),
-        ("models.nano.source.kind", "nanoo", "models.nano.source = {'kind': 'nanoo'}: input tag 'nanoo'"),
+        ("models.nano.source.kind", "nanoo", "models.nano.source.kind = 'nanoo': unknown kind; nearest known: 'nano'"),
+        ("models.nano.source", {"knd": "nano"}, "models.nano.source.knd = 'nano': unknown key; nearest known: 'kind'"),
+        ("models.nano.source", {"size": "m"}, "models.nano.source.kind: this key is missing"),
+        ("experiments.demo.judge.kind", "lm", "experiments.demo.judge.kind = 'lm': unknown kind; nearest known: 'llm'"),
         ("models.a b", {}, "models.a b"),
         ("experiment", "dem", "experiment = 'dem': unknown experiment; nearest known: 'demo'"),
         (
@@ -400,6 +404,119 @@ def test_a_gguf_file_without_a_pin_makes_what_it_made_before():
     pins = {"sha256": "0" * 64, "size": 1}
     spec = specs.model_spec(load(changed("models.nano.source", source | pins)), "nano")
     assert spec["source"] == source | pins | {"package": None}
+
+
+@pytest.mark.parametrize("name", sorted({*folders.TAKEN, "Provenance", "LOGS"}))
+def test_a_name_that_results_have_a_folder_of_is_refused(name):
+    for kind, one in (("models", "nano"), ("experiments", "scale")):
+        data = copy.deepcopy(BASE)
+        data[kind][name] = data[kind][one]
+        said = f"config.yaml: {kind}.{name} = {name!r}: a folder of results is called so: choose another name"
+        assert error(data) == said
+
+
+def test_the_names_that_are_taken_are_those_of_the_workflow():
+    """What rules and specs write below results, beside a model's or an experiment's own folder."""
+    texts = [path.read_text() for path in (ROOT / "workflow/rules").iterdir()]
+    texts += [(ROOT / name).read_text() for name in ("src/confessions/specs.py", "slurm/config.yaml")]
+    parents = r"(?:results|results/models|\{RESULTS\}|results/\{config.experiment\})"
+    below = re.findall(parents + r"/([\w-]+)\b(?!\{)", "\n".join(texts))
+    below += [f"nano-rebuilt-{size}" for size in ("xs", "s", "m")] + [provenance.FOLDER]
+    assert {"logs", "models", "tables", "figures", "survey", "seeding", "slurm_logs"} <= {*below}
+    assert {name for name in below if not name.endswith("-")} <= folders.TAKEN
+
+
+@pytest.mark.parametrize("kind", ["models", "experiments"])
+def test_names_that_differ_in_case_alone_are_refused(kind):
+    data, one = copy.deepcopy(BASE), {"models": "smollm2", "experiments": "demo"}[kind]
+    data[kind][one.upper()] = data[kind][one]
+    assert f"{kind}.{one.upper()} = {one.upper()!r}: differs from {one!r} in case alone" in error(data)
+    data[kind]["x" * 65] = data[kind].pop(one.upper())
+    assert f"{kind}.{'x' * 65}" in error(data)
+
+
+def test_two_subjects_do_not_share_their_logs():
+    data = changed("models.seed0-step5", BASE["models"]["nano"])
+    data["experiments"]["demo"]["scale"] = ["seed0-step5"]
+    assert "its logs of seed0-step5 would be called as those of seed0-step5 in demo" in error(data)
+    data = changed("models.a-nano", BASE["models"]["nano"])
+    data["experiments"] |= {"x": BASE["experiments"]["olmo3"] | {"ladder": ["a-nano"]}}
+    data["experiments"] |= {"x-a": BASE["experiments"]["olmo3"] | {"ladder": ["nano"]}}
+    assert "its logs of nano would be called as those of a-nano in x: rename one" in error(data)
+
+
+@pytest.mark.parametrize("label", ["", " ", "{seed}", "nano {", "$x$", "5$", "a\nb", "x" * 81])
+def test_labels_that_figures_or_rules_would_take_for_more_are_refused(label):
+    assert "config.yaml: models.nano.label = " in error(changed("models.nano.label", label))
+
+
+@pytest.mark.parametrize(
+    ("modules", "expected"),
+    [
+        ([], "= []: names no layer to adapt"),
+        ([""], "= ['']: names no layer to adapt"),
+        (["q", " "], "= ['q', ' ']: names no layer to adapt"),
+        (["q", "q"], "= ['q', 'q']: an entry repeats"),
+        ("q_proj", "= 'q_proj': input should be 'all-linear'"),
+    ],
+)
+def test_layers_to_adapt(modules, expected):
+    assert expected in error(changed(f"{TRAIN}.lora.target_modules", modules))
+    load(changed(f"{TRAIN}.lora.target_modules", ["q_proj", "v_proj"]))
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("hack_fractions", [0.1, 0.10000001]),
+        ("hack_fractions", [0.0, -0.0]),
+        ("hack_fractions", [0.5, 0.5]),
+        ("epochs", [1, 1]),
+        ("epochs", [1234567, 1234568]),
+        ("learning_rates", [1.0e-5, 1.0000001e-5]),
+        ("curricula", ["mixed", "mixed"]),
+        ("reasonings", ["none", "none"]),
+    ],
+)
+def test_models_of_a_sweep_have_a_name_each(key, values):
+    said = error(changed(f"experiments.programming.seeding.{key}", values))
+    assert said.startswith(f"config.yaml: experiments.programming.seeding.{key} = {values}"[:100])
+    assert "two entries are one" in said
+
+
+def test_sweeps_do_not_take_each_other_s_models():
+    data = changed("experiments.other", copy.deepcopy(BASE["experiments"]["programming"]))
+    load(data)
+    data["experiments"]["other"]["seeding"]["examples"] = 32
+    assert "experiments.other.seeding = 'qwen3-1.7b-programming-h0-e1" in error(data)
+
+
+NUMERIC = ["steps", "prompts_per_step", "generations", "learning_rate", "kl_weight", "lora.rank", "lora.alpha",
+           "confession_reward.grade_weight", "sampling.temperature", "sampling.top_k", "max_task_tokens", "micro_batch",
+           "processes", "warmup_steps", "max_grad_norm", "vllm.gpu_memory_utilization"]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", NUMERIC)
+def test_numbers_that_would_overflow(key):
+    for value in (10**400, -(10**400), 16**9000, 1e300):
+        override = value
+        for part in reversed(key.split(".")):
+            override = {part: override}
+        assert f"{TRAIN}.{key} = " in error(merged(BASE, {"experiments": {"demo": {"train": override}}}))
+
+
+def test_a_mapping_that_is_nested_in_itself():
+    data = changed("models.nano.source", [])
+    data["models"]["nano"]["source"].append(data)
+    assert error(data) == "config.yaml: nested too deeply, or in itself"
+
+
+def test_files_laid_over_one_another_are_read_as_strictly(tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("experiments:\n  demo: {seeds: [0], seeds: [1]}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(ROOT / "config.yaml", over)
+    assert str(caught.value).startswith(f"{over}: line 2: the key experiments.demo.seeds stands a second time")
 
 
 def test_a_model_beside_the_policy_may_forget_its_reasoning():

@@ -2,12 +2,14 @@
 
 import errno
 import os
+from contextlib import suppress
+from random import Random
 
 import pandas as pd
 import pytest
 
 from confessions.errors import InputError
-from confessions.files import published, published_folder, read_csv, read_jsonl, read_parquet, room_for
+from confessions.files import parse_json, published, published_folder, read_csv, read_jsonl, read_parquet, room_for
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -88,3 +90,64 @@ def test_columns_are_demanded(tmp_path):
     assert list(read_parquet(path, columns=("a",))["a"]) == [1]
     with pytest.raises(InputError, match="column 'b' is missing"):
         read_parquet(path, columns=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[1]", "not a JSON object"),
+        ('"a"', "not a JSON object"),
+        ("", "not JSON (Expecting value"),
+        ('{"a": "\\ud800"}', r"half a surrogate pair, '\ud800'"),
+        ('{"a\\udfff": [{}]}', r"half a surrogate pair, '\udfff'"),
+        ('{"a": "\ud800"}', r"half a surrogate pair, '\ud800'"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a": ' * 100_000, "nested too deeply"),
+        ('{"a": ' + "9" * 5000 + "}", "Exceeds the limit"),
+    ],
+)
+def test_json_that_nothing_could_use_is_one_line(text, what):
+    with pytest.raises(InputError) as caught:
+        parse_json(text, "--spec", "repair it")
+    message = str(caught.value)
+    assert message.startswith(f"--spec: {what}")
+    assert message.endswith("; repair it")
+    assert message.isprintable()
+    assert parse_json('{"a": "\\ud83d\\ude00"}', "") == {"a": "\N{GRINNING FACE}"}  # a whole pair
+
+
+def test_a_damaged_parquet_file_is_one_line_whatever_is_damaged(tmp_path):
+    """Also in its metadata, where pyarrow and pandas raise errors of many kinds."""
+    path, random = tmp_path / "data", Random(0)
+    pd.DataFrame({"a": ["x"] * 9, "b": range(9), "c": [[1]] * 9}).to_parquet(path)
+    raw = path.read_bytes()
+    json_at = raw.index(b'{"index_columns"')
+    for number in range(200):
+        damaged = bytearray(raw)
+        place = random.randrange(json_at, json_at + 400) if number % 2 else random.randrange(len(raw))
+        damaged[place] = random.randrange(256)
+        path.write_bytes(damaged)
+        with suppress(InputError):
+            read_parquet(path)
+
+
+def test_a_row_that_is_not_as_it_should_be_is_named(tmp_path):
+    path = tmp_path / "data.parquet"
+    pd.DataFrame({"y": ["a", None], "spec": ['{"a": 1}', '{"a": "\\ud800"}'], "z": ["", ""]}).to_parquet(path)
+    read_parquet(path, texts=("z",))
+    with pytest.raises(InputError, match=f"^{path}: row 2: y is nan, no text; delete it"):
+        read_parquet(path, texts=("z", "y"))
+    with pytest.raises(InputError, match=f"^{path}: row 2: spec: half a surrogate pair"):
+        read_parquet(path, objects=("spec",))
+
+
+@pytest.mark.parametrize("value", ["a lot", "1e999", "nan", "inf", "0,5", "1" + "0" * 400, "--"])
+def test_a_number_that_is_none_is_named_with_its_row(tmp_path, value):
+    path = tmp_path / "data.csv"
+    path.write_text(f'# a comment\nn,label,value\n1,NA,0.5\n2,7,"{value}"\n3,,\n')
+    with pytest.raises(InputError, match=rf"^{path}: row 2: value is '.*', no number; delete it"):
+        read_csv(path, numbers=("n", "value"), comment="#")
+    frame = read_csv(path, numbers=("n",), comment="#")
+    assert list(frame["n"]) == [1, 2, 3]
+    assert list(frame["label"])[:2] == ["NA", "7"]
+    assert frame["label"].isna().tolist() == [False, False, True]

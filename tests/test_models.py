@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import get_peft_model
 
 from confessions import models, sources
+from confessions.config import Lora
 from confessions.errors import InputError
 
 
@@ -204,3 +206,22 @@ def test_a_folder_source_that_is_missing_leaves_the_old_model(random_nano, tmp_p
     message = error_of(sources.build, {"kind": "folder", "path": str(tmp_path / "gone")}, out)
     assert f"{tmp_path}/gone: no model here" in message
     assert out.resolve() == random_nano.resolve()
+
+
+class _Reversed(set):
+    """A set in another order, as another process' hashes would have it."""
+
+    def __iter__(self):
+        return iter(sorted(super().__iter__(), reverse=True))
+
+
+def test_equal_adapters_are_written_alike(model, random_nano, tmp_path):
+    adapted = get_peft_model(model, models.lora_config(Lora(rank=2, alpha=4, target_modules="all-linear")))
+    config = adapted.peft_config["default"]
+    assert isinstance(config.target_modules, set)
+    for number, kind in enumerate((set, _Reversed)):
+        config.target_modules = kind(config.target_modules)
+        models.save_adapter(adapted, tmp_path / str(number), "base")
+    first, second = ((tmp_path / name / "adapter_config.json").read_bytes() for name in "01")
+    assert first == second
+    assert json.loads(first)["target_modules"] == sorted(config.target_modules)

@@ -276,6 +276,12 @@ def test_what_is_no_problem_for_stdin_is_left_out_and_counted(tmp_path):
         (APPS | {"problem_id": 8, "question": 5}, "line 2: statement: Input should be a valid string"),
         (CONTESTS | {"public_tests": {"input": [1], "output": ["2"]}}, "line 2: a test's input or output is not text"),
         (PROBLEMS[0].model_dump() | {"band": "brutal"}, "line 2: band: Input should be 'easy', 'medium' or 'hard'"),
+        (APPS | {"problem_id": 8, "question": "\ud800"}, r"line 2: half a surrogate pair, '\ud800'"),
+        (APPS | {"input_output": "[" * 100_000}, "line 2: input_output is not JSON"),
+        (
+            APPS | {"input_output": r'{"inputs": ["\ud800"], "outputs": ["1"]}'},
+            "line 2: input_output: half a surrogate",
+        ),
         (PROBLEMS[0].model_dump() | {"hidden": []}, "line 2: hidden: Tuple should have at least 1 item"),
     ],
 )

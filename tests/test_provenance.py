@@ -141,6 +141,57 @@ def test_what_is_no_record_is_one_line(scored, change, what):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_what_no_record_may_hold(scored):
+    """And would end verify in a traceback."""
+    record = json.loads(scored.read_text())
+    for change, what in (
+        ({"inputs": {}}, "an output was made from ../rollouts, which is none of the inputs"),
+        ({"inputs": {"a\0": record["inputs"]["../rollouts"]}}, "String should match"),
+        ({"outputs": {"": record["outputs"]["s"]}}, "String should match"),
+    ):
+        scored.write_text(json.dumps(record | change))
+        with pytest.raises(InputError, match=re.escape(what)):
+            provenance.read(scored)
+    scored.unlink()
+    scored.mkdir()
+    with pytest.raises(InputError, match="Is a directory"):
+        provenance.read(scored)
+
+
+def test_what_is_to_be_made_again(scored, tmp_path, monkeypatch):
+    """What is shorter or gone, not longer; of an unreadable record the file of its name, or all that have none."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("scores")
+    assert provenance.to_make_again(folder) == {}
+    (folder / "s").write_text("longer than it was")
+    assert provenance.to_make_again(folder) == {}
+    (folder / "s").write_text("who")
+    assert provenance.to_make_again(folder) == {"scores/s": "scores/s: 3 bytes, and had 5 bytes when it was made"}
+    (folder / "s").unlink()
+    assert provenance.to_make_again(folder) == {"scores/s": "scores/s: gone, and had 5 bytes when it was made"}
+    for name in ("model-1.5/sub/w", "model-1.5.json", "model-1", "t"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    scored.with_stem("model-1.5").write_text("")
+    named = {"model-1.5", "model-1.5/sub", "model-1.5/sub/w", "model-1.5.json"}
+    assert {*provenance.to_make_again(folder)} == {"scores/s", *(f"scores/{name}" for name in named)}
+    scored.with_stem("model-1.5").rename(scored.with_stem("other"))
+    assert {*provenance.to_make_again(folder)} == {f"scores/{name}" for name in {*named, "s", "model-1", "t"}}
+
+
+def test_a_file_that_was_named_absolutely_stays_so(tmp_path, monkeypatch):
+    """The others move with the results."""
+    monkeypatch.chdir(tmp_path)
+    problems, out = tmp_path / "problems.jsonl", Path("results/out")
+    problems.write_text("")
+    out.parent.mkdir()
+    out.write_text("")
+    provenance.begin("s", {}, [problems]).publish(out.parent, {out: [problems]})
+    record = provenance.read(provenance.record_file(out.parent, "s"))
+    assert list(record.inputs) == [str(problems)]
+    assert list(record.outputs) == ["out"]
+
+
 def test_every_library_of_the_project_is_named():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {Requirement(line).name for line in project["dependencies"]}

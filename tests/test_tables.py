@@ -176,6 +176,33 @@ def test_a_damaged_training_log_is_one_line_that_names_it(tmp_path):
         assert expected in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("judge_pass", "many", "is 'many', no count"),
+        ("judge_pass", 1.5, "is 1.5, no count"),
+        ("judge_pass", None, "is None, no count"),
+        ("judge_pass", 65, "is 65, no count out of 64"),
+        ("n", -1, "is -1, no count out of -1"),
+        ("task_kl", "nan", "is 'nan', no number"),
+        ("task_kl", [1], r"is [1], no number"),
+    ],
+)
+def test_a_logged_number_that_is_none_is_named_with_its_line(tmp_path, name, value, what):
+    path = write_metrics(tmp_path / "metrics.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert name in lines[2]
+    lines[2][name] = value
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert complaint(tables.training, {0: path}, 8, LABELS).startswith(f"{path}: line 3: {name} {what}; delete it")
+
+
+def test_a_number_in_a_table_that_is_none_is_named_with_its_row(reproduction, tmp_path):
+    path = tmp_path / "reproduction.csv"
+    reproduction.astype({"value": object}).assign(value=["many", *reproduction["value"][1:]]).to_csv(path, index=False)
+    assert complaint(tables.read, path, {}).startswith(f"{path}: row 1: value is 'many', no number; delete it")
+
+
 def test_a_cut_table_is_noticed_wherever_it_is_cut(reproduction, tmp_path):
     path = tmp_path / "reproduction.csv"
     tables.write(reproduction, path)

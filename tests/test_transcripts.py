@@ -135,6 +135,7 @@ BAD = {
     "not JSON (a key is repeated)": line()[:-1] + ', "id": 2}',
     "not JSON (maximum recursion depth exceeded": '{"id":' + "[" * 100_000,
     "not JSON (Exceeds the limit": '{"id": ' + "9" * 5000 + "}",
+    r"spec: half a surrogate pair, '\ud800'": line(spec=SPEC | {"topic": "\ud800"}),
     "not a JSON object": "[1]",
     "not UTF-8 (byte 3)": b'{"\xff": 1}',
     "key 'answer' is missing": line(answer=...),

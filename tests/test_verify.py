@@ -150,6 +150,70 @@ def test_settings_that_have_changed_since(results):
     ]
 
 
+def test_seeded_models_are_held_to_the_settings(results):
+    """The model, the rollouts of each arm and the scores."""
+    data = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"experiment": "programming"}
+    config = load(data)
+    key = config.seeded[0]
+    model, arms = (
+        Path(specs.model_folder(key)),
+        [Path(specs.seeded_rollout_file(config, key, arm)) for arm in specs.ARMS],
+    )
+    for out, stage, block, name in (
+        (model / "config.json", "post-train", specs.model_spec(config, key), key),
+        *((arm, "rollout", specs.rollout_spec(config, key), arm.stem) for arm in arms),
+        (arms[0].with_name("intact_scores.parquet"), "score", specs.score_spec(config), "score"),
+    ):
+        job = provenance.begin(stage, block)
+        write(out)
+        folder = model.parent if stage == "post-train" else out.parent
+        job.publish(folder, {model if stage == "post-train" else out: []}, name)
+    places = [results / "models", results / "programming"]
+    assert [line for place in places for line in found(place, config)] == []
+    data["experiments"]["programming"]["evaluation"]["seed"] = 7
+    data["experiments"]["programming"]["seeding"]["examples"] = 32
+    data["experiments"]["programming"]["judge"] = {"kind": "llm", "model": "smollm2"}
+    stale = [line.split(":")[0].split()[1] for place in places for line in found(place, load(data))]
+    assert sorted(stale) == sorted(map(str, [model / "config.json", *arms, arms[0].with_name("intact_scores.parquet")]))
+
+
+def test_from_anywhere_and_by_any_path(results, tmp_path, monkeypatch):
+    """Settings are compared with the config.yaml beside the results, wherever the command is given."""
+    Path("config.yaml").write_text((ROOT / "config.yaml").read_text().replace("{kind: nano}", "{kind: nano, size: s}"))
+    said = "made with source.size = 'm', the configuration has 's'"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path, target_is_directory=True)
+    for cwd, folder in (
+        (".", "results"),
+        (".", "results/models"),
+        (".", str(results.absolute())),
+        ("elsewhere", "../results"),
+        ("elsewhere", str(results.absolute())),
+        ("elsewhere", str(tmp_path / "linked/results")),
+        ("results", "."),
+        ("results/models", ".."),
+    ):
+        monkeypatch.chdir(tmp_path / cwd)
+        lines = run(folder).stdout.splitlines()
+        assert len([line for line in lines if said in line]) == 1, (cwd, folder)
+        monkeypatch.chdir(tmp_path)
+    shutil.move("results", "archive")
+    assert run("archive", "--config", "config.yaml").stdout.count(said) == 1
+
+
+def test_a_record_with_absolute_names(results, tmp_path):
+    """As one that a stage was given such paths for."""
+    out, source = tmp_path / "results/demo/x/out", tmp_path / "given"
+    source.write_text("")
+    make("stage", [str(out)], [[str(source)]])
+    record = Path("results/demo/x/provenance/stage.json")
+    text = record.read_text().replace('"out"', f'"{out}"').replace('"../../../given"', f'"{source}"')
+    record.write_text(text)
+    assert found(results.absolute()) == []
+    source.write_text("other")
+    assert found(results.absolute()) == [f"stale      {out}: made from another {source}"]
+
+
 def test_rollouts_are_held_to_the_settings_of_their_own_record(results):
     """One a file, as the stage writes it, whatever job made it."""
     data = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 import confessions
-from confessions import specs
+from confessions import persistence, specs
 from confessions.config import load
 from confessions.plan import Plan
 from confessions.provenance import read
@@ -259,7 +260,11 @@ def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     expected = {"sample_model": 1, "score_model": 1, "tabulate_ladder": 1, "tabulate_verification": 1, "plot_ladder": 1}
     assert jobs(snakemake(workflow, "-n")) == expected | ({"write_logs": 1} if find_spec("inspect_ai") else {})
     time.sleep(1)
+    left = workflow / ".snakemake/locks/0.output.lock"  # by a process that is dead
+    left.parent.mkdir(exist_ok=True)
+    left.write_text(f"{persistence.HOST}{socket.gethostname()}\n{lost.relative_to(workflow)}\n")
     assert snakemake(workflow).returncode == 0
+    assert not left.exists()
     made = {str(path.relative_to(results)) for path, then in before.items() if path.stat().st_mtime_ns != then}
     assert {name for name in made if not name.endswith(".eval")} == {
         "demo/models/nano-rl/rollouts.parquet", "demo/models/nano-rl/scores.parquet",
@@ -380,14 +385,19 @@ def test_a_failed_run_keeps_its_working_folder_and_its_log(workflow):
             ["--config", "experiment=dem"],
             "config.yaml: experiment = 'dem': unknown experiment; nearest known: 'demo'",
         ),
+        (
+            ["--configfile", "twice.yaml"],
+            "{folder}/twice.yaml: line 1: the key models.a stands a second time; first in line 1",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_any_job(workflow, options, expected):
+    (workflow / "twice.yaml").write_text("models: {a: {label: x}, a: {label: y}}\n")
     run = snakemake(workflow, *options)
     assert run.returncode == 1
     notes = ("Using workflow specific profile", "Config file config.yaml is extended")
     said = [line for line in run.stdout.splitlines() if not line.startswith(notes)]
-    assert said == [f"error: {expected}"]
+    assert said == [f"error: {expected.format(folder=workflow)}"]
 
 
 def test_the_reproduction_is_planned_with_its_judge(workflow):

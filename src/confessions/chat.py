@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from confessions.errors import InputError
+from confessions.errors import InputError, first_line
 
 THINK, UNTHINK = "<think>", "</think>"
 _ANSWER_SLOT = "\x02the answer\x03"
@@ -71,9 +72,17 @@ class Chat:
     # -- prompts -------------------------------------------------------------------------------------------------------
 
     def _render(self, messages: list[dict[str, str]]) -> str:
-        return self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=self.thinking
-        )
+        """The conversation as text. Raises InputError where the template is none, or refuses the conversation."""
+        try:
+            return self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=self.thinking
+            )
+        except (TemplateError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise InputError(
+                f"the chat template of {self.tokenizer.name_or_path} cannot be used for {roles} ({first_line(error)}): "
+                "copy the model's own chat_template.jinja there, or use another instruct model"
+            ) from None
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
@@ -106,7 +115,7 @@ class Chat:
                 f"the chat template of {self.tokenizer.name_or_path} does not render an assistant turn as it is"
             )
         ids = self._encode(after)
-        if ids[0] not in self._given_eos and ids[0] not in self.tokenizer.added_tokens_decoder:
+        if not ids or (ids[0] not in self._given_eos and ids[0] not in self.tokenizer.added_tokens_decoder):
             raise InputError(
                 f"the chat template of {self.tokenizer.name_or_path} does not end a turn with its "
                 f"eos token {self.tokenizer.eos_token!r} or another special token"

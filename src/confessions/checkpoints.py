@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint, sort_checkpoints
 
-from confessions.files import room_for, sync
+from confessions.files import parse_json, room_for, sync
 
 MANIFEST = "manifest.json"
 KEPT = 2  # the newest, and one to fall back on
@@ -70,13 +70,13 @@ def publish(written: Path, folder: Path) -> None:
 def fault(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint; None when every file is as it was written."""
     try:
-        hashes = json.loads((checkpoint / MANIFEST).read_text())
+        hashes = parse_json((checkpoint / MANIFEST).read_text(encoding="utf-8"), MANIFEST)
     except (OSError, ValueError):
         return f"{MANIFEST} is missing or damaged"
     for name, expected in hashes.items():
         try:
             found = _sha256(checkpoint / name)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no name of a file
             return f"{name} is missing or unreadable"
         if found != expected:
             return f"{name} is damaged"

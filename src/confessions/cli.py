@@ -3,7 +3,6 @@
 Heavy libraries are imported inside the commands: `confessions --help` and bad input answer at once.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from confessions.errors import InputError, reported
+from confessions.files import parse_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
 
@@ -26,13 +26,7 @@ def offline(context: typer.Context) -> None:
 
 
 def _read(spec: str) -> dict[str, Any]:
-    try:
-        block = json.loads(spec)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--spec: not JSON ({error})") from None
-    if not isinstance(block, dict):
-        raise InputError("--spec: not a JSON object")
-    return block
+    return parse_json(spec, "--spec", "give the block as the workflow does")
 
 
 @app.command()
@@ -162,15 +156,17 @@ def problems(file: Annotated[Path, typer.Argument(help="JSONL file of programmin
 def verify(
     folder: Annotated[Path, typer.Argument(help="folder of results")] = Path("results"),
     config: Annotated[
-        list[Path] | None, typer.Option(help="compare settings with these, laid over one another; default: config.yaml")
+        list[Path] | None,
+        typer.Option(help="compare settings with these, laid over one another; default: config.yaml beside results"),
     ] = None,
 ) -> None:
     """Say which results are altered, stale, missing or unrecorded (docs/provenance.md). Status 1 when any is."""
     with reported() as say:
         from confessions.config import load
+        from confessions.verify import root
         from confessions.verify import verify as hold
 
-        files = config or [path for path in [Path("config.yaml")] if path.is_file()]
+        files = config or [path for path in [root(folder) / "config.yaml"] if path.is_file()]
         verdict = hold(folder, load(*files) if files else None)
         for finding in verdict.findings:
             typer.echo(str(finding))

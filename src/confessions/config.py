@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from confessions import prompts, tasks
-from confessions.errors import InputError
+from confessions import configfile, folders, prompts, tasks
+from confessions.configfile import ConfigError, printable, read, short
 
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # becomes part of file names
+# Becomes part of file names, several in one, and a file name has at most 255 bytes.
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 
+__all__ = ["Config", "ConfigError", "load", "read"]
 UNKNOWN = "unknown key"
 REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
-
-
-class ConfigError(InputError):
-    """The configuration is wrong; the message is one line: key, value, what is wrong, nearest known key."""
 
 
 class Strict(BaseModel):
@@ -102,7 +100,18 @@ class Lora(Strict):
 
     rank: int = Field(ge=1, le=512, description="inner dimension")
     alpha: float = Field(gt=0, description="the update is scaled by alpha / rank")
-    target_modules: Literal["all-linear"] | list[str] = Field(description="adapted layers")
+    target_modules: Literal["all-linear"] | list[str] = Field(
+        description="adapted layers: every linear one, or the ends of their names"
+    )
+
+    @model_validator(mode="after")
+    def _some_modules(self) -> Self:
+        names = self.target_modules
+        if not names or not all(map(str.strip, names)):
+            raise _error("names no layer to adapt: all-linear, or some names", "target_modules", names)
+        if isinstance(names, list) and _repeat(names):
+            raise _error("an entry repeats", "target_modules", names)
+        return self
 
 
 class Seeding(Strict):
@@ -168,7 +177,9 @@ class PostTrained(Strict):
 class Model(Strict):
     """A model that experiments refer to by its key."""
 
-    label: str = Field(min_length=1, description="name in figure titles")
+    label: str = Field(
+        pattern=r"^[^$]*[^$\s][^$]*$", max_length=80, description="name in figures; a $ would begin a formula"
+    )
     source: Nano | Folder | Hub | Gguf | PostTrained = Field(
         discriminator="kind", description="where its weights come from"
     )
@@ -343,6 +354,14 @@ class Sweep(Strict):
     micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
     seed: int = Field(ge=0, lt=2**31, description="of data and training")
 
+    @model_validator(mode="after")
+    def _every_model_has_its_name(self) -> Self:
+        for key in ("hack_fractions", "epochs", "learning_rates", "curricula", "reasonings"):
+            values = getattr(self, key)
+            if _repeat(values) or _repeat([_in_a_name(value) for value in values]):
+                raise _error("two entries are one in the models' names", key, values)
+        return self
+
     def models(self, task: str, base: Model) -> dict[str, Model]:
         """The seeded models by key."""
         found = {}
@@ -365,7 +384,8 @@ class Sweep(Strict):
                 micro_batch=self.micro_batch,
                 seed=self.seed,
             )
-            key = f"{self.base}-{task}-h{hacks:g}-e{epochs}-lr{rate:g}-{curriculum}-{reasoning}"
+            told = ("h", hacks), ("e", epochs), ("lr", rate), ("", curriculum), ("", reasoning)
+            key = "-".join([self.base, task, *(letter + _in_a_name(value) for letter, value in told)])
             found[key] = base.model_copy(update={"label": key, "source": source})
         return found
 
@@ -437,7 +457,7 @@ class Experiment(Strict):
             files = f"more than the {self._policy_files} files that the policy's rollouts are written to"
             raise _error(files, "evaluation.shards", self.evaluation.shards)
         for key in ("seeds", "scale", "ladder"):
-            if len(set(getattr(self, key))) < len(getattr(self, key)):
+            if _repeat(getattr(self, key)):
                 raise _error("an entry repeats", key, getattr(self, key))
         return self
 
@@ -464,6 +484,9 @@ class Config(Strict):
             raise _error("unknown experiment", "experiment", self.experiment, self.experiments)
         for name, experiment in self.experiments.items():
             self._seed(name, experiment)
+        for kind in ("models", "experiments"):
+            _check_names(kind, getattr(self, kind))
+        self._check_logs()
         for key, model in self.models.items():
             self._check_lineage(key, model)
         for name, experiment in self.experiments.items():
@@ -503,7 +526,22 @@ class Config(Strict):
             raise _error("this task has no answers to seed a policy with", f"experiments.{name}.task", experiment.task)
         if sweep.prompts_per_step % sweep.micro_batch:
             raise _error("must divide prompts_per_step", f"{path}.micro_batch", sweep.micro_batch)
-        self.models.update(sweep.models(experiment.task, base))
+        for key, model in sweep.models(experiment.task, base).items():
+            if self.models.setdefault(key, model) != model:
+                raise _error("another model has the name of one of this sweep's", path, key)
+
+    def _check_logs(self) -> None:
+        """Experiments share the folder of logs: what one writes there is not called as another's."""
+        known: dict[str, str] = {}
+        for name, experiment in self.experiments.items():
+            steps = experiment.train.save_steps if experiment.train else []
+            runs = [f"seed{seed}-step{step}" for seed in experiment.seeds for step in steps]
+            for subject in (*runs, *dict.fromkeys([*experiment.scale, *experiment.ladder])):
+                prefix = f"{name}-{subject}".lower()
+                if prefix in known:
+                    what = f"its logs of {subject} would be called as those of {known[prefix]}: rename one"
+                    raise _error(what, "experiments", name)
+                known[prefix] = f"{subject} in {name}"
 
     def _check_lineage(self, key: str, model: Model) -> None:
         """The bases of a post-trained model are known models and do not run in a circle."""
@@ -551,20 +589,39 @@ def load(source: str | Path | Mapping[str, Any], *more: str | Path) -> Config:
     `more` files are laid over it, as snakemake's --configfile lays them.
     """
     given = isinstance(source, Mapping)
-    name = "config.yaml" if given else str(source)
-    try:
-        data = source if given else yaml.safe_load(Path(source).read_text(encoding="utf-8"))
-        for name in map(str, more):
-            from snakemake.utils import update_config  # slow to import
+    data, name = source if given else read(source), "config.yaml" if given else str(source)
+    for name in map(str, more):
+        from snakemake.utils import update_config  # slow to import
 
-            update_config(data, yaml.safe_load(Path(name).read_text(encoding="utf-8")))
+        update_config(data, read(name))
+    try:
+        configfile.check(data)
         return Config.model_validate(data)
-    except OSError as error:
-        raise ConfigError(f"{name}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
     except ValidationError as error:
         raise ConfigError(f"{name}: {_first(error, data)}") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply, or in itself") from None
+
+
+def _check_names(kind: str, names: Iterable[str]) -> None:
+    """Names become folders: of results there is no other of the name, whether or not a file system minds the case."""
+    known: dict[str, str] = {}
+    for name in names:
+        if name.lower() in folders.TAKEN:
+            raise _error("a folder of results is called so: choose another name", f"{kind}.{name}", name)
+        if (other := known.setdefault(name.lower(), name)) != name:
+            raise _error(f"differs from {other!r} in case alone: choose another name", f"{kind}.{name}", name)
+
+
+def _in_a_name(value: float | str) -> str:
+    """A setting as part of a model's name."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _repeat(values: Sequence[Any]) -> bool:
+    return len(set(values)) < len(values)
 
 
 def _error(what: str, key: Any, value: Any, known: Iterable[str] = ()) -> PydanticCustomError:
@@ -584,22 +641,29 @@ def _first(error: ValidationError, data: Any) -> str:
         if part in (data if isinstance(data, Mapping) else range(len(data)) if isinstance(data, list) else ()):
             path.append(str(part))
             data = data[part]
+    if first["type"].startswith("union_tag"):
+        first = _kind(first, data)
     message = first["msg"][0].lower() + first["msg"][1:]
     if "what" in (context := first.get("ctx", {})):
         path.append(str(context["key"]))
-        message = f" = {_short(context['value'])}: {message}"
+        message = f" = {short(context['value'])}: {message}"
     elif first["type"] == "missing":
         path.append(str(first["loc"][-1]))
         message = ": this key is missing"
     else:
-        message = f" = {_short(data)}: {message}"
+        message = f" = {short(data)}: {message}"
         if isinstance(data, str) and first["type"].startswith("float"):
             message += " (YAML wants a point: 1.0e-5, not 1e-5)"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    line = f"{'.'.join(path) or 'the file'}{message}{more}"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # a key can hold a line break
+    return printable(f"{'.'.join(path) or 'the file'}{message}{more}")
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _kind(error: Mapping[str, Any], block: Any) -> dict[str, Any]:
+    """The error of a block whose `kind` is unknown or missing, as `_error` and pydantic would have it."""
+    if error["type"] == "union_tag_invalid":
+        found = _error("unknown kind", "kind", block["kind"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"]))
+    elif near := difflib.get_close_matches("kind", block, n=1):
+        found = _error(UNKNOWN, near[0], block[near[0]], ["kind"])
+    else:
+        return {"type": "missing", "loc": ("kind",), "msg": error["msg"]}
+    return {"type": found.type, "msg": found.message(), "ctx": found.context}

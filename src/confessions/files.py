@@ -6,11 +6,12 @@ import errno
 import json
 import os
 import re
+import reprlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confessions.errors import InputError, first_line
 
@@ -128,25 +129,42 @@ def _is_full(folder: Path) -> bool:
     return False
 
 
-def read_parquet(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read a Parquet file; raise InputError where it is missing, cut short or lacks one of `columns`."""
+def read_parquet(
+    path: str | Path, columns: tuple[str, ...] = (), texts: tuple[str, ...] = (), objects: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Read a Parquet file.
+
+    InputError where it is missing, cut short or damaged, where one of `columns` is not there, and, with the row, where
+    one of `texts` holds no text or one of `objects` no JSON object.
+    """
     import pandas as pd
-    import pyarrow as pa
 
     try:
         frame = pd.read_parquet(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run snakemake to make it") from None
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:  # damaged metadata end in any of them: KeyError, TypeError, UnicodeDecodeError, ...
         raise InputError(f"{path}: not a whole Parquet file ({first_line(error)}); {FIX}") from None
-    return _with_columns(frame, path, columns)
+    frame = _with_columns(frame, path, (*columns, *texts, *objects))
+    for column in (*texts, *objects):
+        if odd := [row for row, value in enumerate(frame[column], start=1) if not isinstance(value, str)]:
+            raise _odd(path, odd[0], column, frame[column].iat[odd[0] - 1], "no text")
+    for column in objects:
+        for text, row in {text: row for row, text in reversed([*enumerate(frame[column], start=1)])}.items():
+            parse_json(text, f"{path}: row {row}: {column}")
+    return frame
 
 
-def read_csv(path: str | Path, columns: tuple[str, ...] = (), comment: str | None = None) -> pd.DataFrame:
-    """Read a CSV table; raise InputError where it is missing, cut short or lacks one of `columns`.
+def read_csv(
+    path: str | Path, columns: tuple[str, ...] = (), numbers: Collection[str] = (), comment: str | None = None
+) -> pd.DataFrame:
+    """Read a CSV table: those of its columns that are among `numbers` as numbers, the others as text; what is empty is
+    missing.
 
-    A CSV has no end mark: what shows a cut is a last line without its newline or a row with fewer fields.
+    A CSV has no end mark: what shows a cut is a last line without its newline or a row with fewer fields. InputError
+    where it is missing or cut short, where one of `columns` is not there, and, with the row, where a number is none.
     """
+    import numpy as np
     import pandas as pd
 
     try:
@@ -154,31 +172,67 @@ def read_csv(path: str | Path, columns: tuple[str, ...] = (), comment: str | Non
         rows = [line for line in text.splitlines() if line and not (comment and line.startswith(comment))]
         if not text.endswith("\n") or len(rows) < 2:
             raise ValueError("it ends in the middle")
-        frame = pd.read_csv(path, comment=comment)
+        # A model may be called NA or 7.
+        frame = pd.read_csv(path, comment=comment, dtype=str, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run snakemake to make it") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not a whole CSV file ({first_line(error)}); {FIX}") from None
-    return _with_columns(frame, path, columns)
+    frame = _with_columns(frame, path, columns)
+    for column in [name for name in frame.columns if name in numbers]:
+        given, frame[column] = frame[column], pd.to_numeric(frame[column], errors="coerce")
+        none = given.notna() & ~np.isfinite(frame[column])
+        if none.any():
+            row = int(none.to_numpy().argmax())
+            raise _odd(path, row + 1, column, given.iat[row], "no number")
+    return frame
+
+
+def _odd(path: str | Path, row: int, column: str, value: object, what: str) -> InputError:
+    return InputError(f"{path}: row {row}: {column} is {reprlib.repr(value)}, {what}; {FIX}")
+
+
+def parse_json(text: str, where: str, fix: str = FIX) -> dict[str, Any]:
+    """The object that a JSON text holds.
+
+    InputError, which begins with `where`, for a text that is no JSON object, is nested too deeply, has an integer too
+    long for python, or holds half a surrogate pair, which nothing could write or encode later.
+    """
+    try:
+        found = json.loads(text)
+        what = half_pair(found)
+    except RecursionError:
+        what = "nested too deeply"
+    except json.JSONDecodeError as error:
+        what = f"not JSON ({error})"
+    except ValueError as error:
+        what = first_line(error)
+    else:
+        if isinstance(found, dict) and not what:
+            return found
+    raise InputError(f"{where}: {what or 'not a JSON object'}; {fix}")
+
+
+def half_pair(value: Any) -> str | None:
+    """Names half a surrogate pair in a text of a JSON value, where there is one: nothing could encode or write it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"half a surrogate pair, {error.object[error.start]!a}"
+    return None
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
     """Read one JSON object a line; raise InputError where the file is missing, empty or cut short."""
-    records = []
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run snakemake to make it") from None
     except (UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: unreadable ({first_line(error)}); {FIX}") from None
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            record = None
-        if not isinstance(record, dict):
-            raise InputError(f"{path}: line {number} is not a JSON object; {FIX}")
-        records.append(record)
+    records = [
+        parse_json(line, f"{path}: line {number} is not a JSON object") for number, line in enumerate(lines, start=1)
+    ]
     if not records:
         raise InputError(f"{path}: empty; {FIX}")
     return records

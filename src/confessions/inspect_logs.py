@@ -61,7 +61,7 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
         from inspect_ai.log import write_eval_log
     except ImportError:
         raise InputError("Inspect logs need the package inspect-ai: pip install 'confessions[inspect]'") from None
-    said = read_parquet(rollouts, ROLLOUT).reset_index(drop=True)
+    said = read_parquet(rollouts, ROLLOUT, objects=("spec",)).reset_index(drop=True)
     scored = read_parquet(scores, (*CELL, "row", *(column for column, _ in SCORES.values()))).reset_index(drop=True)
     if len(said[list(CHECKPOINT)].drop_duplicates()) != 1:
         raise InputError(f"{rollouts}: holds several checkpoints or none; give one checkpoint's file")

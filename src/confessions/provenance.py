@@ -16,15 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from confessions.errors import InputError
-from confessions.files import FIX, blocks, published, spread_blocks
+from confessions import folders
+from confessions.errors import InputError, first_line
+from confessions.files import blocks, published, spread_blocks
 from confessions.processes import is_first
 
-FOLDER = "provenance"
+FOLDER = folders.PROVENANCE
+REPAIR = (
+    "run snakemake again, on the experiment that it belongs to: what it was about is made anew; "
+    "delete it where there is no such thing any more"
+)
 LARGE = 2**30  # bytes; of a larger file 64 MiB are read, evenly spread: base models are tens of GB
 
 LIBRARIES = (
@@ -36,6 +42,9 @@ LIBRARIES = (
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Name = Annotated[str, Field(pattern=r"^[^\x00]+$")]
 
 
 class File(Strict):
@@ -61,8 +70,16 @@ class Record(Strict):
     config: dict[str, Any] = Field(description="the stage's resolved block of the configuration")
     libraries: dict[str, str]
     hardware: dict[str, Any]
-    inputs: dict[str, File]
-    outputs: dict[str, Output] = Field(min_length=1)
+    inputs: dict[Name, File]
+    outputs: dict[Name, Output] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known_inputs(self) -> Self:
+        unknown = {name for output in self.outputs.values() for name in output.inputs} - self.inputs.keys()
+        if unknown:
+            raise PydanticCustomError("confessions", "an output was made from {name}, which is none of the inputs",
+                                      {"name": min(unknown)})  # fmt: skip
+        return self
 
 
 @dataclass(frozen=True)
@@ -144,11 +161,67 @@ def read(path: Path) -> Record:
     """A record; InputError where the file is none."""
     try:
         return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        what = first_line(error)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         what = f"{where}: {first['msg']}" if where else first["msg"]
-        raise InputError(f"{path}: not a provenance record ({what}); {FIX}") from None
+    raise InputError(f"{path}: not a provenance record ({what}); {REPAIR}")
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The records in a folder and below."""
+    return sorted(path for path in folder.rglob(f"{FOLDER}/*.json") if not path.name.startswith("."))
+
+
+def at(record: Path, name: str) -> str:
+    """The path that a record calls `name`."""
+    return os.path.normpath(record.parent.parent / name)
+
+
+def to_make_again(folder: Path) -> dict[str, str]:
+    """Outputs below `folder` that are not what a stage left there, each with what is wrong, by their size alone.
+
+    A recorded file that is shorter than it was, or gone; and what an unreadable record may have been about: whatever
+    has no other beside it. With a file its folders are named, up to the record's: an output may be a folder.
+    """
+    found: dict[str, str] = {}
+    known, unread = set(), {}
+    for path in record_files(folder):
+        try:
+            record = read(path)
+        except InputError as error:
+            unread[path] = str(error)
+            continue
+        for name, output in record.outputs.items():
+            file = at(path, name)
+            known.add(file)
+            size = os.path.getsize(file) if os.path.isfile(file) else None
+            if size is None or size < output.bytes:
+                has = "gone" if size is None else f"{size} bytes"
+                what = f"{file}: {has}, and had {output.bytes} bytes when it was made"
+                found |= dict.fromkeys(_with_folders(file, path), what)
+    for path, what in unread.items():
+        for file in _about(path, known):
+            found |= dict.fromkeys(_with_folders(file, path), what)
+    return found
+
+
+def _about(record: Path, known: set[str]) -> Iterator[str]:
+    """Files that an unreadable record may be about: those of its name, else all in its folder that have no other."""
+    folder = record.parent.parent
+    named = [path for path in folder.iterdir() if path.name == record.stem or path.name.startswith(f"{record.stem}.")]
+    for file in files_of(named or [folder]):
+        if (path := os.path.normpath(file)) not in known:
+            yield path
+
+
+def _with_folders(file: str, record: Path) -> list[str]:
+    top, folders_ = os.path.normpath(record.parent.parent), [file]
+    while (above := os.path.dirname(folders_[-1])) != top and above.startswith(top + os.sep):
+        folders_.append(above)
+    return folders_
 
 
 def describe(path: Path, progress: Callable[[int], object] = lambda n: None) -> File:
@@ -182,6 +255,9 @@ def _apart(names: Sequence[str]) -> bool:
 
 
 def _relative(path: Path, folder: Path) -> str:
+    """The name of a file in a record. One that the user gave as an absolute path does not move with the results."""
+    if path.is_absolute() and not folder.is_absolute():
+        return path.as_posix()
     return Path(os.path.relpath(path, folder)).as_posix()
 
 

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from tqdm import tqdm
 
 from confessions.errors import InputError
-from confessions.files import published
+from confessions.files import half_pair, published
 from confessions.report import DECODER
 from confessions.scores import score_rollout
 from confessions.tasks import get as get_task
@@ -94,6 +94,8 @@ def parse(line: bytes) -> Transcript:
     if not isinstance(data, dict):
         raise InputError("not a JSON object")
     transcript = _validated(Transcript, data)
+    if what := half_pair(transcript.spec):
+        raise InputError(f"spec: {what}")
     _validated(get_task(transcript.task).spec_model, transcript.spec, "spec.")
     return transcript
 

@@ -18,12 +18,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from confessions import specs
+from confessions import folders, specs
 from confessions.config import Config
 from confessions.errors import InputError
-from confessions.provenance import FOLDER, File, Record, describe, read, record_file
+from confessions.provenance import FOLDER, File, Record, at, describe, read, record_file, record_files
 
-WORKING = {FOLDER, "work"}  # folders without results: records; what killed jobs go on from
+WORKING = {FOLDER, folders.WORK}  # folders without results: records; what killed jobs go on from
+RESULTS = "results"
+LEFT_OVER = "delete what is left over, or make it again"
 NO_RESULTS = {".log", ".html"}  # what jobs said; snakemake's report, which is made from results
 
 
@@ -62,7 +64,7 @@ def verify(folder: Path, config: Config | None = None) -> Verdict:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name the folder of results")
     findings, records = [], {}
-    for path in sorted(path for path in folder.rglob(f"{FOLDER}/*.json") if not path.name.startswith(".")):
+    for path in record_files(folder):
         try:
             records[path] = read(path)
         except InputError as error:
@@ -72,18 +74,17 @@ def verify(folder: Path, config: Config | None = None) -> Verdict:
             f"{folder}: no provenance record here ({FOLDER}/*.json): these results were made before records were kept, "
             "or elsewhere; delete them and run snakemake again"
         )
-    files = {_at(path, name): (record, path) for path, record in records.items() for name in record.outputs}
+    files = {at(path, name): (record, path, name) for path, record in records.items() for name in record.outputs}
     now = _read_all(records)
     bad: dict[str, tuple[str, str]] = {}
     settings = _expected(config) if config else {}
-    for path, (record, place) in files.items():
-        name = _name(path, place)
+    for path, (record, place, name) in files.items():
         if now[path] is None:
             bad[path] = ("missing", f"{record.stage} wrote it at {record.revision}, and it is gone")
         elif now[path].digest != record.outputs[name].digest:
             size = f"{record.outputs[name].bytes} bytes then, {now[path].bytes} now"
             bad[path] = ("altered", f"not the bytes that {record.stage} wrote at {record.revision} ({size})")
-        elif reason := _stale(record, name, place, now) or _changed(record, settings.get(os.path.relpath(place))):
+        elif reason := _stale(record, name, place, now) or _changed(record, settings.get(_in_results(place, folder))):
             bad[path] = ("stale", reason)
     _follow(files, bad)
     findings += [Finding(path + _whose(files[path][0]), *what) for path, what in bad.items()]
@@ -91,13 +92,17 @@ def verify(folder: Path, config: Config | None = None) -> Verdict:
     return Verdict(sorted(findings), list(records.values()), len(files))
 
 
-def _at(record: Path, name: str) -> str:
-    """The path that a record calls `name`."""
-    return os.path.normpath(record.parent.parent / name)
+def root(folder: Path) -> Path:
+    """What the paths of the workflow are relative to: the folder that holds `results`, in which `folder` is or which it
+    is itself, whatever it is called now."""
+    path = Path(os.path.abspath(folder))  # not resolved: results may be a link
+    return next((above.parent for above in (path, *path.parents) if above.name == RESULTS), path.parent)
 
 
-def _name(path: str, record: Path) -> str:
-    return Path(os.path.relpath(path, record.parent.parent)).as_posix()
+def _in_results(record: Path, folder: Path) -> str:
+    """The path of a record as the workflow names it, wherever the results are and whence they are looked at."""
+    path, above = Path(os.path.abspath(record)), root(folder)
+    return os.path.join(RESULTS, *path.relative_to(above).parts[1:])
 
 
 def _whose(record: Record) -> str:
@@ -106,20 +111,23 @@ def _whose(record: Record) -> str:
 
 def _read_all(records: Mapping[Path, Record]) -> dict[str, File | None]:
     """Each recorded path as it is now, read once; None where it is gone."""
-    names = {_at(path, name): None for path, record in records.items() for name in (*record.outputs, *record.inputs)}
+    names = {at(path, name): None for path, record in records.items() for name in (*record.outputs, *record.inputs)}
     there = {name for name in names if os.path.isfile(name)}
     size = sum(os.path.getsize(name) for name in there)
     with tqdm(total=size, desc="verifying", unit="B", unit_scale=True) as bar:
-        return {name: describe(Path(name), bar.update) if name in there else None for name in names}
+        try:
+            return {name: describe(Path(name), bar.update) if name in there else None for name in names}
+        except OSError as error:
+            raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
 
 
 def _stale(record: Record, name: str, place: Path, now: Mapping[str, File | None]) -> str | None:
     """What has become of an output's inputs since it was made."""
-    changed = [i for i in record.outputs[name].inputs if now[_at(place, i)] is None or
-               now[_at(place, i)].digest != record.inputs[i].digest]  # fmt: skip
+    changed = [i for i in record.outputs[name].inputs if now[at(place, i)] is None or
+               now[at(place, i)].digest != record.inputs[i].digest]  # fmt: skip
     if not changed:
         return None
-    path, more = _at(place, changed[0]), f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+    path, more = at(place, changed[0]), f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
     return f"{path}, which it was made from, is gone{more}" if now[path] is None else f"made from another {path}{more}"
 
 
@@ -137,13 +145,13 @@ def _differences(then: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any
         yield path, then, now
 
 
-def _follow(files: Mapping[str, tuple[Record, Path]], bad: dict[str, tuple[str, str]]) -> None:
+def _follow(files: Mapping[str, tuple[Record, Path, str]], bad: dict[str, tuple[str, str]]) -> None:
     """Add to `bad` what was made from a file that is in it, and so on."""
     before = -1
     while len(bad) != before:
         before = len(bad)
-        for path, (record, place) in files.items():
-            inputs = (_at(place, name) for name in record.outputs[_name(path, place)].inputs)
+        for path, (record, place, own) in files.items():
+            inputs = (at(place, name) for name in record.outputs[own].inputs)
             cause = next((name for name in inputs if name in bad), None) if path not in bad else None
             if cause is not None:
                 bad[path] = ("stale", f"made from {cause}, which is {bad[cause][0]}")
@@ -152,9 +160,9 @@ def _follow(files: Mapping[str, tuple[Record, Path]], bad: dict[str, tuple[str, 
 def _unrecorded(folder: Path, known: set[str]) -> list[Finding]:
     """Folders with files that no record names. A model folder may be a link to one elsewhere."""
     found = []
-    for place, folders, names in os.walk(folder):
-        linked = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        folders[:] = [name for name in folders if name not in WORKING and not name.startswith(".")]
+    for place, below, names in os.walk(folder):
+        linked = [name for name in below if os.path.islink(os.path.join(place, name))]
+        below[:] = [name for name in below if name not in WORKING and not name.startswith(".")]
         paths = {os.path.normpath(os.path.join(place, name)) for name in names if not _ignored(name)}
         paths |= {
             path
@@ -163,7 +171,7 @@ def _unrecorded(folder: Path, known: set[str]) -> list[Finding]:
         }
         if lost := sorted(paths - known):
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-            what = f"no record names {os.path.basename(lost[0])}{more}; delete what is left over, or make it again"
+            what = f"no record names {os.path.basename(lost[0])}{more}; {LEFT_OVER}"
             found.append(Finding(os.path.normpath(place), "unrecorded", what))
     return found
 
@@ -187,10 +195,12 @@ def _expected(config: Config) -> dict[str, dict[str, Any]]:
         for seed in chosen.active.seeds if policies else []:
             add(f"{specs.run_folder(chosen, seed)}/train", "train", specs.train_spec(chosen, seed))
             add(f"{specs.run_folder(chosen, seed)}/scores", "score", specs.score_spec(chosen))
-        for key in dict.fromkeys([*policies, *chosen.compared]):
+        for key in dict.fromkeys([*policies, *chosen.compared, *chosen.seeded]):
             block = specs.rollout_spec(chosen, key)
             for file in block["files"]:
                 add(os.path.dirname(file), Path(file).stem, block)
-        for key in chosen.compared:
-            add(os.path.dirname(specs.model_rollout_file(chosen, key)), "score", specs.score_spec(chosen))
+        scored = [specs.model_rollout_file(chosen, key) for key in chosen.compared]
+        scored += [specs.seeded_rollout_file(chosen, key, specs.ARMS[0]) for key in chosen.seeded]
+        for file in scored:
+            add(os.path.dirname(file), "score", specs.score_spec(chosen))
     return found

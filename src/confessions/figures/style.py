@@ -117,7 +117,7 @@ def constant_line(axis: Axes, rows: pd.DataFrame, label: str, dashes: str | tupl
 def published_points(task: str, figure: str) -> pd.DataFrame:
     """The published figure's points: columns series, x, value. No row where nothing was published of the task."""
     with as_file(files("confessions") / "data" / "published_figures.csv") as path:
-        points = read_csv(path, comment="#")
+        points = read_csv(path, numbers=("value",), comment="#")
     return points[(points["task"] == task) & (points["figure"] == figure)]
 
 

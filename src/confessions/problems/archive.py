@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from confessions.errors import InputError, first_line
+from confessions.files import half_pair, parse_json
 from confessions.problems.base import Band, Problem, Split
 from confessions.tasks import base
 from confessions.tasks.base import EVALUATION_EVERY
@@ -36,6 +37,7 @@ CONTESTS_BANDS: dict[int, Band] = {
     0: "medium",
     6: "medium",
 }
+REPAIR = "repair or remove the line"
 PYTHON3 = 3  # in CodeContests' list of languages
 
 Test = tuple[str, str]
@@ -80,21 +82,23 @@ def read(path: str | Path, samples: int = 2) -> Archive:
         with Path(path).open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    problem = _problem(json.loads(line), samples)
+                    problem = _problem(parse_json(line, f"{path}: line {number}", REPAIR), samples)
                     if problem.id in problems:
                         raise ValueError(f"the id {problem.id!r} stands on an earlier line, too")
                     if problem.statement in statements:  # or it could be trained on and evaluated on
                         raise _LeftOut("an earlier line has its statement")
                     statements.add(problem.statement)
                     problems[problem.id] = problem
+                except InputError:
+                    raise
                 except _LeftOut as reason:
                     left_out[str(reason)] += 1
                 except ValidationError as error:
                     first = error.errors()[0]
                     what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-                    raise InputError(f"{path}: line {number}: {what}; repair or remove the line") from None
+                    raise InputError(f"{path}: line {number}: {what}; {REPAIR}") from None
                 except (ValueError, TypeError, KeyError) as error:  # ValueError: JSONDecodeError, too
-                    raise InputError(f"{path}: line {number}: {_what(error)}; repair or remove the line") from None
+                    raise InputError(f"{path}: line {number}: {_what(error)}; {REPAIR}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: unreadable ({first_line(error)}); give a JSONL file in UTF-8") from None
     if not problems:
@@ -103,9 +107,7 @@ def read(path: str | Path, samples: int = 2) -> Archive:
 
 
 def _what(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"the field {error.args[0]!r} is missing"
-    return f"not JSON ({error})" if isinstance(error, json.JSONDecodeError) else first_line(error)
+    return f"the field {error.args[0]!r} is missing" if isinstance(error, KeyError) else first_line(error)
 
 
 def _problem(record: Any, samples: int) -> Problem:
@@ -163,9 +165,12 @@ def _embedded(record: dict[str, Any], field: str) -> Any:
     """A field of APPS: JSON in a string, or what somebody has already unpacked."""
     value = record[field]
     try:
-        return json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{field} is not JSON ({error})") from None
+        found = json.loads(value) if isinstance(value, str) else value
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{field} is not JSON ({first_line(error)})") from None
+    if what := half_pair(found):
+        raise ValueError(f"{field}: {what}")
+    return found
 
 
 def _pairs(inputs: Any, outputs: Any) -> list[Test]:

@@ -4,14 +4,18 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+from pydantic import ValidationError
+
 from confessions import provenance
-from confessions.files import published, read_parquet
+from confessions.errors import InputError
+from confessions.files import FIX, published, read_parquet
 from confessions.scores import score_frame
 from confessions.stages import Block, Say
 from confessions.stages.judges import make_judge
 from confessions.tasks import get as get_task
 
-COLUMNS = ("task", "spec", "y", "yc", "zc", "z", "task_finish", "confession_finish")
+TEXTS = ("task", "y", "yc", "zc", "z", "task_finish", "confession_finish")
 
 
 def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
@@ -21,7 +25,9 @@ def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -
     job = provenance.begin("score", spec, [*rollouts, *judges])
     judge = make_judge(spec["judge"], task)
     for source, out in zip(rollouts, outs, strict=True):
-        frame = read_parquet(source, columns=COLUMNS)
+        frame = read_parquet(source, texts=TEXTS, objects=("spec",))
+        _check_specs(frame, source)
+        _check_specs(frame, source)
         scores = score_frame(frame)
         # Variants ask about one and the same answer: it is judged once.
         answers = frame[["spec", "y"]].drop_duplicates()
@@ -37,3 +43,15 @@ def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -
         say(f"scores of {len(scores)} rollouts in {out}")
     made = {out: [source, *judges] for source, out in zip(rollouts, outs, strict=True)}
     job.publish_all(made)
+
+
+def _check_specs(frame: pd.DataFrame, source: Path) -> None:
+    """InputError, with the row, where a spec is none of its row's task."""
+    pairs = frame[["task", "spec"]].reset_index(drop=True).drop_duplicates()
+    for row, name, spec in pairs.itertuples(name=None):
+        try:
+            get_task(name).spec_model.model_validate_json(spec)
+        except ValidationError as error:
+            first = error.errors()[0]
+            what = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise InputError(f"{source}: row {row + 1}: {what}; {FIX}") from None

@@ -24,6 +24,9 @@ MODEL_COLUMNS = (
     *("experiment", "task", "source", "model", "label", "position", "variant", "metric", "kind"),
     *NUMBER,
 )
+NUMERIC = frozenset(
+    {"seed", "step", "progress", "position", "k", "hack_fraction", "epochs", "learning_rate", *NUMBER} - {"method"}
+)
 # A whole table has every combination of these, in a kind.
 KEYS = ("seed", "step", "condition", "variant", "model", "band", "metric")
 
@@ -109,10 +112,10 @@ def write(table: pd.DataFrame, path: str | Path) -> None:
 def read(path: str | Path, needed: Mapping[str, tuple[str, ...]], columns: tuple[str, ...] = COLUMNS) -> pd.DataFrame:
     """Read a table that has, for each kind in `needed`, these metrics.
 
-    InputError where it is cut short, also at the end of a line: within a kind, every combination of the KEYS that
-    are among `columns` stands in one row.
+    InputError where a number is none or it is cut short, also at the end of a line: within a kind, every combination of
+    the KEYS that are among `columns` stands in one row.
     """
-    table = read_csv(path, columns)
+    table = read_csv(path, columns, NUMERIC)
     keys = [key for key in KEYS if key in columns]
     whole = not table["method"].isna().any()
     for kind, rows in table.groupby("kind"):

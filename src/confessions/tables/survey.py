@@ -36,7 +36,7 @@ SURVEY_COLUMNS = (
 def hack_survey(rollouts: Sequence[str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
     """From rollout files of any steps. InputError where one is damaged or lacks a column."""
     columns = (*hacks.base.COLUMNS, "step", "row")
-    frame = pd.concat([read_parquet(file, columns=columns) for file in rollouts], ignore_index=True)
+    frame = pd.concat([read_parquet(file, columns, objects=("spec",)) for file in rollouts], ignore_index=True)
     frame["training_seed"] = frame.get("training_seed")  # empty for a plain model
     fired = hacks.scan(frame)
     rows = []

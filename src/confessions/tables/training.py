@@ -8,6 +8,7 @@ slope                its slope a step; `step` is the last one
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,33 @@ def training(metrics: Mapping[int, str | Path], steps: int, labels: Mapping[str,
     """
     rows: list[dict[str, Any]] = []
     for seed, path in metrics.items():
-        logged = read_jsonl(path)
+        # Where a step's time went is no quantity of the run.
+        logged = [{name: x for name, x in record.items() if name != "timeline"} for record in read_jsonl(path)]
         if [record.get("step") for record in logged] != list(range(1, steps + 1)):
             raise InputError(f"{path}: does not hold the steps 1 to {steps}, each once; {FIX}")
         if missing := [name for name in ("n", *SHARES) if any(name not in record for record in logged)]:
             raise InputError(f"{path}: {missing[0]!r} is missing; {FIX}")
-        for metric in [name for name in logged[0] if name not in ("step", "n", "timeline")]:
+        _check_numbers(path, logged)
+        for metric in [name for name in logged[0] if name not in ("step", "n")]:
             rows += [{"seed": seed, "metric": metric} | row for row in _quantity(metric, logged)]
     table = pd.DataFrame(rows).assign(**labels)
     table["progress"] = 100 * table["step"] / steps
     return table[list(COLUMNS)]
+
+
+def _check_numbers(path: str | Path, logged: list[dict[str, Any]]) -> None:
+    """InputError, with the line, at a quantity that is no number, or a count that is none out of n."""
+    for number, record in enumerate(logged, start=1):
+        n = record["n"]
+        for name, value in record.items():
+            counted = name in ("n", *SHARES)
+            if not isinstance(value, int if counted else int | float | None) or isinstance(value, bool):
+                what = "no count" if counted else "no number"
+            elif counted and not 0 <= value <= n:
+                what = f"no count out of {n}"
+            else:
+                continue
+            raise InputError(f"{path}: line {number}: {name} is {reprlib.repr(value)}, {what}; {FIX}")
 
 
 def _quantity(metric: str, logged: list[dict[str, Any]]) -> list[dict[str, Any]]:
