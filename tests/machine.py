@@ -1,5 +1,5 @@
-"""What tests need of the machine that they run on: tools that it may lack, and a measure of time that depends neither on
-its speed nor on who else wants it.
+"""What tests need of the machine that they run on: tools that it may lack, and a measure of time that depends neither
+on its speed nor on who else wants it.
 
 A test whose need is not met is skipped. The reason says what is missing and how to get it, and a run ends with a list
 of them (conftest.py).
