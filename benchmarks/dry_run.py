@@ -6,7 +6,6 @@ axis: config.yaml with the lists made longer. `--shards 20`: the policies' rollo
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -52,15 +51,19 @@ def measure(models: int = 20, shards: int = 1) -> Measured:
             str(ROOT / "config.yaml"),
         ]
         command += [str(file), "--config", "experiment=reproduction"]
-        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        run = subprocess.run(command, cwd=ROOT, env=os.environ, check=True, capture_output=True, text=True)
-        seconds, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    (total,) = {int(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("total ")}
+        start = time.monotonic()
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+            said = run.stdout.read()
+            _, status, used = os.wait4(run.pid, 0)  # of this process alone, not of all that ran before it
+            run.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - start
+    if run.returncode:
+        raise subprocess.CalledProcessError(run.returncode, command, said)
+    (total,) = {int(line.split()[1]) for line in said.splitlines() if line.startswith("total ")}
     cells = len(experiment["train"]["checkpoint_fractions"])
     for axis in ("conditions", "variants"):
         cells *= len(experiment["evaluation"][axis])
-    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return Measured(models * cells, total, seconds, cpu, after.ru_maxrss / 2**20)
+    return Measured(models * cells, total, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from machine import needs_inspect
 from made_rollouts import ANSWER, COUNT, PLAN, rollout_frame, write_files
 from made_tables import made_stress_grid
 
@@ -34,6 +35,7 @@ REPORT = Path(__file__).parent.parent / "workflow/report"
 FIGURES, TABLES = (sorted(path.stem for path in (REPORT / kind).glob("*.rst")) for kind in ("figures", "tables"))
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-dev-shm-usage", "--no-proxy-server"),  # containers have 64 MB there; the pages are this machine's
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1500,1500"),
 )
 SECONDS = 180  # to wait for a page on a busy machine
@@ -160,7 +162,7 @@ def test_every_caption_is_whole(page: Page, report: Path) -> None:
 @pytest.fixture(scope="module")
 def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The address of Inspect's viewer on a folder of two logs, and the folder."""
-    pytest.importorskip("inspect_ai", reason="inspect-ai is not installed: pip install -e '.[inspect]'")
+    needs_inspect()
     folder = tmp_path_factory.mktemp("viewer")
     logs = folder / "logs"
     write_logs(*write_files(folder, rollout_frame()), logs, {"experiment": "demo"}, "demo-step20")

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 from made_tables import LABELS
 from typer.testing import CliRunner, Result
 
-from confessions import engines, models, provenance, specs, tables
+from confessions import engines, models, provenance, specs, tables, threads
 from confessions import train as training
 from confessions.cli import app
 from confessions.config import load
@@ -384,6 +385,13 @@ def test_a_finished_run_is_only_published_again(trained, tmp_path, monkeypatch):
     assert all((out / name).read_bytes() == (trained.out / name).read_bytes() for name in names)
 
 
+def test_a_slow_step_is_said_on_a_line_of_its_own(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SLOW", 0)
+    result = run("train", TRAIN, model=trained.model, work=tmp_path / "work", out=tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert [line.split(" took")[0] for line in result.stderr.splitlines() if " took " in line] == ["step 2"]
+
+
 @pytest.mark.parametrize("change", ["seed", "base model"])
 def test_another_run_never_uses_finished_work(trained, tmp_path, monkeypatch, change):
     base, spec = shutil.copytree(trained.model, tmp_path / "base"), TRAIN
@@ -480,3 +488,27 @@ def test_only_build_model_may_ask_a_hub(command, offline):
         [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True, check=True
     )
     assert run.stdout.split() == [offline]
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, str(threads.SPINS)), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+    ids=["ours", "the user's count", "the user's policy"],
+)
+def test_threads_spin_for_a_bounded_time_unless_the_user_says_otherwise(given, spins):
+    """As torch's libgomp understood it, which reads the environment when it is loaded: after the command has begun."""
+    (torch_folder,) = find_spec("torch").submodule_search_locations
+    libraries = [*Path(torch_folder).glob("lib/libgomp*.so*"), *Path(torch_folder).parent.glob("torch.libs/libgomp*")]
+    if not libraries:
+        pytest.skip("this build of torch brings no libgomp: take a build from the package index, for Linux")
+    code = (
+        "import ctypes, sys; from confessions.cli import app\n"
+        "try: app(['score', 'gone.jsonl'], standalone_mode=False)\n"
+        "except SystemExit: assert 'torch' not in sys.modules; ctypes.CDLL(sys.argv[1])"
+    )
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("GOMP_", "OMP_"))}
+    run = subprocess.run(
+        [sys.executable, "-c", code, libraries[0]], env=plain | given | {"OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert f"GOMP_SPINCOUNT = '{spins}'" in run.stderr

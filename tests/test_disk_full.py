@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ NUMBERS = np.random.default_rng(0).normal(size=200_000)
 def disk(tmp_path) -> Iterator[Callable[[int], Path]]:
     """Makes a file system of so many KiB, or gives it another size."""
     folder = tmp_path / "disk"
+    if not shutil.which("mount"):
+        pytest.skip("mount is not installed: apt-get install mount")
 
     def sized(kibibytes: int) -> Path:
         folder.mkdir(exist_ok=True)
@@ -35,7 +38,8 @@ def disk(tmp_path) -> Iterator[Callable[[int], Path]]:
         command = ["mount", "-t", "tmpfs", *mounted, "tmpfs", str(folder)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
-            pytest.skip(f"a small tmpfs cannot be mounted here (it takes root): {done.stderr.strip()}")
+            how = "run the tests as root, or by unshare --map-root-user --mount"
+            pytest.skip(f"a small tmpfs cannot be mounted here ({done.stderr.strip()}): {how}")
         return folder
 
     yield sized

@@ -150,6 +150,22 @@ def test_threads_share_a_batch_out_and_change_nothing(stopping, tokenizer, monke
         assert one.logprobs == pytest.approx(three.logprobs, abs=1e-4)
 
 
+@pytest.mark.parametrize(("weights", "threads"), [(0, 2), (10**9, 1)], ids=["a large model", "a small model"])
+def test_a_few_rows_of_a_small_model_are_not_split(stopping, tokenizer, monkeypatch, weights, threads):
+    """Its operations are too short for two threads, which would wait for each other; the caller keeps its own two."""
+    monkeypatch.setattr(engine_module, "_SPLIT", weights)
+    used, real, before = [], TransformersEngine._generate_batch, torch.get_num_threads()
+    monkeypatch.setattr(
+        TransformersEngine, "_generate_batch", lambda *a: used.append(torch.get_num_threads()) or real(*a)
+    )
+    torch.set_num_threads(2)
+    try:
+        TransformersEngine(stopping, tokenizer).generate(PROMPTS, TURN, SEEDS)
+        assert (used, torch.get_num_threads()) == ([threads], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_each_prompt_gets_its_adapter(model, random_nano, tokenizer, random_adapter):
     """Two adapters and the base model in one call, interleaved; None is the base model before and after."""
     adapters = [None, random_adapter(1), random_adapter(2)]

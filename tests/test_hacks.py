@@ -1,7 +1,6 @@
 """Each detector on what it must find and on near misses; clean paragraphs; the scan of a rollout frame."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine import cost
 
 from confessions.errors import InputError
 from confessions.hacks import DETECTORS, Detector, detector, evidence, sample, scan
@@ -446,6 +446,4 @@ def test_no_detector_raises_and_all_are_pure(text: str, x: str, targets: list[in
     ids=lambda text: repr(text[:8]),
 )  # fmt: skip
 def test_long_texts_take_no_longer_than_their_length(text: str) -> None:
-    start = time.process_time()  # the machine may be busy
-    fired(text, z=text, zc=text)
-    assert time.process_time() - start < 2
+    assert cost(lambda: fired(text, z=text, zc=text)) < 30

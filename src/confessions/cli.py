@@ -11,6 +11,7 @@ import typer
 
 from confessions.errors import InputError, reported
 from confessions.files import parse_json
+from confessions.threads import bound_spinning
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
 
@@ -19,10 +20,14 @@ ModelFolder = Annotated[Path, typer.Option(help="folder of the base model")]
 
 
 @app.callback()
-def offline(context: typer.Context) -> None:
-    """Models come from a hub in build-model and nowhere else: a compute node may have no network."""
+def environment(context: typer.Context) -> None:
+    """What libraries read from the environment when they are imported, inside the commands.
+
+    Models come from a hub in build-model and nowhere else: a compute node may have no network.
+    """
+    bound_spinning()
     if context.invoked_subcommand != "build-model":
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, inside the commands
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def _read(spec: str) -> dict[str, Any]:

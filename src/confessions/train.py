@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -37,6 +38,7 @@ from confessions.tasks.base import Task
 from confessions.trainer import DualSpanGRPOTrainer
 
 RESUME_EVERY = 5  # steps between the checkpoints that a killed run goes on from
+SLOW = 5  # times the first step's seconds: neighbours, not the lengths of rollouts, do that
 WAIT = timedelta(hours=2)  # for the other processes' rollouts and verdicts, which may be much longer than one's own
 
 COUNTS = (
@@ -106,6 +108,33 @@ class MetricsLog(TrainerCallback):
         """End the bar's line, so that what is said next, of an error too, stands on its own."""
         if self.bar is not None:
             self.bar.close()
+
+
+def above_the_bar(line: str) -> None:
+    """Say a line while a progress bar is shown."""
+    tqdm.write(line, file=sys.stderr)
+
+
+class SlowStep(TrainerCallback):
+    """Says once, when a step has taken SLOW times as long as the first of this process, why that may be."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say: Callable[[str], None] | None = say
+        self.began, self.first = 0.0, 0.0
+
+    def on_step_begin(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.began = time.monotonic()
+
+    def on_step_end(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        seconds = time.monotonic() - self.began
+        if not self.first:
+            self.first = seconds
+        elif self.say and seconds >= SLOW * self.first:
+            self.say(
+                f"step {state.global_step} took {seconds:.1f} s, the first one {self.first:.1f} s: other processes may "
+                "share these cores (`top` shows them), or its rollouts are much longer"
+            )
+            self.say = None
 
 
 class GapWatch(TrainerCallback):
@@ -304,7 +333,7 @@ def run(
         chat=chat,
         dataset=Dataset.from_dict({"prompt": [json.dumps(specs[at]) for at in order]}),
         peft_config=models.lora_config(settings.lora) if settings.lora else None,
-        callbacks=[metrics, GapWatch(say)] if state.is_main_process else [],
+        callbacks=[metrics, SlowStep(above_the_bar), GapWatch(above_the_bar)] if state.is_main_process else [],
         sampler=policy_engine,
     )
     trainer.remove_callback(PrinterCallback)

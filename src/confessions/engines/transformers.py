@@ -39,6 +39,7 @@ _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabul
 _STRETCH = 32  # steps between two looks for rows that have ended
 _SHARE = 160  # most rows that a core samples together
 _FEWEST = 64  # rows that are worth a thread of their own: below, Python's lock costs more than a core gains
+_SPLIT = 4_000_000  # weights from which on the operations of a few rows are worth splitting over a CPU's cores
 _ROOM = 64  # columns that a cache layer grows by; behind gaps of over 100 a CPU reads values at a third of the speed
 
 
@@ -301,7 +302,8 @@ class TransformersEngine(Engine):
     """Samples from a loaded model; adapters are loaded from disk at first use and kept.
 
     On a CPU a batch is shared out to `workers` threads of one core each (default: as many as torch would use): the
-    operations of a small model are too short to be worth splitting, and more rows at once gain nothing.
+    operations of a small model are too short to be worth splitting, and more rows at once gain nothing. Rows that are
+    too few to be shared out have one thread if the model is below _SPLIT weights, else all cores.
     `reuse_prefix=False` computes every prompt from its start (for tests and benchmarks). `eos` are the ids that end a
     turn (Chat.eos; default: the tokenizer's one). With `processed_logprobs` log-probabilities are those of the
     distribution that is sampled from, after temperature, top-k and top-p.
@@ -325,6 +327,7 @@ class TransformersEngine(Engine):
         self.eos = list(eos or [tokenizer.eos_token_id])
         self.workers = workers or (torch.get_num_threads() if model.device.type == "cpu" else 1)
         self._memories: dict[Path | None, _Memory] = {}
+        self._splits = model.device.type != "cpu" or model.num_parameters() >= _SPLIT
         peft = isinstance(model, PeftModel)
         self._adapters: dict[Path | None, str] = {None: model.active_adapter} if peft else {}  # PEFT's names
         # The model's own settings, a repetition penalty for one, would change the logits before the sampler sees them.
@@ -392,7 +395,7 @@ class TransformersEngine(Engine):
     def _shared_out(
         self, sample: Callable[[list[int]], list[Completion]], shares: list[list[int]]
     ) -> list[list[Completion]]:
-        if len(shares) == 1:
+        if len(shares) == 1 and self._splits:
             return [sample(shares[0])]
         with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(sample, shares))
