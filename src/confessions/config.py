@@ -20,8 +20,9 @@ from pydantic_core import PydanticCustomError
 from confessions import configfile, folders, prompts, tasks
 from confessions.configfile import ConfigError, printable, read, short
 
-# Becomes part of file names, several in one, and a file name has at most 255 bytes.
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+# Becomes part of file names, and those have at most 255 bytes: two of them, as in a log's name, LONGEST together.
+LONGEST = 160
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST)]
 
 __all__ = ["Config", "ConfigError", "load", "read"]
 UNKNOWN = "unknown key"
@@ -178,7 +179,7 @@ class Model(Strict):
     """A model that experiments refer to by its key."""
 
     label: str = Field(
-        pattern=r"^[^$]*[^$\s][^$]*$", max_length=80, description="name in figures; a $ would begin a formula"
+        pattern=r"^[^$]*[^$\s][^$]*$", max_length=LONGEST, description="name in figures; a $ would begin a formula"
     )
     source: Nano | Folder | Hub | Gguf | PostTrained = Field(
         discriminator="kind", description="where its weights come from"
@@ -527,6 +528,8 @@ class Config(Strict):
         if sweep.prompts_per_step % sweep.micro_batch:
             raise _error("must divide prompts_per_step", f"{path}.micro_batch", sweep.micro_batch)
         for key, model in sweep.models(experiment.task, base).items():
+            if len(key) > LONGEST:
+                raise _error(f"a model's name would have more than {LONGEST} characters", path, key)
             if self.models.setdefault(key, model) != model:
                 raise _error("another model has the name of one of this sweep's", path, key)
 
@@ -538,6 +541,10 @@ class Config(Strict):
             runs = [f"seed{seed}-step{step}" for seed in experiment.seeds for step in steps]
             for subject in (*runs, *dict.fromkeys([*experiment.scale, *experiment.ladder])):
                 prefix = f"{name}-{subject}".lower()
+                if len(prefix) > LONGEST:
+                    raise _error(
+                        f"the names of a log, {prefix}, have more than {LONGEST} characters", "experiments", name
+                    )
                 if prefix in known:
                     what = f"its logs of {subject} would be called as those of {known[prefix]}: rename one"
                     raise _error(what, "experiments", name)
@@ -617,7 +624,7 @@ def _check_names(kind: str, names: Iterable[str]) -> None:
 
 def _in_a_name(value: float | str) -> str:
     """A setting as part of a model's name."""
-    return value if isinstance(value, str) else f"{value:g}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _repeat(values: Sequence[Any]) -> bool:
