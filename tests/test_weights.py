@@ -15,11 +15,13 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from confessions import models, weights
+from confessions import models, post_training, train, weights
 from confessions.config import Lora
+from confessions.config import load as load_config
 from confessions.engines import Sampling, context, vllm
 from confessions.engines.transformers import TransformersEngine
 from confessions.errors import InputError
+from confessions.judge import LabelTrusting
 
 Tensors = dict[str, torch.Tensor]
 ROOT = Path(__file__).parents[1]
@@ -416,6 +418,18 @@ def test_targets_are_checked_before_training(random_nano, targets, message):
     models.check_targets(Lora(rank=2, alpha=4.0, target_modules="all-linear"), config, "train.lora")
     lora = Lora(rank=2, alpha=4.0, target_modules=targets)
     assert error_of(models.check_targets, lora, config, "train.lora").startswith(message)
+
+
+def test_both_trainings_check_their_targets_first(random_nano, tmp_path, task, monkeypatch):
+    monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("the weights were read first"))
+    experiment = load_config(ROOT / "config.yaml").experiments["demo"]
+    lora = Lora(rank=2, alpha=4.0, target_modules=["w_proj"])
+    settings = experiment.train.model_copy(update={"lora": lora})
+    arguments = (settings, 0, task, LabelTrusting(task), random_nano, "float32", True, "base", tmp_path / "work")
+    assert error_of(train.run, *arguments).startswith("train.lora: target_modules names 'w_proj'")
+    source = load_config(ROOT / "config.yaml").models["smollm2-warm"].source.model_copy(update={"lora": lora})
+    arguments = (source, random_nano, "float32", True, tmp_path / "work", tmp_path / "out")
+    assert error_of(post_training.run, *arguments).startswith("lora: target_modules names 'w_proj'")
 
 
 def test_an_outline_draws_no_random_numbers(random_nano, random_adapter):
