@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from contextlib import suppress
 from random import Random
 
@@ -64,7 +65,7 @@ def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
 )
 def test_no_room_is_one_line_and_other_errors_pass(tmp_path, error):
     with (
-        pytest.raises(InputError, match=rf"^{tmp_path}/out: the disk is full, .*run snakemake again"),
+        pytest.raises(InputError, match=rf"^{re.escape(str(tmp_path))}/out: the disk is full, .*run snakemake again"),
         room_for(tmp_path / "out"),
     ):
         raise error

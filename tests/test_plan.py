@@ -268,6 +268,7 @@ def test_every_checked_in_experiment(experiment):
     result = CliRunner().invoke(app, ["plan", "--config", str(ROOT / "config.yaml"), "--experiment", experiment])
     assert result.exit_code == 0, result.output
     assert f"experiment {experiment}: " in result.stdout
+    assert ("CPU hours are of cores that no other job wants" in result.stdout) == (" CPU hours (2" in result.stdout)
     config = load(BASE | {"experiment": experiment})
     for key in {job.model for job in Plan(config, "H200").jobs()} - {""}:
         assert Plan(config, "H200", "transformers").shape(key) is not None

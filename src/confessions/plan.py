@@ -322,6 +322,8 @@ def render(plan: Plan) -> str:
         *sizes.too_large(plan),
         f"total: {'; '.join(totals)}",
     ]  # fmt: skip
+    if any(plan.devices(job) == CPU for job in jobs):
+        lines.append("CPU hours are of cores that no other job wants: beside others it takes longer")
     if unknown:
         lines.append(f"not counted, no throughput known: {', '.join(unknown)} (src/confessions/data/throughput.csv)")
     return "\n".join(lines)
