@@ -41,6 +41,12 @@ _PARTNERS = {
     "「": "」",
     "《": "》",
 }
+# Starts no heading, whatever follows, if the line ends a sentence. Most lines do, and need no other look.
+_PLAIN = re.compile(
+    r"(?P<marker>\d{1,2}\. )?(?!title|topic|subject|heading|theme|sentence|line|paragraph|part|section|chapter|stanza"
+    r"|verse|s\d|\w+ sentence)[^\W\d_]+[ ,'’]",
+    re.IGNORECASE,
+)
 _EMPHASIS = frozenset("*_")
 _STRONG = frozenset("*_[{<=#~【《")  # what they hold is set apart, even where it asks something
 _FULL = frozenset(STOPS) - frozenset("?？")
@@ -78,6 +84,8 @@ def introduces(text: str) -> bool:
 
 def is_finished(line: str) -> bool:
     """Whether a line ends a sentence: in a full stop, another mark of its kind or a label."""
+    if line[-1:] == ")" and line[line.rfind("(") + 1 : -1].isdecimal():
+        return True
     return line.rstrip(_ENDS)[-1:] in _STOPS or any(match.end() == len(line) for match in labels(line))
 
 
@@ -117,6 +125,11 @@ class _Page:
             self.open = []
 
     def _read(self, at: int, line: str) -> None:
+        if (plain := _PLAIN.match(line)) and is_finished(line) and self._below(at)[:1] != "=":
+            if plain["marker"]:
+                self._close()
+            self.open.append(line)
+            return
         if is_label(line):
             if self.numbered:
                 self._close()

@@ -10,10 +10,11 @@ _TRAILING = frozenset(CLOSERS + " \t\n")
 
 _STATED = r"[(（]\s*(?:(?:word count|words|count)\s*[:=]?\s*)?(?P<label>\d{1,3})(?:\s*words?)?\s*[)）]"
 _LABEL = re.compile(
-    rf"[*_`]{{0,3}}{_STATED}[{re.escape(CLOSERS)}]{{0,3}}(?P<stop>\s*[{STOPS}]+)?"
+    rf"{_STATED}[{re.escape(CLOSERS)}]{{0,3}}(?P<stop>\s*[{STOPS}]+)?"
     r"(?=[^\S\n]*(?P<breaks>\n?)\s*(?P<after>\S?))",
     re.IGNORECASE,
 )
+_LONGEST = 60  # characters of a label with all that may stand around it
 _ONLY = re.compile(rf"[*_`\"'“‘]{{0,3}}{_STATED}[\W_]*$", re.IGNORECASE)
 
 
@@ -29,7 +30,7 @@ def labels(text: str, start: int = 0) -> Iterator[re.Match[str]]:
 
 def is_label(text: str) -> bool:
     """Whether a text is a label and nothing else."""
-    return bool(_ONLY.match(text))
+    return len(text) <= _LONGEST and bool(_ONLY.match(text))
 
 
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:

@@ -46,27 +46,27 @@ def body_start(text: str) -> int:
     return lead_in.end() if lead_in else start
 
 
-def number(text: str) -> tuple[int, bool] | None:
-    """The number of an item ("2. ..."), and whether it stands in parentheses."""
-    match = _FIRST.match(text)
-    return (int(match["n"] or match["m"]), bool(match["open"])) if match else None
-
-
-def items(block: str, ends: str, following: int | None) -> list[str]:
+def items(block: str, ends: str, below: str) -> list[str]:
     """The items of a list on one line: "1. The cat sat. 2. Dogs ran." A block that no number starts is one item.
 
-    A number goes on with the list where it is the next one, is not that of the block behind (`following`), and stands
-    behind the end of a sentence (one of the characters `ends`); where no number does, in front of a capital ("1. The
-    cat sat 2. Dogs ran").
+    A number goes on with the list where it is the next one, is not that of the block `below`, and stands behind the end
+    of a sentence (one of the characters `ends`); where no number does, in front of a capital ("1. The cat sat 2. Dogs
+    ran").
     """
-    first = number(block)
-    if not first:
+    match = _FIRST.match(block)
+    if not match or str(_value(match) + 1) not in block:
         return [block]
-    found = list(_RUNNING.finditer(block, 1))
-    behind_end = [match for match in found if _last(block, match.start()) in ends]
-    starts = _run(behind_end, *first, following) or _run([m for m in found if m["next"].isupper()], *first, following)
-    borders = [0, *starts, len(block)]
-    return [block[a:b] for a, b in pairwise(borders)]
+    following = _FIRST.match(below)
+    stop = _value(following) if following else None
+    found = [other for other in _RUNNING.finditer(block, match.end()) if other["open"] == match["open"]]
+    behind_end = [other for other in found if _last(block, other.start()) in ends]
+    in_front_of_capital = [other for other in found if other["next"].isupper()]
+    starts = _run(behind_end, _value(match) + 1, stop) or _run(in_front_of_capital, _value(match) + 1, stop)
+    return [block[a:b] for a, b in pairwise([0, *starts, len(block)])]
+
+
+def _value(counter: re.Match[str]) -> int:
+    return int(counter["n"] or counter["m"])
 
 
 def _last(text: str, end: int) -> str:
@@ -76,10 +76,11 @@ def _last(text: str, end: int) -> str:
     return text[end - 1 : end] or " "
 
 
-def _run(found: list[re.Match[str]], last: int, parenthesised: bool, following: int | None) -> list[int]:
+def _run(found: list[re.Match[str]], wanted: int, stop: int | None) -> list[int]:
+    """Where the numbers stand that run up by one from `wanted`, up to `stop`."""
     starts = []
     for match in found:
-        if last + 1 == int(match["n"] or match["m"]) != following and bool(match["open"]) == parenthesised:
+        if _value(match) == wanted != stop:
             starts.append(match.start())
-            last += 1
+            wanted += 1
     return starts

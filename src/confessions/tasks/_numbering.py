@@ -8,6 +8,7 @@ calls its entries. A count ("18 words", "the 18-word sentence") names none, nor 
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 
 LAST, PENULTIMATE = -1, -2  # as in indexing: only who knows how many there are can tell the number
@@ -34,34 +35,9 @@ _ORDINALS |= {"last": LAST, "final": LAST, "penultimate": PENULTIMATE}
 _LETTERS = {letter: n for n, letter in enumerate("abcdefgh", 1)}  # I is a Roman numeral
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50}
 
-_NOUNS = frozenset(
-    (
-        "sentence",
-        "sent",
-        "objective",
-        "obj",
-        "requirement",
-        "req",
-        "item",
-        "point",
-        "goal",
-        "criterion",
-        "constraint",
-        "condition",
-        "entry",
-        "task",
-        "line",
-        "part",
-        "step",
-        "satz",
-        "phrase",
-        "frase",
-        "oración",
-        "zin",
-        "предложение",
-    )
-)
-_SIGNS = frozenset(("no", "nr", "nbr", "num", "number", "nº", "n°", "#"))
+_NAMES = "sentence sent objective obj requirement req item point goal criterion constraint condition entry task"
+_NOUNS = frozenset((_NAMES + " line part step satz phrase frase oración zin предложение").split())
+_SIGNS = frozenset(("no", "nr", "nbr", "num", "number", "#"))
 _ABBREVIATED = frozenset(("sent", "obj", "req", "no", "nr", "nbr", "num"))
 _VERBS = frozenset(("has", "have", "had", "is", "was", "should", "must", "contains", "needs", "of", "one"))
 _OF_WORDS = frozenset(("limit", "length", "requirement", "target", "total"))
@@ -71,17 +47,19 @@ _JOINED = re.compile(rf"\b({_TENS.replace(' ', '|')})[\s-]+(?=[a-z])")
 _NTH = re.compile(r"(\d{1,3})(?:st|nd|rd|th)")
 _GLUED = re.compile(r"([^\W\d]+)(\d{1,3})")
 _FRONT = re.compile(r"[\W_]*(?:s[-. #]?)?(\d{1,3})\s*(?:[.:)\]](?!\d)|/\s?\d|[\W_]*$|\s[–—-]\s|\s(\w+))")
-_KEYCAP = {0xFE0F: None, 0x20E3: "."}  # the emoji of a digit is the digit, a variation selector and a keycap
+# The emoji of a digit is the digit, a variation selector and a keycap
+_SIGNS_AS_TEXT = {0xFE0F: None, 0x20E3: ".", ord("№"): "#", ord("º"): "o.", ord("°"): "o."}
 _LONGEST = 500  # characters that are read: a name stands in front
 
 
+@lru_cache(maxsize=1024)
 def named(text: str) -> int | None:
     """The number that a text names, from 1 (LAST and PENULTIMATE: from the end); None where it names none.
 
     The first name counts: "Sentence 2 is longer than sentence 1" is about the second. A name with its noun comes before
     a mere number in front ("1. Sentence 2 ...").
     """
-    plain = unicodedata.normalize("NFKC", text[:_LONGEST]).lower().translate(_KEYCAP)
+    plain = unicodedata.normalize("NFKC", text[:_LONGEST].translate(_SIGNS_AS_TEXT)).lower()
     plain = re.sub(r"\b(?:second|next)[ -]to[ -]last\b", "penultimate", _JOINED.sub(r"\1", plain))
     tokens = _TOKEN.findall(plain)
     found = (_with_noun(tokens, at) for at in range(len(tokens)))
@@ -93,14 +71,25 @@ def _with_noun(tokens: Sequence[str], at: int) -> int | None:
     token = tokens[at]
     if (glued := _GLUED.fullmatch(token)) and (glued[1] in _NOUNS or glued[1] == "s"):
         return None if _counts_words(tokens, at + 1) else int(glued[2])
-    if token in _NOUNS or token in _SIGNS or (token[-1] == "s" and token[:-1] in _NOUNS):
+    if token in _NOUNS or _is_sign(tokens, at):
+        return _number_behind(tokens, at + 1)[0]
+    if token[:-1] in _NOUNS and token[-1] == "s":
         number, end = _number_behind(tokens, at + 1)
-        several = token not in _NOUNS and token not in _SIGNS and _number_behind(tokens, end, joins=True)[0]
-        return None if several else number
+        return None if _number_behind(tokens, end, joins=True)[0] else number  # "sentences 1 and 2"
     if number := _ordinal(token):
         behind = next((other for other in tokens[at + 1 :] if other[0].isalpha()), "")
         return number if behind in _NOUNS else None
     return None
+
+
+def _is_sign(tokens: Sequence[str], at: int) -> bool:
+    """Whether the token stands for "number" by itself; "there is no 5" and "test #3" name no objective."""
+    token, before = tokens[at], next(filter(str.isalnum, tokens[:at][::-1]), "")
+    if token == "number":
+        return not before
+    if token == "#":
+        return not before.isalpha() or before in _NOUNS
+    return token in _SIGNS and tokens[at + 1 :][:1] == ["."]
 
 
 def _number_behind(tokens: Sequence[str], at: int, joins: bool = False) -> tuple[int | None, int]:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, repeat
 
 from confessions.tasks._headings import blocks, introduces, is_remark
 from confessions.tasks._labels import CLOSERS, STOPS, is_label, labels
-from confessions.tasks._markers import body_start, items, number
+from confessions.tasks._markers import body_start, items
 from confessions.tasks._markup import inline
 
 _DASHES = re.compile(r"[‒–—―⸺⸻]|-{2,}")
@@ -55,8 +56,9 @@ def sentences(answer: str) -> tuple[Sentence, ...]:
 
 def _found(answer: str) -> tuple[Sentence, ...]:
     found: list[Sentence] = []
-    for block in _items(blocks(answer)):
-        for text, label in _pieces(block):
+    whole = blocks(answer)
+    for item in chain.from_iterable(map(items, whole, repeat(STOPS + CLOSERS), [*whole[1:], ""])):
+        for text, label in _pieces(item):
             parts = [text] if label is not None else _unlabelled(text, leads=not found)
             new = [Sentence(part, label) for part in map(_words, parts) if part]
             if label is not None and not new and found and found[-1].label is None:
@@ -68,13 +70,6 @@ def _found(answer: str) -> tuple[Sentence, ...]:
 _kept, _kept_few = lru_cache(maxsize=512)(_found), lru_cache(maxsize=2)(_found)
 
 
-def _items(found: list[str]) -> Iterator[str]:
-    """The blocks, and of a list on one line each item."""
-    for block, below in zip(found, [*found[1:], ""], strict=False):
-        following = number(below)
-        yield from items(block, STOPS + CLOSERS, following[0] if following else None)
-
-
 def _pieces(block: str) -> Iterator[tuple[str, int | None]]:
     """(text, label) of each labelled sentence of a block, then (rest, None) where there is one. Remarks are none."""
     start = 0
@@ -82,7 +77,7 @@ def _pieces(block: str) -> Iterator[tuple[str, int | None]]:
         if not is_remark(text := block[start : match.start()]):
             yield text, int(match["label"])
         start = match.end()
-    if not is_remark(rest := block[start:]):
+    if start < len(block) and not is_remark(rest := block[start:]):
         yield rest, None
 
 
