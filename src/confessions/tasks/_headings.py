@@ -13,6 +13,7 @@ from confessions.tasks._labels import CLOSERS, STOPS, is_label, labels
 from confessions.tasks._markers import MARKER, NAME, NUMERAL
 from confessions.tasks._markup import lines
 
+LINES = 5_000  # lines that are read one by one; more would take too long, and no answer has as many
 TITLE_WORDS = 8  # in front of everything; a title in Title Case may be longer
 
 _HASHES = re.compile(r"#{1,6}(?:\s|$)|#{2,6}(?![\d#])")
@@ -47,6 +48,7 @@ _PLAIN = re.compile(
     r"|verse|s\d|\w+ sentence)[^\W\d_]+[ ,'’]",
     re.IGNORECASE,
 )
+_NUMBER_IN_MARKS = re.compile(r"[*_]+\d+[.):]")
 _EMPHASIS = frozenset("*_")
 _STRONG = frozenset("*_[{<=#~【《")  # what they hold is set apart, even where it asks something
 _FULL = frozenset(STOPS) - frozenset("?？")
@@ -90,8 +92,13 @@ def is_finished(line: str) -> bool:
 
 
 def blocks(answer: str) -> list[str]:
-    """The paragraphs and list items of an answer in order, without headings. An item keeps its marker."""
-    return _Page(lines(answer)).blocks()
+    """The paragraphs and list items of an answer in order, without headings. An item keeps its marker.
+
+    What follows the first LINES lines is one paragraph: nothing in it is a heading.
+    """
+    found = lines(answer)
+    rest = "\n".join(found[LINES:])
+    return [*_Page(found[:LINES]).blocks(), *([rest] if rest else [])]
 
 
 class _Page:
@@ -174,26 +181,30 @@ class _Page:
 
     @cached_property
     def _last_finished(self) -> int:
-        return next((at for at in range(len(self.lines) - 1, -1, -1) if is_finished(self.lines[at])), -1)
+        for at in range(len(self.lines) - 1, -1, -1):
+            if any(map(is_finished, map(str.strip, self.lines[at].split("|")))):
+                return at
+        return -1
 
     @cached_property
     def _all_emphasised(self) -> bool:
         """Whether every line is in bold or italics: then it sets none apart."""
         texts = (line for line in self.lines if any(map(str.isalnum, line)) and not is_label(line))
-        return all(_marks(*_parts(line)) & _EMPHASIS for line in texts if not _HASHES.match(line))
+        return all(_marks(*_parts(line)) & _EMPHASIS for line in texts if not _is_hashed(line, MARKER.match(line)))
 
     def _is_heading(self, at: int, line: str, marker: re.Match[str] | None) -> bool:
         text = line[marker.end() :] if marker else line
         if not any(map(str.isalnum, text)):
             return bool(marker)
-        left, core, right = _parts(text)
+        within_marks = marker and _NUMBER_IN_MARKS.match(line)  # "**1. Title**"
+        left, core, right = _parts(line if within_marks else text)
         full = not _FULL.isdisjoint(right)
         if _TITLED.match(text) or self._is_named(line, full):
             return True
         if any(labels(text)):
             return False
-        if _HASHES.match(line):
-            return not (marker and any(map(str.isalpha, marker[0])))  # "### Sentence 1: The cat sat."
+        if _is_hashed(line, marker):
+            return True
         below = self._below(at)
         if _UNDERLINE.match(below):
             return not full or below[0] == "="
@@ -228,6 +239,11 @@ class _Page:
         return (
             not any(map(str.isalnum, rest)) or is_label(rest) or bool(match["part"] and not full and rest[0] in ":.–—-")
         )
+
+
+def _is_hashed(line: str, marker: re.Match[str] | None) -> bool:
+    """Whether a line is "# ..."; "### Sentence 1: The cat sat." is the sentence."""
+    return bool(_HASHES.match(line)) and not (marker and any(map(str.isalpha, marker[0])))
 
 
 def _parts(line: str) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ _TRAILING = frozenset(CLOSERS + " \t\n")
 _STATED = r"[(（]\s*(?:(?:word count|words|count)\s*[:=]?\s*)?(?P<label>\d{1,3})(?:\s*words?)?\s*[)）]"
 _LABEL = re.compile(
     rf"{_STATED}[{re.escape(CLOSERS)}]{{0,3}}(?P<stop>\s*[{STOPS}]+)?"
-    r"(?=[^\S\n]*(?P<breaks>\n?)\s*(?P<after>\S?))",
+    r"(?=[^\S\n]*(?P<breaks>\n?)\s*[*_~`\"'“‘«]*(?P<after>\S?))",
     re.IGNORECASE,
 )
 _LONGEST = 60  # characters of a label with all that may stand around it

@@ -19,7 +19,8 @@ from confessions.tasks._markup import inline
 
 _DASHES = re.compile(r"[‒–—―⸺⸻]|-{2,}")
 _SPACES, _SURROGATE = re.compile(r"\n|[^\S\x00-\x7f]"), re.compile(r"[\ud800-\udfff]")
-_WINDOW = 2_000  # characters
+_QUOTES = dict.fromkeys(map(ord, "\"'“”‘’„‟‚‛«»‹›「」『』《》〈〉"))
+_WINDOW = 1_000  # characters
 _LONG = 5_000  # characters; the cache holds many answers of ordinary length, few of the longer ones
 
 
@@ -72,13 +73,14 @@ _kept, _kept_few = lru_cache(maxsize=512)(_found), lru_cache(maxsize=2)(_found)
 
 def _pieces(block: str) -> Iterator[tuple[str, int | None]]:
     """(text, label) of each labelled sentence of a block, then (rest, None) where there is one. Remarks are none."""
+    body = 0 if is_label(block) else body_start(block)
     start = 0
-    for match in labels(block, 0 if is_label(block) else body_start(block)):
+    for match in labels(block, body):
         if not is_remark(text := block[start : match.start()]):
             yield text, int(match["label"])
         start = match.end()
-    if start < len(block) and not is_remark(rest := block[start:]):
-        yield rest, None
+    if start < len(block) and not is_remark(block[start:]):
+        yield block[max(start, body) :], None
 
 
 def _unlabelled(text: str, leads: bool) -> list[str]:
@@ -94,19 +96,23 @@ def _split(text: str) -> list[str]:
     """Sentences of a text without labels, by punctuation.
 
     The library panics at wide spaces behind an initial, refuses lone surrogates, and takes quadratic time where no
-    space follows a full stop (as in Chinese): hence the replacements and the windows.
+    space follows a full stop (as in Chinese) and where quotes do not close: hence the replacements, the windows, and no
+    quotes from a place on where no sentence ends for a whole window.
     """
     if not any(map(str.isalnum, text)):
         return []
     import sentencex  # costs an import only where labels are missing
 
-    text = _SURROGATE.sub("\ufffd", _SPACES.sub(" ", text))
+    text = _SURROGATE.sub("\ufffd", _SPACES.sub(" ", text)).replace("`", "")
     found: list[str] = []
-    start, width = 0, _WINDOW
+    start, width, quotes = 0, _WINDOW, True
     while True:
         *whole, last = sentencex.segment("en", text[start : start + width])
         found += whole
         if start + width >= len(text):
             return [*found, last]
+        if not whole and quotes:
+            text, start, quotes = text[start:].translate(_QUOTES), 0, False
+            continue
         start += sum(map(len, whole))  # the last may go on behind the window
         width = _WINDOW if whole else 2 * width
