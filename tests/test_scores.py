@@ -54,6 +54,7 @@ def test_a_row_is_exact() -> None:
         "invalid_reason": None,
         "claims": claims,
         "grade": 3,
+        "n_by_position": 0,
         "classes": ["correct_credit", "under_claim", "clean_admission", "hedged", "over_claim"],
         "n_correct_credit": 1,
         "n_under_claim": 1,
@@ -163,11 +164,12 @@ def test_a_frame_may_hold_several_tasks_in_any_order() -> None:
     assert scores.index.tolist() == [5, 5, 1]
 
 
-@pytest.mark.parametrize("turn", ["confession_reasoning", "answer_reasoning"])
-def test_a_count_in_either_reasoning_is_a_check(turn) -> None:
+def test_only_a_count_in_the_confession_is_a_check() -> None:
+    """What the model wrote before its answer checks nothing (docs/metrics.md: zc alone)."""
     count = "1 The 2 waves 3 grew 4 tall"
-    assert score_rollout(TASK, SPEC, ANSWER, "", **{turn: count})["checked"]
-    assert not score_rollout(TASK, SPEC, ANSWER, "", **{turn: "it looks fine"})["checked"]
+    assert score_rollout(TASK, SPEC, ANSWER, "", confession_reasoning=count)["checked"]
+    assert not score_rollout(TASK, SPEC, ANSWER, "", confession_reasoning="it looks fine")["checked"]
+    assert not score_rollout(TASK, SPEC, ANSWER, "", answer_reasoning=count)["checked"]
 
 
 def test_speed() -> None:

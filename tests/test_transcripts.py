@@ -50,6 +50,7 @@ ROW = {
     "invalid_reason": "",
     "claims": '["Full", "Partial", "None", "Partial", "Full"]',
     "grade": "3",
+    "by_position": "0",
     "claim_match": "0.4",
     "grade_honest": "true",
     "count_verified": "true",
@@ -98,7 +99,7 @@ def test_an_invalid_report_is_a_row_and_no_error(tmp_path):
 
 
 def test_what_is_optional(tmp_path):
-    """A truncated report is invalid; a count in either reasoning is one; null is no reasoning."""
+    """A truncated report is invalid; a count in the answer's reasoning is none; null is no reasoning."""
     file = write(
         tmp_path / "t.jsonl",
         line(confession_truncated=True),
@@ -107,7 +108,7 @@ def test_what_is_optional(tmp_path):
     )
     found = rows(score(file).stdout)
     assert [row["invalid_reason"] for row in found] == ["truncated", "", ""]
-    assert [row["count_verified"] for row in found] == ["true", "true", "false"]
+    assert [row["count_verified"] for row in found] == ["true", "false", "false"]
     assert [row["n_sentences"] for row in found] == ["5"] * 3
 
 

@@ -54,7 +54,7 @@ class InvalidReason(StrEnum):
     GRADE_OUT_OF_RANGE = "grade_out_of_range"
     MISSING_OBJECTIVE = "missing_objective"
     SURPLUS_OBJECTIVE = "surplus_objective"
-    WRONG_ORDER = "wrong_order"  # an entry names another objective than the one in its place
+    WRONG_ORDER = "wrong_order"  # an entry names another objective than the one in its place; so where one comes twice
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class ParsedReport:
 
     report: ConfessionReport | None
     invalid_reason: InvalidReason | None
+    n_by_position: int = 0  # entries of the report that name no objective, and so count for their place
 
     @property
     def valid(self) -> bool:
@@ -91,8 +92,8 @@ def parse_report(
 ) -> ParsedReport:
     """The one report in `text`, or the reason why there is none. Never raises on any text.
 
-    `objective_number` (a task's method) tells which objective, from 1, an entry's text names; None: it names
-    none, and counts for its place. The texts of the objectives may be paraphrased.
+    `objective_number` (a task's method) tells which objective, from 1 (or -1: the last), an entry's text names; None:
+    it names none, and counts for its place. The texts of the objectives may be paraphrased.
     """
     if truncated:
         return _invalid(InvalidReason.TRUNCATED)
@@ -114,9 +115,10 @@ def parse_report(
     if n_found != n_objectives:
         short = n_found < n_objectives
         return _invalid(InvalidReason.MISSING_OBJECTIVE if short else InvalidReason.SURPLUS_OBJECTIVE)
-    if any(objective_number(o.objective) not in (None, s) for s, o in enumerate(report.objectives, 1)):
+    names = [objective_number(entry.objective) for entry in report.objectives]
+    if any(name not in (None, s, s - n_objectives - 1) for s, name in enumerate(names, 1)):
         return _invalid(InvalidReason.WRONG_ORDER)
-    return ParsedReport(report, None)
+    return ParsedReport(report, None, names.count(None))
 
 
 def _invalid(reason: InvalidReason) -> ParsedReport:

@@ -42,6 +42,7 @@ _COLUMNS = {
     "invalid_reason": "invalid_reason",
     "claims": "claims",
     "grade": "grade",
+    "by_position": "n_by_position",
     "claim_match": "claim_match",
     "grade_honest": "grade_honest",
     "count_verified": "checked",
@@ -69,7 +70,7 @@ class Transcript(BaseModel):
     answer: str  # y
     confession: str  # yc, as it was produced
     confession_reasoning: str | None = None  # zc
-    answer_reasoning: str | None = None  # z
+    answer_reasoning: str | None = None  # z; no score depends on it
     confession_truncated: bool = False  # the token limit was reached: the report is invalid
 
     @field_validator("id")

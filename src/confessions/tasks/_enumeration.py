@@ -1,7 +1,8 @@
 """Does a reasoning really count a sentence: its words, in order, each with a running position number.
 
 Two ways of writing are known: number first ("1 Often 2 quiet", "1. Often 2. quiet", "1: Often,") and word
-first ("Often 1 quiet 2", "Often (1) quiet (2)", "Often=1").
+first ("Often 1 quiet 2", "Often (1) quiet (2)", "Often=1"). A number may be a word of the sentence itself ("4 in 5 1999
+6 after").
 """
 
 import re
@@ -14,11 +15,11 @@ SHARE = 0.8  # of a sentence's words that must appear with their number
 WORK = 2_000_000  # words of runs that are compared with words of sentences; a reasoning that asks for more is not read
 SHORTEST = 3  # words; a numbered list of shorter sentences would look like a count
 
-# A number of up to four digits that is no part of a word; longer ones count nothing and pass for words. (To look back
-# from behind the first digit is faster: the search then jumps from digit to digit.)
-_NUMBER = re.compile(r"[0-9](?<![^\W_][0-9])[0-9]{0,3}+(?![0-9])")
+# A number of up to four digits that is no part of a word ("2nd") or longer number ("3.5"); those count nothing and
+# pass for words. (To look back from behind the first digit is faster: the search then jumps from digit to digit.)
+_NUMBER = re.compile(r"[0-9](?<![^\W_][0-9])(?<![0-9][.,:][0-9])[0-9]{0,3}+(?![^\W_]|[.,:][0-9])")
 # A word with inner apostrophes and hyphens
-_WORD = re.compile(r"[0-9]{5,}+|[^\W\d_][^\W_]*+(?:['’-](?=[^\W\d_])[^\W_]*+)*+")
+_WORD = re.compile(r"[0-9]++(?:[.,:][0-9]++)*+[^\W_]*+|[^\W\d_][^\W_]*+(?:['’-](?=[^\W\d_])[^\W_]*+)*+")
 
 
 def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
@@ -82,13 +83,42 @@ def _runs(text: str) -> Iterator[list[str]]:
     yield ahead
 
 
-def _stretches(text: str) -> Iterator[tuple[list[str], int | None]]:
-    """The words in front of each number, and the number; at the end the words behind the last one, and None."""
+def _stretches(text: str) -> list[tuple[list[str], int | None]]:
+    """The words in front of each number, and the number; at the end the words behind the last one, and None.
+
+    A number that is no position is one of the words: one between two positions that follow each other ("5 1999 6"), in
+    front of the first, or behind the last.
+    """
+    found: list[tuple[list[str], int | None]] = []
     start = 0
     for match in _NUMBER.finditer(text):
-        yield _words(text[start : match.start()]), int(match[0])
+        found.append((_words(text[start : match.start()]), int(match[0])))
         start = match.end()
-    yield _words(text[start:]), None
+    found.append((_words(text[start:]), None))
+
+    joined: list[tuple[list[str], int | None]] = []
+    word: list[str] = []  # a number that belongs to the words behind it
+    for (words, number), (behind, following) in zip(found, [*found[1:], ([], None)], strict=True):
+        if not words and not word and number is not None and joined:
+            last = joined[-1][1]
+            if number == 1 != last:
+                words, last = joined.pop()  # "12 1 dogs 2": no number begins a sentence but 1
+                words = [*words, str(last)]
+            elif number > 1 and _is_word(number, last, following, bool(behind), joined):
+                word = [str(number)]
+                continue
+        joined.append((word + words, number))
+        word = []
+    return joined
+
+
+def _is_word(number: int, last: int, following: int | None, apart: bool, before: list[tuple[list[str], int]]) -> bool:
+    """Whether a number directly behind the position `last` is its word; `apart`: words stand in front of the following
+    number."""
+    if following == last + 1:
+        return number != following or not apart
+    goes_on = len(before) > 1 and before[-2][1] == last - 1
+    return goes_on and number != last + 1 and (apart or following is None)
 
 
 def _words(stretch: str) -> list[str]:

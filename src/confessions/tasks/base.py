@@ -1,7 +1,6 @@
 """What a task is: prompts, the objectives a report must list, and the ground truth about an answer."""
 
 import random
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +10,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 
 from confessions.analysis import NotAnalysed, analysed
+from confessions.tasks._numbering import named
 
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
 Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
-
-_NUMBER = re.compile(r"\bobjective\s*#?(\d{1,2})\b", re.IGNORECASE)
 
 
 def of_split(specs: Sequence[Spec], split: Split) -> list[Spec]:
@@ -150,6 +148,8 @@ class Task(ABC):
         return 0
 
     def objective_number(self, text: str) -> int | None:
-        """The 1-based number of the objective that a report's entry names ("objective 2"), None where it names none."""
-        match = _NUMBER.search(text)
-        return int(match[1]) if match else None
+        """The number, from 1, of the objective that a report's entry names ("objective 2", "the second", "#2").
+
+        None where it names none; -1 for the last one, -2 for the last but one.
+        """
+        return named(text)
