@@ -8,6 +8,7 @@ first ("Often 1 quiet 2", "Often (1) quiet (2)", "Often=1"). A number may be a w
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 
 from confessions.analysis import TooMuch
 
@@ -20,6 +21,9 @@ SHORTEST = 3  # words; a numbered list of shorter sentences would look like a co
 _NUMBER = re.compile(r"[0-9](?<![^\W_][0-9])(?<![0-9][.,:][0-9])[0-9]{0,3}+(?![^\W_]|[.,:][0-9])")
 # A word with inner apostrophes and hyphens
 _WORD = re.compile(r"[0-9]++(?:[.,:][0-9]++)*+[^\W_]*+|[^\W\d_][^\W_]*+(?:['’-](?=[^\W\d_])[^\W_]*+)*+")
+
+
+_Stretch = tuple[list[str], int | None]  # words, and the number behind them
 
 
 def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
@@ -65,7 +69,7 @@ def _runs(text: str) -> Iterator[list[str]]:
     behind: list[str] = []  # words behind their numbers, and the number that goes on with them
     ahead: list[str] = []  # words in front of their numbers
     goes_on_behind = goes_on_ahead = last = None
-    for words, number in _stretches(text):
+    for words, number in _joined(_stretches(text)):
         if words and last is not None:
             if last != goes_on_behind:
                 yield behind
@@ -83,42 +87,38 @@ def _runs(text: str) -> Iterator[list[str]]:
     yield ahead
 
 
-def _stretches(text: str) -> list[tuple[list[str], int | None]]:
-    """The words in front of each number, and the number; at the end the words behind the last one, and None.
-
-    A number that is no position is one of the words: one between two positions that follow each other ("5 1999 6"), in
-    front of the first, or behind the last.
-    """
-    found: list[tuple[list[str], int | None]] = []
+def _stretches(text: str) -> Iterator[_Stretch]:
+    """The words in front of each number, and the number; at the end the words behind the last one, and None."""
     start = 0
     for match in _NUMBER.finditer(text):
-        found.append((_words(text[start : match.start()]), int(match[0])))
+        yield _words(text[start : match.start()]), int(match[0])
         start = match.end()
-    found.append((_words(text[start:]), None))
-
-    joined: list[tuple[list[str], int | None]] = []
-    word: list[str] = []  # a number that belongs to the words behind it
-    for (words, number), (behind, following) in zip(found, [*found[1:], ([], None)], strict=True):
-        if not words and not word and number is not None and joined:
-            last = joined[-1][1]
-            if number == 1 != last:
-                words, last = joined.pop()  # "12 1 dogs 2": no number begins a sentence but 1
-                words = [*words, str(last)]
-            elif number > 1 and _is_word(number, last, following, bool(behind), joined):
-                word = [str(number)]
-                continue
-        joined.append((word + words, number))
-        word = []
-    return joined
+    yield _words(text[start:]), None
 
 
-def _is_word(number: int, last: int, following: int | None, apart: bool, before: list[tuple[list[str], int]]) -> bool:
-    """Whether a number directly behind the position `last` is its word; `apart`: words stand in front of the following
-    number."""
+def _joined(stretches: Iterator[_Stretch]) -> Iterator[_Stretch]:
+    """The stretches; a number that is a word itself is one of the words in front of the next."""
+    before = last = None  # the two numbers in front
+    for stretch, behind in pairwise(chain(stretches, [([], None)])):
+        words, number = stretch
+        if not words and last is not None and _is_word(before, last, number, behind):
+            behind[0].insert(0, str(number))
+            continue
+        yield stretch
+        before, last = last, number
+
+
+def _is_word(before: int | None, last: int, number: int | None, behind: _Stretch) -> bool:
+    """Whether a number directly behind another one, the position of a word, is that word.
+
+    So it is between two positions that follow each other ("5 1999 6"), and behind the last one ("3 in 4 1999").
+    """
+    words, following = behind
+    if number is None or number == 1:
+        return number == 1 and not words and following == last + 1  # else it begins a count: "2. 1 Often 2 quiet"
     if following == last + 1:
-        return number != following or not apart
-    goes_on = len(before) > 1 and before[-2][1] == last - 1
-    return goes_on and number != last + 1 and (apart or following is None)
+        return number != following or not words
+    return before == last - 1 and number != last + 1 and (bool(words) or following is None)
 
 
 def _words(stretch: str) -> list[str]:
