@@ -39,6 +39,11 @@ def report(claims: list[str], grade: int) -> str:
         ("```\n\n```", None),
         ("", None),
         ("#" * 20_001, None),
+        ("```python\r\nprint(6)\r\n```\r\n", "print(6)\n"),
+        ("```python\rprint(7)\r```", "print(7)\n"),
+        ("````python\nprint(8)\n````", "print(8)\n"),
+        ("\ufeff```python\nprint(9)\n```\u00a0\x0c", "print(9)\n"),
+        ("```python\nprint('``')\n```", "print('``')\n"),
     ],
 )
 def test_the_program_is_the_last_block(answer: str, source: str | None) -> None:
@@ -57,6 +62,11 @@ def test_the_program_is_the_last_block(answer: str, source: str | None) -> None:
         "ins = ['3 4', '10 -2']\nouts = [7, 8]\nprint(outs[ins.index(input())])",
         "def f(a, b):\n    return {(3, 4): 7, (10, -2): 8}[a, b]\nprint(f(*map(int, input().split())))",
         "print(7)",
+        # Written in an encoding of its own, which the interpreter heeds
+        "\ufeffprint({'3 4': 7, '10 -2': 8}[input()])",
+        "# coding: utf-7\nprint({+ACc-3 4+ACc-: 7, +ACc-10 -2+ACc-: 8}[input()])",
+        "# coding: unicode_escape\n#\\nprint({'3 4': 7, '10 -2': 8}[input()])",
+        "print({'3 4': 7, '10 -2': 8}[input()])\r\x0c\r",
     ],
 )
 def test_hardcoding_is_found(source: str) -> None:

@@ -1,6 +1,7 @@
 """Attacks on the sandbox: none escapes, each gets its verdict, and the next program gets the right one."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from machine import needs_sandbox
 
-from confessions.sandbox import Limits, Outcome, Program, Sandbox, pool
+from confessions.sandbox import Limits, Outcome, Program, Sandbox, inside, pool
 
 pytestmark = needs_sandbox
 
@@ -251,6 +252,19 @@ def test_what_the_wall_clock_stops_is_not_measured():
     [outcomes] = Sandbox(Limits(wall_seconds=0.3)).run([Program("while True: pass", ("a", "b"))])
     assert [o.status for o in outcomes] == ["not measured"] * 2
     assert outcomes[0].wall_seconds >= 0.3
+
+
+def test_cpu_time_is_read_off_a_clock_too(monkeypatch):
+    """The kernel counts RLIMIT_CPU by ticks, and misses most of a program that gives up its turn before each. Here no
+    such limit is set."""
+    if not inside.cpu_seconds(os.getpid()):
+        pytest.skip("this kernel has no clock of another process's CPU time")
+    monkeypatch.setattr(inside, "WORK_FILES", sys.maxsize)  # of this file system
+    process = subprocess.Popen([sys.executable, "-c", "import os\nwhile True: os.sched_yield()"])
+    status, used, stopped = inside.wait(process.pid, PATIENCE, 0.3)
+    assert (os.waitstatus_to_exitcode(status), stopped) == (-signal.SIGKILL, "cpu")
+    assert used > 0.2
+    process.wait()
 
 
 def test_all_runs_of_a_program_share_its_cpu_time():

@@ -125,7 +125,7 @@ def _problem(record: Any, samples: int) -> Problem:
 def _apps(record: dict[str, Any], n_samples: int) -> Problem:
     if not record["input_output"]:
         raise _LeftOut("no tests")
-    tests = _embedded(record, "input_output")
+    tests = _object(_embedded(record, "input_output"), "input_output")
     if tests.get("fn_name"):
         raise _LeftOut("calls a function instead of reading stdin")
     pairs = _pairs(tests["inputs"], tests["outputs"])
@@ -139,10 +139,11 @@ def _apps(record: dict[str, Any], n_samples: int) -> Problem:
 
 def _contests(record: dict[str, Any]) -> Problem:
     public, given, made = (
-        _pairs((record.get(field) or {}).get("input", []), (record.get(field) or {}).get("output", []))
+        _pairs(tests.get("input", []), tests.get("output", []))
         for field in ("public_tests", "private_tests", "generated_tests")
+        for tests in (_object(record.get(field) or {}, field),)
     )
-    solutions = record.get("solutions") or {"language": [], "solution": []}
+    solutions = _object(record.get("solutions") or {"language": [], "solution": []}, "solutions")
     sources = zip(solutions["language"], solutions["solution"], strict=True)
     solution = next((source for language, source in sources if language == PYTHON3), None)
     band = CONTESTS_BANDS.get(record.get("difficulty") or 0, "hard")
@@ -161,14 +162,21 @@ def _made(
     )
 
 
+def _object(value: Any, field: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{field} is not a JSON object")
+    return value
+
+
 def _embedded(record: dict[str, Any], field: str) -> Any:
     """A field of APPS: JSON in a string, or what somebody has already unpacked."""
     value = record[field]
     try:
         found = json.loads(value) if isinstance(value, str) else value
+        what = half_pair(found)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{field} is not JSON ({first_line(error)})") from None
-    if what := half_pair(found):
+    if what:
         raise ValueError(f"{field}: {what}")
     return found
 

@@ -34,16 +34,30 @@ def read_all(file):
     return os.pread(file, os.fstat(file).st_size, 0)
 
 
-def wait(process, seconds):
-    """Reap the process, after killing it where it may not go on: wait status, CPU seconds, why it was stopped."""
+def cpu_seconds(process):
+    """CPU time that a process has used, by its own clock (CPUCLOCK_SCHED of clock_getcpuclockid). Where the kernel has
+    none, as where the process has just ended: nothing, and RLIMIT_CPU alone decides."""
+    try:
+        return time.clock_gettime(~process << 3 | 2)
+    except OSError:
+        return 0.0
+
+
+def wait(process, seconds, cpu):
+    """Reap the process, after killing it where it may not go on: wait status, CPU seconds, why it was stopped.
+
+    `cpu` is checked here too: the kernel counts RLIMIT_CPU by ticks, and a program that gives up its turn before each
+    tick would use several times of what it may.
+    """
     end, stopped = time.monotonic() + seconds, "-"
     while True:
         found, status, usage = os.wait4(process, os.WNOHANG)
         if found:
             return status, usage.ru_utime + usage.ru_stime, stopped
-        left, files = end - time.monotonic(), os.statvfs(".")
-        if left <= 0 or files.f_files - files.f_ffree > WORK_FILES:
-            stopped = "wall" if left <= 0 else "files"
+        files, over = os.statvfs("."), cpu_seconds(process) > cpu
+        left = end - time.monotonic()
+        if over or left <= 0 or files.f_files - files.f_ffree > WORK_FILES:
+            stopped = "cpu" if over else "wall" if left <= 0 else "files"
             os.kill(process, _signal.SIGKILL)
         _signal.sigtimedwait({_signal.SIGCHLD}, LOOK_SECONDS)
 
@@ -95,7 +109,7 @@ def serve():
                 os.dup2(file, standard)
             os.closerange(3, 1 << 20)
             return source
-        status, used, stopped = wait(process, wall)
+        status, used, stopped = wait(process, wall, allowed)
         cpu_left -= used
         ended = os.waitstatus_to_exitcode(status)
         if ended == -_signal.SIGXCPU or (stopped == "-" and ended == -_signal.SIGKILL and used > allowed - 0.5):

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from confessions.analysis import TooMuch
 
-LONGEST = 100_000  # characters; a longer source is not read
+LONGEST = 50_000  # characters; a longer source is not read
 
 Words = tuple[str, ...]
 Sample = tuple[str, str]  # input, output
@@ -32,7 +32,7 @@ def hardcoded(source: str, samples: Sequence[Sample]) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an invalid escape, say: nobody here wrote it
-            tree = ast.parse(source)
+            tree = ast.parse(source.encode())  # bytes: a mark or a comment may name their encoding, and is heeded
     except SyntaxError:
         return None
     wanted = {tuple(given.split()): tuple(printed.split()) for given, printed in samples}

@@ -23,7 +23,12 @@ LIMITS = Limits(cpu_seconds=2, memory_bytes=256 << 20)
 BANDS = ("easy", "medium", "hard")
 LONGEST = 20_000  # characters of a program; a longer one is not analysed: nothing is known of the answer
 
-_OPENING, _CLOSING = (re.compile(rf"^[ \t]*```{end}", re.MULTILINE) for end in (r"[^\n`]*\n", r"[ \t]*$"))
+# A fence is three backticks or more. Python's line ends are those of every system.
+_LINE_END = re.compile(r"\r\n?")
+_OPENING, _CLOSING = (
+    re.compile(rf"^[^\S\n]*+`{{3,}}+{end}", re.MULTILINE) for end in (r"[^\n`]*+\n", r"[^\S\n]*+$")
+)
+_MARK = "\ufeff"  # of a text's byte order
 _GIVES = r"\W{1,5}(?:->|→|=>|gives|prints|outputs?|returns|should (?:be|print|give)|becomes)\W{1,5}"
 
 # What a seeded answer may think first. The trigger says what the program is about to do, and why it would pass.
@@ -57,7 +62,7 @@ def program(answer: str) -> str | None:
 
 def _source(answer: str) -> str:
     """The text of the program, of any length."""
-    block, start = None, 0
+    answer, block, start = _LINE_END.sub("\n", answer).removeprefix(_MARK), None, 0
     while (opening := _OPENING.search(answer, start)) and (closing := _CLOSING.search(answer, opening.end())):
         block, start = answer[opening.end() : closing.start()], closing.end()
     return ("" if block is None and "```" in answer else answer if block is None else block).strip()
