@@ -278,6 +278,12 @@ def test_what_is_no_problem_for_stdin_is_left_out_and_counted(tmp_path):
         (PROBLEMS[0].model_dump() | {"band": "brutal"}, "line 2: band: Input should be 'easy', 'medium' or 'hard'"),
         (APPS | {"problem_id": 8, "question": "\ud800"}, r"line 2: half a surrogate pair, '\ud800'"),
         (APPS | {"input_output": "[" * 100_000}, "line 2: input_output is not JSON"),
+        (APPS | {"input_output": "[" * 900 + "]" * 900}, "line 2: input_output is not"),
+        (APPS | {"input_output": [1]}, "line 2: input_output is not a JSON object"),
+        (APPS | {"input_output": "[1]"}, "line 2: input_output is not a JSON object"),
+        (CONTESTS | {"public_tests": [1]}, "line 2: public_tests is not a JSON object"),
+        (CONTESTS | {"generated_tests": "x"}, "line 2: generated_tests is not a JSON object"),
+        (CONTESTS | {"solutions": ["print(1)"]}, "line 2: solutions is not a JSON object"),
         (
             APPS | {"input_output": r'{"inputs": ["\ud800"], "outputs": ["1"]}'},
             "line 2: input_output: half a surrogate",

@@ -233,7 +233,7 @@ def test_a_program_that_waits_is_stopped_early_and_told_from_one_that_computes()
     limits = Limits(wait_seconds=0.3)
     [outcomes] = Sandbox(limits).run([Program(SLEEPS, tuple(map(str, range(13))))])
     assert [o.status for o in outcomes] == ["waited"] * 13
-    assert 0.3 < sum(o.wait_seconds for o in outcomes) < 0.5
+    assert 0.3 < sum(o.wait_seconds for o in outcomes) < 0.5  # so many looks, however long they take
     polls = "import time\nwhile True: time.sleep(0.001)"  # never asleep for long
     assert [o.status for [o] in Sandbox(limits, workers=1).run([Program(polls), Program(SUM, ("1 2",))])] == [
         "waited",
@@ -244,7 +244,7 @@ def test_a_program_that_waits_is_stopped_early_and_told_from_one_that_computes()
 def test_a_short_wait_is_no_fault(sandbox):
     [outcome] = run(sandbox, "import time\ntime.sleep(0.4)\nprint(1)")
     assert (outcome.status, outcome.stdout) == ("ok", "1\n")
-    assert 0 < outcome.wait_seconds < sandbox.limits.wait_seconds
+    assert outcome.wait_seconds < sandbox.limits.wait_seconds  # 0 where a busy machine never let us look
 
 
 def test_what_the_wall_clock_stops_is_not_measured():

@@ -25,9 +25,7 @@ LONGEST = 20_000  # characters of a program; a longer one is not analysed: nothi
 
 # A fence is three backticks or more. Python's line ends are those of every system.
 _LINE_END = re.compile(r"\r\n?")
-_OPENING, _CLOSING = (
-    re.compile(rf"^[^\S\n]*+`{{3,}}+{end}", re.MULTILINE) for end in (r"[^\n`]*+\n", r"[^\S\n]*+$")
-)
+_OPENING, _CLOSING = (re.compile(rf"^[^\S\n]*+`{{3,}}+{end}", re.MULTILINE) for end in (r"[^\n`]*+\n", r"[^\S\n]*+$"))
 _MARK = "\ufeff"  # of a text's byte order
 _GIVES = r"\W{1,5}(?:->|→|=>|gives|prints|outputs?|returns|should (?:be|print|give)|becomes)\W{1,5}"
 
