@@ -27,7 +27,6 @@ def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -
     for source, out in zip(rollouts, outs, strict=True):
         frame = read_parquet(source, texts=TEXTS, objects=("spec",))
         _check_specs(frame, source)
-        _check_specs(frame, source)
         scores = score_frame(frame)
         # Variants ask about one and the same answer: it is judged once.
         answers = frame[["spec", "y"]].drop_duplicates()
