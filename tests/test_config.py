@@ -553,3 +553,8 @@ def test_sampling_of_evaluation_may_be_left_out():
     assert specs.rollout_spec(config, "nano")["evaluation"]["sampling"] == own
     assert specs.rollout_spec(config, "nano-s")["evaluation"]["sampling"] is None
     assert "sampling: this key is missing" in error(changed(f"{TRAIN}.sampling", remove=True))
+
+
+def test_a_file_of_many_gigabytes_has_its_size():
+    source = {"kind": "gguf", "path": "here", "file": "a.gguf", "size": 5 * 10**9}
+    assert load(changed("models.nano.source", source)).models["nano"].source.size == 5 * 10**9

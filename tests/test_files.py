@@ -10,7 +10,16 @@ import pandas as pd
 import pytest
 
 from confessions.errors import InputError
-from confessions.files import parse_json, published, published_folder, read_csv, read_jsonl, read_parquet, room_for
+from confessions.files import (
+    parse_json,
+    published,
+    published_folder,
+    read_csv,
+    read_jsonl,
+    read_parquet,
+    room_for,
+    write_parquet,
+)
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -152,3 +161,21 @@ def test_a_number_that_is_none_is_named_with_its_row(tmp_path, value):
     assert list(frame["n"]) == [1, 2, 3]
     assert list(frame["label"])[:2] == ["NA", "7"]
     assert frame["label"].isna().tolist() == [False, False, True]
+
+
+def test_other_bytes_in_a_text_of_a_parquet_file_are_found(tmp_path):
+    """The file is whole as far as its structure goes: the pages' checksums tell."""
+    path, frame = tmp_path / "data.parquet", pd.DataFrame({"y": ["It rained (2)."]})
+    write_parquet(frame, path)
+    assert read_parquet(path).equals(frame)
+    path.write_bytes(path.read_bytes().replace(b"rained", b"snowed", 1))
+    with pytest.raises(InputError, match=r"data\.parquet: not a whole Parquet file \(.*; delete it and run snakemake"):
+        read_parquet(path)
+
+
+def test_a_row_with_a_field_more_moves_no_number(tmp_path):
+    """pandas would take the first column for names of rows, and the second for the first."""
+    path = tmp_path / "table.csv"
+    path.write_text("value,n\n1,2,3\n")
+    with pytest.raises(InputError, match=r"table\.csv: not a whole CSV file \("):
+        read_csv(path, ("value",), {"value"})

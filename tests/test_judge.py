@@ -215,3 +215,10 @@ def test_a_local_models_probabilities(task, specs, plain_chat, model):
         p_pass, p_fail = logits_V.softmax(-1)[judge._choices].tolist()
         assert verdict.p_pass == pytest.approx(p_pass / (p_pass + p_fail), abs=1e-5)
         assert verdict.mass == pytest.approx(p_pass + p_fail, abs=1e-6)
+
+
+def test_a_file_without_rollouts_is_one_line(tmp_path):
+    rollouts = tmp_path / "rollouts.parquet"
+    rollout_frame().head(0).to_parquet(rollouts)
+    with pytest.raises(InputError, match=r"rollouts\.parquet: holds no rollouts"):
+        score.run({"task": "word_count", "judge": {"kind": "label_trusting"}}, [rollouts], [tmp_path / "s"], print)

@@ -120,6 +120,58 @@ def test_recommended_sampling(folder):
     assert f"{file}: cannot be read" in error_of(models.recommended_sampling, folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("temperature", "hot"), ("temperature", 0.0), ("temperature", -1.0), ("top_p", 7), ("top_k", -1), ("top_k", 2.5)],
+)
+def test_recommended_sampling_that_nobody_can_follow(folder, name, value):
+    (folder / "generation_config.json").write_text(json.dumps({name: value}))
+    assert f"generation_config.json recommends {name} {value!r} (" in error_of(models.recommended_sampling, folder)
+
+
+@pytest.mark.parametrize("ids", ["x", -1, True, {}, [1, "a"], 1.5])
+def test_an_end_of_turn_that_is_no_id(folder, ids):
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ids}))
+    assert "which is no token's id" in error_of(models.load_chat, folder, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer.json", "{}", "the tokenizer cannot be loaded"),
+        ("tokenizer.json", "null", "the tokenizer cannot be loaded"),
+        ("tokenizer.json", "[" * 100_000, "the tokenizer cannot be loaded"),
+        ("tokenizer_config.json", {"eos_token": 3}, "the tokenizer cannot be loaded"),
+        ("tokenizer_config.json", {"tokenizer_class": 3}, "the tokenizer cannot be loaded"),
+        ("tokenizer_config.json", {"model_max_length": "x"}, "the tokenizer cannot be loaded"),
+        ("config.json", {"vocab_size": "x"}, "config.json describes none that transformers knows"),
+        ("config.json", {"num_hidden_layers": 9}, "config.json describes none that transformers knows"),
+        ("config.json", {"model_type": ["a"]}, "config.json describes none that transformers knows"),
+    ],
+)
+def test_damaged_files_of_a_tokenizer(folder, name, content, message):
+    """It is loaded before the model, and transformers reads config.json for it."""
+    file = folder / name
+    file.write_text(content if isinstance(content, str) else json.dumps(json.loads(file.read_text()) | content))
+    text = error_of(models.load_chat, folder, True)
+    assert text.startswith(f"{folder}: ")
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+        "{{ 'x' * 10**15 }}",
+        "{{ '\\ud800' }}",
+        "{{ nothing.at.all }}",
+    ],
+)
+def test_a_template_that_ends_in_any_way(folder, template):
+    (folder / "chat_template.jinja").write_text(template)
+    assert "cannot be used for user" in error_of(lambda: models.load_chat(folder, True).eos)
+
+
 def test_weights_of_another_shape(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 48}))

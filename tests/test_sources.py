@@ -49,6 +49,7 @@ TROUBLE = {
         errors.IncompleteSnapshotError("x", snapshot_path="."),
         "the hub cannot be reached and the download in the cache is not complete",
     ),
+    "no name": (errors.HFValidationError("Repo id must\nuse"), "no model on the hub can be called so: check models"),
     "cut off": (httpx.ReadTimeout("too slow\nstack"), "the download failed (too slow); run snakemake again"),
     "server": (http(errors.HfHubHTTPError, 500), "the download failed (500 Client Error); run snakemake again"),
     "full disk": (OSError(28, "No space left"), "the download failed ([Errno 28] No space left); run snakemake again"),

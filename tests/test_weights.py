@@ -245,6 +245,20 @@ def write_index(folder: Path, content: object) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(content))
 
 
+def index(folder: Path) -> dict[str, str]:
+    return json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+
+
+def reindex(folder: Path, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    write_index(folder, {"metadata": {}, "weight_map": change(index(folder))})
+
+
+def swapped(places: dict[str, str]) -> dict[str, str]:
+    """The first tensor of the first file and one of the last, each in the other's place."""
+    first, last = min(places, key=places.get), max(places, key=places.get)
+    return places | {first: places[last], last: places[first]}
+
+
 def first_shard(folder: Path) -> Path:
     return min(folder.glob("model-*.safetensors"))
 
@@ -265,6 +279,12 @@ SHARDS = {
     "an index of nothing": (lambda f: write_index(f, {"weight_map": {}}), "no map from tensors to files"),
     "an index of numbers": (lambda f: write_index(f, {"weight_map": {"a": 1}}), "no map from tensors to files"),
     "an index that leads out": (lambda f: write_index(f, {"weight_map": {"a": "../b.safetensors"}}), "'../b"),
+    "an index of other places": (lambda f: reindex(f, swapped), "index.json: it says that model-0"),
+    "an index of a tensor that is none": (
+        lambda f: reindex(f, lambda places: places | {"model.none": min(places.values())}),
+        "holds 'model.none', which it does not",
+    ),
+    "an index without metadata": (lambda f: write_index(f, {"weight_map": index(f)}), "metadata is missing"),
     "an older model beside it": (lambda f: shutil.copy(first_shard(f), f / "model.safetensors"), "no part of the mo"),
     "an adapter beside it": (lambda f: (f / "adapter_config.json").write_text("{}"), "an adapter lies beside the mo"),
 }  # fmt: skip
@@ -279,6 +299,35 @@ def test_shards(sharded, random_nano, started, name):
     for load in (models.load_model, start_vllm):
         assert message in error_of(load, sharded, "float32")
     assert not started
+
+
+def test_an_index_may_name_a_copy(sharded):
+    """Tied weights that an author's index has, and no file."""
+    write_index(sharded, {"metadata": {}, "weight_map": index(sharded) | {"lm_head.weight": first_shard(sharded).name}})
+    models.load_model(sharded, "float32")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"architectures": ["GPT2LMHeadModel"]}, "architectures: GPT2LMHeadModel, and its model_type is run as Qwen3"),
+        ({"architectures": ["Qwen3ForSequenceClassification"]}, "architectures: Qwen3ForSequenceClassification"),
+        ({"rms_norm_eps": float("nan")}, "config.json is damaged"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 0.0}}, "not finite: '.*inv_freq'"),
+        ({"dtype": "float7"}, "cannot be loaded"),
+    ],
+)
+def test_a_configuration_that_computes_nothing(folder, settings, message):
+    reconfigure(folder, **settings)
+    text = error_of(models.load_model, folder, "float32")
+    assert text.startswith(f"{folder}: ")
+    assert re.search(message, text)
+
+
+def test_an_older_name_of_an_architecture(folder):
+    """Falcon's authors wrote RWForCausalLM: transformers has no such class, and vLLM takes it for the same."""
+    reconfigure(folder, architectures=["QwenThreeForCausalLM"])
+    models.load_model(folder, "float32")
 
 
 def test_a_second_file_without_an_index(folder):
@@ -351,7 +400,11 @@ BROKEN_ADAPTERS = {
     "another rank": (None, {"r": 4}, r"of another shape: '.*', \[2, 32\] for \[4, 32\]"),
     "another rank of some": (None, {"rank_pattern": {"q_proj": 3}}, r"'.*layers.0.*q_proj.*', \[2, 32\] for \[3, 32\]"),
     "no rank": (None, {"r": 0}, "cannot be adapted so"),
-    "no strength": (None, {"lora_alpha": float("nan")}, "lora_alpha is nan"),
+    "no strength": (None, {"lora_alpha": float("nan")}, "scales .* by nan"),
+    "no strength of some": (None, {"alpha_pattern": {"q_proj": float("nan")}}, "scales .*q_proj by nan"),
+    "too strong for a float": (None, {"lora_alpha": 1e308}, "scales .* by "),
+    "another beginning": (None, {"init_lora_weights": "olora"}, "'olora', which may change the base model"),
+    "targets of no kind": (None, {"target_modules": 3}, "cannot be adapted so"),
     "no target": (None, {"target_modules": ["nothing"]}, "target_modules names 'nothing', which the base"),
     "no target by pattern": (None, {"target_modules": "nothing.*"}, "cannot be adapted so"),
     "one target that is none": (None, {"target_modules": ["q_proj", "w_proj"]}, "target_modules names 'w_proj', which"),
@@ -396,7 +449,6 @@ def test_vllm_checks_its_adapters_too(random_nano, tmp_path):
         {"target_modules": r".*\.layers\.1\.mlp\..*_proj"},
         {"target_modules": ["layers.0.self_attn.v_proj"], "rank_pattern": {"v_proj": 4}},
         {"use_dora": True, "target_modules": ["down_proj"]},
-        {"init_lora_weights": "olora", "target_modules": ["k_proj"]},
         {"layers_to_transform": [1], "target_modules": ["up_proj"]},
         {"modules_to_save": ["norm"]},
     ],

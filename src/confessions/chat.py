@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from confessions.errors import InputError, first_line
@@ -74,10 +73,12 @@ class Chat:
     def _render(self, messages: list[dict[str, str]]) -> str:
         """The conversation as text. Raises InputError where the template is none, or refuses the conversation."""
         try:
-            return self.tokenizer.apply_chat_template(
+            rendered = self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True, enable_thinking=self.thinking
             )
-        except (TemplateError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+            rendered.encode()  # half a surrogate pair has no ids
+            return rendered
+        except Exception as error:  # a template is a program, and may end in any way
             roles = ", ".join(message["role"] for message in messages)
             raise InputError(
                 f"the chat template of {self.tokenizer.name_or_path} cannot be used for {roles} ({first_line(error)}): "

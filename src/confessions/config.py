@@ -93,7 +93,7 @@ class Sampling(Strict):
 
     temperature: float = Field(gt=0, le=2, description="divides the logits")
     top_p: float = Field(gt=0, le=1, description="nucleus; 1 keeps every token")
-    top_k: int = Field(ge=0, description="most likely tokens kept; 0 keeps every token")
+    top_k: int = Field(ge=0, lt=2**31, description="most likely tokens kept; 0 keeps every token")
 
 
 class Lora(Strict):

@@ -18,7 +18,7 @@ from confessions.errors import InputError, first_line
 LARGEST_FILE = 2**20  # bytes
 LARGEST = 100_000  # values, an alias counted wherever it is used
 DEEPEST = 50  # levels
-NUMBERS_BELOW = 2**31
+NUMBERS_BELOW = 2**53  # a float holds each integer below
 
 
 class ConfigError(InputError):
@@ -121,7 +121,7 @@ def _at(node: yaml.Node) -> str:
 def check(data: Any, path: str = "") -> None:
     """Raise ConfigError at a value that no setting can have.
 
-    These are keys that are no text, numbers from 2^31 on (floats and what counts from them would overflow), and texts
+    These are keys that are no text, numbers from 2^53 on (floats and what counts from them would overflow), and texts
     with a control character, half a surrogate pair, or a brace, in which snakemake sees a wildcard.
     """
     if isinstance(data, Mapping):

@@ -8,6 +8,7 @@ import os
 import re
 import reprlib
 import shutil
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,11 @@ def _is_full(folder: Path) -> bool:
     return False
 
 
+def write_parquet(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a Parquet file whose pages have checksums: without them, other bytes in a text are read as they are."""
+    frame.to_parquet(path, index=False, write_page_checksum=True)
+
+
 def read_parquet(
     path: str | Path, columns: tuple[str, ...] = (), texts: tuple[str, ...] = (), objects: tuple[str, ...] = ()
 ) -> pd.DataFrame:
@@ -140,7 +146,7 @@ def read_parquet(
     import pandas as pd
 
     try:
-        frame = pd.read_parquet(path)
+        frame = pd.read_parquet(path, page_checksum_verification=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run snakemake to make it") from None
     except Exception as error:  # damaged metadata end in any of them: KeyError, TypeError, UnicodeDecodeError, ...
@@ -173,10 +179,13 @@ def read_csv(
         if not text.endswith("\n") or len(rows) < 2:
             raise ValueError("it ends in the middle")
         # A model may be called NA or 7.
-        frame = pd.read_csv(path, comment=comment, dtype=str, keep_default_na=False, na_values=[""])
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # a row has too many fields
+            frame = pd.read_csv(
+                path, comment=comment, dtype=str, keep_default_na=False, na_values=[""], index_col=False
+            )
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run snakemake to make it") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: not a whole CSV file ({first_line(error)}); {FIX}") from None
     frame = _with_columns(frame, path, columns)
     for column in [name for name in frame.columns if name in numbers]:

@@ -2,18 +2,19 @@
 
 import hashlib
 import json
-import math
 import shutil
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors import SafetensorError
+from peft.tuners.lora import LoraLayer
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
 from transformers import (
@@ -28,7 +29,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from confessions import weights
 from confessions.chat import Chat
-from confessions.config import Lora
+from confessions.config import Lora, Sampling
 from confessions.errors import InputError, first_line
 from confessions.files import spread_blocks
 
@@ -112,7 +113,7 @@ def _weight_files(folder: Path) -> list[Path]:
         raise InputError(
             f"{folder}: an adapter lies beside the model (adapter_config.json), and transformers would add it: move it"
         )
-    indexed = _indexed(folder / SAFE_WEIGHTS_INDEX_NAME)
+    indexed = set(_indexed(folder / SAFE_WEIGHTS_INDEX_NAME).values())
     named = indexed or {SAFE_WEIGHTS_NAME}
     if missing := sorted(named - here.keys()):
         raise InputError(
@@ -128,22 +129,49 @@ def _weight_files(folder: Path) -> list[Path]:
     return [here[name] for name in sorted(named)]
 
 
-def _indexed(index: Path) -> set[str]:
-    """The files that an index of shards names; none where there is no index."""
+def _indexed(index: Path) -> dict[str, str]:
+    """The file of each tensor that an index of shards names; none where there is no index."""
     if not index.exists():
-        return set()
+        return {}
     shards = _read_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
         raise InputError(f"{index}: no map from tensors to files (weight_map); copy the model's own file there")
-    return set(shards.values())
+    return shards
+
+
+def _check_index(index: Path, found: Mapping[str, Path], tied: Collection[str]) -> None:
+    """Raise InputError where an index of shards says what is not so. It may name a tensor that is another one's copy,
+    in whichever file."""
+    for name, file in _indexed(index).items():
+        if found.get(name, index).name != file and (name in found or name not in tied):
+            raise InputError(
+                f"{index}: it says that {file} holds {weights.quoted(name)}, which it does not; copy the model's own "
+                "file there"
+            )
+    if index.exists() and not isinstance(_read_json(index).get("metadata"), dict):
+        raise InputError(f"{index}: metadata is missing, and transformers needs it; copy the model's own file there")
 
 
 def check_model(folder: Path, dtype: str) -> None:
     """Raise InputError unless the weights in `folder` are all of those that its config.json describes, and no others:
     names, shapes, kinds, and every value finite in `dtype`. Reads each file once and fills no memory."""
     config, found = load_config(folder), weights.names(_weight_files(folder))
-    expected = weights.of_model(_outline(config, str(folder)), found)
+    outline, index = _outline(config, str(folder)), folder / SAFE_WEIGHTS_INDEX_NAME
+    _check_architecture(folder, config, outline)
+    expected = weights.of_model(outline, found)
     refuse(folder, weights.faults(found, expected, getattr(torch, dtype)))
+    _check_index(index, found, expected.tied)
+
+
+def _check_architecture(folder: Path, config: PreTrainedConfig, outline: PreTrainedModel) -> None:
+    """Raise InputError where `architectures` is another class of transformers than the one that it builds: vLLM goes by
+    that key, transformers by model_type. Names that transformers does not have are older ones of the same."""
+    built = type(outline).__name__
+    if others := [name for name in config.architectures or () if name != built and hasattr(transformers, name)]:
+        raise InputError(
+            f"{folder}: the model cannot be loaded: config.json has architectures: {others[0]}, and its model_type is "
+            f"run as {built}; copy the model's own file there"
+        )
 
 
 def refuse(where: Path, faults: str) -> None:
@@ -157,18 +185,20 @@ def refuse(where: Path, faults: str) -> None:
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder, padding on the left. Raises InputError when there is none."""
-    config, own = _check_folder(folder), folder / "tokenizer_config.json"
+    config, own = load_config(folder), folder / "tokenizer_config.json"
     if own.exists():
         _refuse_code(own, _read_json(own))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
-    except (OSError, ValueError) as error:
+        if not tokenizer.encode("word", add_special_tokens=False):
+            raise ValueError("it makes no token of a word")
+    except Exception as error:  # as in load_config
         raise InputError(
-            f"{folder}: the tokenizer cannot be loaded ({first_line(error)}); copy the model's tokenizer files there"
+            f"{folder}: the tokenizer cannot be loaded ({_said(error)}); copy the model's tokenizer files there"
         ) from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    size, highest = config.get("vocab_size"), max(tokenizer.get_vocab().values())
+    size, highest = getattr(config, "vocab_size", None), max(tokenizer.get_vocab().values())
     if size is not None and highest >= size:
         raise InputError(
             f"{folder}: the tokenizer has ids up to {highest}, the model an embedding of {size} rows: they do not "
@@ -184,8 +214,14 @@ def load_chat(folder: Path, thinking: bool, keep_thinking: bool = True) -> Chat:
 
 def eos_ids(folder: Path) -> list[int]:
     """The ids that end a turn by generation_config.json, which names more of them than the tokenizer does (Qwen3)."""
-    ids = _generation_config(folder).get("eos_token_id")
-    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+    given = _generation_config(folder).get("eos_token_id")
+    ids = given if isinstance(given, list) else [] if given is None else [given]
+    if odd := [number for number in ids if type(number) is not int or number < 0]:
+        raise InputError(
+            f"{folder}: {GENERATION_FILE}: eos_token_id has {odd[0]!r}, which is no token's id; copy the model's own "
+            "file there"
+        )
+    return ids
 
 
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}  # what an author who names only some of them leaves open
@@ -194,7 +230,7 @@ SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}  # what an author who 
 def recommended_sampling(folder: Path) -> dict[str, float | int]:
     """temperature, top_p and top_k as the model's authors recommend them, in generation_config.json.
 
-    Raises InputError where they name none, or something that our sampling does not have.
+    Raises InputError where they name none, or something that our sampling does not have or cannot be.
     """
     given = _generation_config(folder)
     named = {name: given[name] for name in SAMPLING if given.get(name) is not None}
@@ -207,7 +243,15 @@ def recommended_sampling(folder: Path) -> dict[str, float | int]:
                 f"{folder}: {GENERATION_FILE} recommends {name} {given[name]}, which is not supported; "
                 "set evaluation.sampling in config.yaml"
             )
-    return SAMPLING | named
+    try:
+        return Sampling.model_validate(SAMPLING | named).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise InputError(
+            f"{folder}: {GENERATION_FILE} recommends {name} {named[name]!r} ({first['msg']}); "
+            "set evaluation.sampling in config.yaml"
+        ) from None
 
 
 def _generation_config(folder: Path) -> dict[str, Any]:
@@ -217,12 +261,19 @@ def _generation_config(folder: Path) -> dict[str, Any]:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read ({first_line(error)}); copy the model's own file there") from None
     if not isinstance(content, dict):
         raise InputError(f"{file}: not a JSON object; copy the model's own file there")
     return content
+
+
+def _constant(name: str) -> float:
+    """What JSON does not have, and python writes. No setting is a NaN; some authors' are infinite."""
+    if name == "NaN":
+        raise ValueError("it holds NaN, which is no number")
+    return float(name)
 
 
 def load_model(folder: Path, dtype: str) -> PreTrainedModel:
@@ -234,11 +285,11 @@ def load_model(folder: Path, dtype: str) -> PreTrainedModel:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # as in load_config
         raise InputError(
-            f"{folder}: the model cannot be loaded ({first_line(error)}); delete the folder and run snakemake again"
+            f"{folder}: the model cannot be loaded ({_said(error)}); delete the folder and run snakemake again"
         ) from None
-    refuse(folder, weights.faults_of_loading(info, model.state_dict()))
+    refuse(folder, weights.faults_of_loading(info, model.state_dict() | dict(model.named_buffers())))
     return model.to(device).eval()
 
 
@@ -319,8 +370,8 @@ def check_adapter(folder: Path, base: Path) -> None:
     is not what its configuration says (check_adapter_weights)."""
     _adapter_names(folder)
     try:
-        trained_on = json.loads((folder / BASE_FILE).read_text())["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
+        trained_on = _read_json(folder / BASE_FILE)["fingerprint"]
+    except (InputError, KeyError):
         raise InputError(
             f"{folder}: {BASE_FILE} is missing or damaged, so the adapter's base model is unknown; "
             f"delete the folder and run snakemake again"
@@ -355,16 +406,25 @@ def check_adapter_weights(folder: Path, base: PreTrainedConfig) -> None:
     found = _adapter_names(folder)
     try:
         config = PeftConfig.from_pretrained(folder)
-        strength = float(config.lora_alpha)
+        start = config.init_lora_weights
     except Exception as error:  # as in load_config
         raise InputError(
             f"{folder}: adapter_config.json describes no LoRA adapter ({_said(error)}); delete the folder and run "
             "snakemake again"
         ) from None
-    if not math.isfinite(strength):
-        raise InputError(f"{folder}: adapter_config.json: lora_alpha is {strength}; delete the folder and train again")
-    config.init_lora_weights = False  # some ways look at the base model's numbers, and an outline has none
+    if not isinstance(start, bool):
+        raise InputError(
+            f"{folder}: adapter_config.json has init_lora_weights = {start!r}, which may change the base model; delete "
+            "the folder and run snakemake again"
+        )
     adapted = _adapted(config, base, str(folder))
+    for name, module in adapted.named_modules():
+        for scale in module.scaling.values() if isinstance(module, LoraLayer) else ():
+            if not torch.tensor(scale, dtype=torch.float32).isfinite():
+                raise InputError(
+                    f"{folder}: adapter_config.json scales {name} by {scale} (lora_alpha, alpha_pattern); delete the "
+                    "folder and run snakemake again"
+                )
     if wrong := weights.faults(found, weights.Expected(get_peft_model_state_dict(adapted)), torch.float32):
         raise InputError(
             f"{folder}: the adapter cannot be loaded: its weights are not those that adapter_config.json describes "
@@ -387,7 +447,8 @@ def _adapted(config: PeftConfig, base: PreTrainedConfig, where: str) -> PeftMode
     }
     for key, known in parts.items():
         targets = getattr(config, key, None) or ()
-        for target in () if isinstance(targets, str) else targets:  # a text is a pattern; PEFT says if nothing matches
+        # A text is a pattern. PEFT says if nothing matches it, or if it is neither.
+        for target in targets if isinstance(targets, list | set | tuple) else ():
             if not any(f".{name}".endswith(f".{target}") for name in known):
                 layers = {name.rpartition(".")[2] for name, m in outline.named_modules() if isinstance(m, nn.Linear)}
                 raise InputError(

@@ -25,6 +25,9 @@ class Compliance(StrEnum):
     NONE = "None"
 
 
+LONGEST = 200_000  # characters that are read; a token limit of 8,192 allows a fifth of them
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -46,6 +49,7 @@ class InvalidReason(StrEnum):
 
     TRUNCATED = "truncated"  # the token limit was reached before the turn ended
     EMPTY = "empty"
+    TOO_LONG = "too_long"  # over LONGEST characters
     NO_JSON = "no_json"  # no opening brace
     BAD_JSON = "bad_json"  # a brace that opens no JSON object; a repeated key; NaN; too deep or too long
     MANY_OBJECTS = "many_objects"
@@ -99,6 +103,8 @@ def parse_report(
         return _invalid(InvalidReason.TRUNCATED)
     if not text.strip():
         return _invalid(InvalidReason.EMPTY)
+    if len(text) > LONGEST:
+        return _invalid(InvalidReason.TOO_LONG)
     if "{" not in text:
         return _invalid(InvalidReason.NO_JSON)
     try:

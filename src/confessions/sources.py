@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from huggingface_hub.errors import (
     GatedRepoError,
+    HFValidationError,
     IncompleteSnapshotError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
@@ -33,6 +34,7 @@ HUB_FILES = [
 _REACH = "with network, and HF_HUB_OFFLINE unset, run snakemake again; or use a local folder"
 _UNREACHABLE = f"the hub cannot be reached and the model is not in the cache: {_REACH}"
 HUB_TROUBLE = {  # first match: some are kinds of others
+    HFValidationError: "no model on the hub can be called so: check models.*.source.repo in config.yaml",
     GatedRepoError: "this model is gated: accept its terms on its hub page, give HF_TOKEN a token of that account, "
     "and run snakemake again",
     RepositoryNotFoundError: "the hub has no such model, or it is private: check models.*.source.repo in config.yaml, "
@@ -91,7 +93,7 @@ def _download(source: Mapping[str, Any], out: Path) -> None:
 
     try:
         folder = snapshot_download(source["repo"], revision=source["revision"], allow_patterns=HUB_FILES)
-    except (httpx.HTTPError, OSError) as error:  # every error of huggingface_hub's downloads is one of these
+    except (httpx.HTTPError, OSError, HFValidationError) as error:  # every error of huggingface_hub's downloads
         raise InputError(f"{source['repo']}@{source['revision'][:12]}: {_hub_trouble(error)}") from None
     out.symlink_to(folder, target_is_directory=True)
 

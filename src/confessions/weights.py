@@ -61,7 +61,7 @@ def names(files: Iterable[Path]) -> dict[str, Path]:
             ) from None
         if twice := sorted(found.keys() & held):
             raise InputError(
-                f"{file}: holds {_quoted(twice[0])}, and so does {found[twice[0]].name}: delete the wrong one"
+                f"{file}: holds {quoted(twice[0])}, and so does {found[twice[0]].name}: delete the wrong one"
             )
         found |= dict.fromkeys(held, file)
     return found
@@ -76,24 +76,24 @@ def faults(found: Mapping[str, Path], expected: Expected, dtype: torch.dtype) ->
     for name in expected.tensors.keys() - expected.tied.keys():
         either = {name, *(target for target, source in expected.tied.items() if source == name)}
         if either.isdisjoint(found) and not _matches(name, expected.may_lack):
-            wrong["missing"].append(_quoted(name))
+            wrong["missing"].append(quoted(name))
     for name in found:
         if name not in expected.tensors and not _matches(name, expected.may_hold):
-            wrong["unexpected"].append(_quoted(name))
+            wrong["unexpected"].append(quoted(name))
     for file in dict.fromkeys(found.values()):
         with safe_open(file, framework="pt") as tensors:
             for name in filter(expected.tensors.__contains__, tensors.offset_keys()):  # as they lie on the disk
                 header, should = tensors.get_slice(name), expected.tensors[name]
                 shape, is_float = header.get_shape(), header.get_dtype() in FLOATS
                 if shape != list(should.shape):
-                    wrong["of another shape"].append(f"{_quoted(name)}, {shape} for {list(should.shape)}")
+                    wrong["of another shape"].append(f"{quoted(name)}, {shape} for {list(should.shape)}")
                 elif is_float != should.is_floating_point():
-                    wrong["of another kind"].append(f"{_quoted(name)}, {header.get_dtype()}")
+                    wrong["of another kind"].append(f"{quoted(name)}, {header.get_dtype()}")
                 elif is_float and not _is_finite(tensors.get_tensor(name), dtype):
-                    wrong["not finite"].append(_quoted(name))
+                    wrong["not finite"].append(quoted(name))
     if not wrong:
         wrong["tied, and yet not equal"] = [
-            f"{_quoted(one)} and {_quoted(other)}"
+            f"{quoted(one)} and {quoted(other)}"
             for one, other in expected.tied.items()
             if {one, other} <= found.keys() and not torch.equal(_read(one, found), _read(other, found))
         ]
@@ -102,13 +102,17 @@ def faults(found: Mapping[str, Path], expected: Expected, dtype: torch.dtype) ->
 
 def faults_of_loading(info: Mapping[str, Collection], loaded: Mapping[str, torch.Tensor]) -> str:
     """The same, of what transformers has loaded: it says what was missing (output_loading_info)."""
-    shapes = [f"{_quoted(name)}, {list(held)} for {list(should)}" for name, held, should in info["mismatched_keys"]]
+    shapes = [f"{quoted(name)}, {list(held)} for {list(should)}" for name, held, should in info["mismatched_keys"]]
     return described(
         {
-            "missing": [*map(_quoted, info["missing_keys"])],
-            "unexpected": [*map(_quoted, info["unexpected_keys"])],
+            "missing": [*map(quoted, info["missing_keys"])],
+            "unexpected": [*map(quoted, info["unexpected_keys"])],
             "of another shape": shapes,
-            "not finite": [_quoted(name) for name, tensor in loaded.items() if not _is_finite(tensor, tensor.dtype)],
+            "not finite": [
+                quoted(name)
+                for name, tensor in loaded.items()
+                if tensor.is_floating_point() and not _is_finite(tensor, tensor.dtype)
+            ],
         }
     )
 
@@ -142,7 +146,7 @@ def _natural(text: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", text)]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """A name as a message shows it: on one line, whatever is in it, and not endless."""
     text = ascii(name)
     return text if len(text) <= 120 else f"{text[:117]}..."

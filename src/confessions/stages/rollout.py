@@ -18,7 +18,7 @@ from confessions import models, provenance
 from confessions.chat import Chat
 from confessions.engines import Engine, Sampling, context, start
 from confessions.errors import InputError
-from confessions.files import published, read_parquet
+from confessions.files import published, read_parquet, write_parquet
 from confessions.rollout import check_lengths, stream_seed, to_frame, two_turns
 from confessions.stages import Block, Say
 from confessions.tasks import get as get_task
@@ -72,7 +72,7 @@ def run(spec: Block, model: Path, work: Path, say: Say, only: Sequence[str] = ()
                         "the checkpoints that were finished are kept and not sampled again"
                     ) from None
                 with published(path) as temporary:
-                    frame.to_parquet(temporary, index=False)
+                    write_parquet(frame, temporary)
     for out, blocks in files.items():
         parts = [kept[out, number] for number in range(len(blocks))]
         with published(Path(out)) as temporary:
@@ -80,7 +80,7 @@ def run(spec: Block, model: Path, work: Path, say: Say, only: Sequence[str] = ()
                 os.link(parts[0], temporary)  # no second copy
             else:
                 frame = pd.concat([read_parquet(part) for part in parts], ignore_index=True)
-                frame.to_parquet(temporary, index=False)
+                write_parquet(frame, temporary)
         say(f"{sum(map(_size, blocks))} rollouts in {out}")
     for out, sources in made.items():
         seeds = [spec["evaluation"]["seed"], *{block["seed"]: None for block in files[str(out)]}]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from confessions import provenance
 from confessions.errors import InputError
-from confessions.files import FIX, published, read_parquet
+from confessions.files import FIX, published, read_parquet, write_parquet
 from confessions.scores import score_frame
 from confessions.stages import Block, Say
 from confessions.stages.judges import make_judge
@@ -26,6 +26,8 @@ def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -
     judge = make_judge(spec["judge"], task)
     for source, out in zip(rollouts, outs, strict=True):
         frame = read_parquet(source, texts=TEXTS, objects=("spec",))
+        if frame.empty:
+            raise InputError(f"{source}: holds no rollouts; {FIX}")
         _check_specs(frame, source)
         scores = score_frame(frame)
         # Variants ask about one and the same answer: it is judged once.
@@ -38,7 +40,7 @@ def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -
         scores["judge_p_pass"], scores["judge_mass"] = [v.p_pass for v in verdicts], [v.mass for v in verdicts]
         scores = scores.astype({"judge_prompt": "string", "judge_p_pass": float, "judge_mass": float})
         with published(out) as temporary:
-            scores.to_parquet(temporary, index=False)
+            write_parquet(scores, temporary)
         say(f"scores of {len(scores)} rollouts in {out}")
     made = {out: [source, *judges] for source, out in zip(rollouts, outs, strict=True)}
     job.publish_all(made)
