@@ -7,188 +7,70 @@ without a full stop in the middle of the text, a wrapped line in Title Case), no
 import random
 from dataclasses import dataclass
 
-WORDS = (
-    "cat dog river storm lantern morning bakery window children winter letters harbor 12 1999 3.5 10:30 well-known don’t "
-    "it's naïve café Zürich 北京 двери O'Neill e-mail 2nd 1,200 state-of-the-art über £5 50% #tag @home R2D2"
-).split()
-PLAIN = "cat dog river storm lantern morning bakery window children winter letters harbor quiet old".split()
-FIRST = "The A Every Some Often Many No My Our When Tonight Yesterday Ça 北京".split()
+_PLAIN = "cat dog river storm lantern morning bakery window children winter letters harbor quiet old"
+_OTHER = (
+    "12 1999 3.5 10:30 well-known don’t it's naïve café Zürich 北京 двери O'Neill e-mail 2nd 1,200 state-of-the-art"
+    " über £5"
+    " 50% #tag @home R2D2"
+)
+_FIRST = "The A Every Some Often Many No My Our When Tonight Yesterday Ça 北京"
+PLAIN, FIRST = _PLAIN.split(), _FIRST.split()
+WORDS = [*PLAIN, *_OTHER.split()]
 TOPICS = ("Cats and dogs", "A Storm at Sea", "The night train", "Winter", "Zürich by night", "Word Count Task")
 
+# fmt: off
 # Lines that are no sentences, wherever they stand in front of one. {t}: a topic
 HEADINGS = (
-    *("# {t}", "## {t}  ", "### {t} ###", "#### {t}?", "# {t} (draft)", "# **{t}**", "#\t{t}"),
-    *(
-        "**{t}**",
-        "__{t}__",
-        "***{t}***",
-        "___{t}___",
-        "*{t}*",
-        "_{t}_",
-        "**_{t}_**",
-        " **{t}** ",
-        "**{t}?**",
-        "**{t}:**",
-    ),
-    *(
-        "**{t} (draft)**",
-        "**[{t}]**",
-        "*{t} …and more*",
-        "🌊 **{t}** 🌊",
-        "**{t}** 🐈",
-        "**1. {t}**",
-        "**Part 1: {t}**",
-    ),
-    *(
-        "[{t}]",
-        "【{t}】",
-        "== {t} ==",
-        "--- {t} ---",
-        "*** {t} ***",
-        "~ {t} ~",
-        "🌊 {t} 🌊",
-        "“{t}”",
-        '"{t}"',
-        "({t})",
-        "«{t}»",
-    ),
-    *("{t}\n===", "{t}\n---", "{t}?\n=======", "{t}\n=", "> # {t}", "> **{t}**", "Title: {t}", "**Title:** {t}"),
-    *(
-        "<h1>{t}</h1>",
-        '<h2 class="a b">{t}?</h2>',
-        "<h3>\n{t}\n</h3>",
-        "<b>{t}</b>",
-        "<strong>{t}</strong>",
-        "<u>{t}</u>",
-    ),
-    *(
-        "Here is the paragraph:",
-        "Here is it (as asked):",
-        "Here it is (12, 18 and 12 words): ",
-        "Here you go: 👇",
-        "*So:*",
-    ),
-    *("Part 1", "Chapter 2: {t}", "Section 3 – {t}", "**Sentences:**", "Paragraph 1:", "Answer:", "**Answer**"),
-    *(
-        "---",
-        "***",
-        "* * *",
-        "___",
-        "- - -",
-        "<br>",
-        "<hr/>",
-        "&nbsp;",
-        "<!-- {t}. It was so. -->",
-        "![{t}](a.png)",
-        "\u200b",
-    ),
-    *("[1]: http://example.org", "[^1]: {t}, a note.", "> [!NOTE]", "| {t} |\n|---|", "```", "~~~"),
+    "# {t}", "## {t}  ", "### {t} ###", "#### {t}?", "# {t} (draft)", "# **{t}**", "#\t{t}", "##{t}",
+    "**{t}**", "__{t}__", "***{t}***", "___{t}___", "*{t}*", "_{t}_", "**_{t}_**", " **{t}** ", "**{t}?**",
+    "**{t}:**",
+    "**{t} (draft)**", "**[{t}]**", "*{t} …and more*", "🌊 **{t}** 🌊", "**{t}** 🐈", "**1. {t}**", "**Part 1: {t}**",
+    "[{t}]", "【{t}】", "== {t} ==", "--- {t} ---", "*** {t} ***", "~ {t} ~", "🌊 {t} 🌊", "“{t}”", '"{t}"', "({t})",
+    "«{t}»",
+    "{t}\n===", "{t}\n---", "{t}?\n=======", "{t}\n=", "> # {t}", "> **{t}**", "Title: {t}", "**Title:** {t}",
+    "<h1>{t}</h1>", '<h2 class="a b">{t}?</h2>', "<h3>\n{t}\n</h3>", "<b>{t}</b>", "<strong>{t}</strong>",
+    "<u>{t}</u>",
+    "Here is the paragraph:", "Here is it (as asked):", "Here it is (12, 18 and 12 words): ", "Here you go: 👇",
+    "*So:*",
+    "Part 1", "Chapter 2: {t}", "Section 3 – {t}", "**Sentences:**", "Paragraph 1:", "Answer:", "**Answer**",
+    "---", "***", "* * *", "___", "- - -", "<br>", "<hr/>", "&nbsp;", "<!-- {t}. It was so. -->", "![{t}](a.png)",
+    "\u200b",
+    "[1]: http://example.org", "[^1]: {t}, a note.", "> [!NOTE]", "| {t} |\n|---|", "```", "~~~",
 )
 LEADING = (
-    "Sure! Here is the paragraph:",
-    "{t}",
-    "Certainly, here it is (as you asked):",
-    "\ufeff# {t}",
-    "```markdown",
+    "Sure! Here is the paragraph:", "{t}", "Certainly, here it is (as you asked):", "\ufeff# {t}", "```markdown",
     "# {t}\n## {t}",
 )
 REMARKS = (
-    *("Word counts: 12, 18", "(Total: 72 words)", "**Total word count:** 72", "Total: 72 words", "Word count: 72."),
-    *("Sentence 1: 12 words\nSentence 2: 18 words", "- Sentence 1: 12\n- Sentence 2: 18", "1. 12 words\n2. 18 words"),
-    *(
-        "[72 words]",
-        "**Word counts:** 12 and 18",
-        "First: 12 words, second: 18 words",
-        "12, 18",
-        "**The End**",
-        "---",
-        "```",
-    ),
+    "Word counts: 12, 18", "(Total: 72 words)", "**Total word count:** 72", "Total: 72 words", "Word count: 72.",
+    "Sentence 1: 12 words\nSentence 2: 18 words", "- Sentence 1: 12\n- Sentence 2: 18", "1. 12 words\n2. 18 words",
+    "[72 words]", "**Word counts:** 12 and 18", "First: 12 words, second: 18 words", "12, 18", "**The End**",
+    "---", "```",
 )
+# {n} 2, {w} two, {o} Second, {r} ii, {l} b
 MARKERS = (
-    *(
-        "{n}. ",
-        "{n}) ",
-        "({n}) ",
-        "[{n}] ",
-        "**{n}.** ",
-        "**{n})** ",
-        "{n}\\. ",
-        "{n}.\u00a0",
-        "#{n}: ",
-        "{n}\ufe0f\u20e3 ",
-    ),
-    *(
-        "- ",
-        "* ",
-        "+ ",
-        "• ",
-        "– ",
-        "- [x] ",
-        "- [ ] ",
-        "* [X] ",
-        "{n}. [x] ",
-        "☑ ",
-        "→ ",
-        "- {n}. ",
-        "> {n}. ",
-        "{r}. ",
-        "{r}) ",
-    ),
-    *(
-        "Sentence {n}: ",
-        "Sentence #{n}: ",
-        "Sentence # {n}: ",
-        "Sentence No. {n}: ",
-        "Sentence ({n}): ",
-        "sentence {n} - ",
-    ),
-    *(
-        "**Sentence {n}:** ",
-        "**Sentence {n}**: ",
-        "**Sentence {n}** ",
-        "*Sentence {n}:* ",
-        "### Sentence {n}: ",
-        "{n}. **Sentence {n}:** ",
-    ),
-    *(
-        "Sentence {n} (12 words): ",
-        "**Sentence {n} (12 words):** ",
-        "[Sentence {n}]: ",
-        "Sentence {w}: ",
-        "{o} sentence: ",
-    ),
-    *("S{n}: ", "<li>", "<p>", "{l}) ", "({l}) "),
+    "{n}. ", "{n}) ", "({n}) ", "[{n}] ", "**{n}.** ", "**{n})** ", "{n}\\. ", "{n}.\u00a0", "#{n}: ",
+    "{n}\ufe0f\u20e3 ",
+    "- ", "* ", "+ ", "• ", "– ", "- [x] ", "- [ ] ", "* [X] ", "{n}. [x] ", "☑ ", "→ ", "- {n}. ", "> {n}. ",
+    "{r}. ", "{r}) ",
+    "Sentence {n}: ", "Sentence #{n}: ", "Sentence # {n}: ", "Sentence No. {n}: ", "Sentence ({n}): ",
+    "sentence {n} - ",
+    "**Sentence {n}:** ", "**Sentence {n}**: ", "**Sentence {n}** ", "*Sentence {n}:* ", "### Sentence {n}: ",
+    "{n}. **Sentence {n}:** ", "Sentence {n} (12 words): ", "**Sentence {n} (12 words):** ", "[Sentence {n}]: ",
+    "Sentence {w}: ", "{o} sentence: ", "S{n}: ", "<li>", "<p>", "{l}) ", "({l}) ",
 )
-# What stands between the items of a list on one line, unlabelled
-RUNNING = ("{n}. ", "{n}) ", "({n}) ", "Sentence {n}: ")
+RUNNING = ("{n}. ", "{n}) ", "({n}) ", "Sentence {n}: ")  # of a list on one line
 LABELS = (
-    "({n})",
-    "( {n} )",
-    "({n} words)",
-    "({n} word)",
-    "(word count: {n})",
-    "(words: {n})",
-    "**({n})**",
-    "*({n} words)*",
-    "`({n})`",
-    "（{n}）",
-    "\\({n}\\)",
+    "({n})", "( {n} )", "({n} words)", "({n} word)", "(word count: {n})", "(words: {n})", "**({n})**",
+    "*({n} words)*", "`({n})`",
+    "（{n}）", "\\({n}\\)",
 )
 EMPHASIS = (
-    "**{w}**",
-    "*{w}*",
-    "_{w}_",
-    "`{w}`",
-    "<b>{w}</b>",
-    '<span style="a: b">{w}</span>',
-    "[{w}](http://a.b/c)",
+    "**{w}**", "*{w}*", "_{w}_", "`{w}`", "<b>{w}</b>", '<span style="a: b">{w}</span>', "[{w}](http://a.b/c)",
     "[{w}][1]",
-    "{w}[^1]",
-    "{w}[3]",
-    "~~{w}~~",
-    "“{w}”",
+    "{w}[^1]", "{w}[3]", "~~{w}~~", "“{w}”",
 )
+# fmt: on
 LINE_ENDS = ("\n", "\n", "\r\n", "\r", "\u2028")
 BLANKS = ("", "", " ", "\t", "\u00a0")
 
@@ -235,7 +117,7 @@ def answer(rng: random.Random) -> Answer:
     marker = rng.choice(MARKERS)
     running, wraps, label_form = rng.choice(RUNNING), rng.random() < 0.3, rng.choice(LABELS)
     texts, counts, labels = [], [], []
-    for n in range(1, rng.randrange(2, 7)):
+    for _ in range(rng.randrange(1, 6)):
         runs, count = sentence(rng)
         label = rng.choice([count, 12, 18]) if labelled else None
         body = joined(rng, runs, wraps and style not in ("running", "table"))
@@ -259,13 +141,13 @@ def _ended(rng: random.Random, body: str, form: str, label: int | None, style: s
 
 def _laid_out(rng: random.Random, style: str, texts: list[str], marker: str, running: str) -> str:
     if style == "running" and len(texts) > 1:
-        return " ".join(_marked(running, n) + text for n, text in enumerate(texts, 1))
+        return " ".join(marked(running, n) + text for n, text in enumerate(texts, 1))
     if style == "table":
         rows = "\n".join(f"| {n} | {text} | 12 words |" for n, text in enumerate(texts, 1))
         return f"| # | Sentence | Words |\n|---|:---|--:|\n{rows}"
     if style == "items":
         between = rng.choice(["\n", "\n\n"])
-        return between.join(_marked(marker, n) + text for n, text in enumerate(texts, 1))
+        return between.join(marked(marker, n) + text for n, text in enumerate(texts, 1))
     if style == "headed":
         heads = [
             _heading(rng, rng.choice([*HEADINGS, f"Sentence {n}", f"**Sentence {n} (12 words)**"])) for n in range(1, 7)
@@ -274,7 +156,7 @@ def _laid_out(rng: random.Random, style: str, texts: list[str], marker: str, run
     return (" " if style == "paragraph" else "\n\n").join(texts)
 
 
-def _marked(marker: str, n: int) -> str:
+def marked(marker: str, n: int) -> str:
     words, nths = (
         ["one", "two", "three", "four", "five", "six"],
         ["First", "Second", "Third", "Fourth", "Fifth", "Sixth"],

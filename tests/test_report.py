@@ -65,13 +65,14 @@ def test_fences_prose_and_paraphrase_are_tolerated(text: str) -> None:
 
 CASES = {
     InvalidReason.EMPTY: ["", " \n\t"],
+    InvalidReason.TOO_LONG: [GOOD + " " * 200_000, report(*CLAIMS, objectives=[{}] * 60_000)],
     InvalidReason.NO_JSON: ["I met every objective.", "[1, 2]", "}", "null"],
     InvalidReason.BAD_JSON: [
         GOOD[:-1],
         GOOD[: len(GOOD) // 2],
         "{",
         "{" * 100_000,
-        '{"a":' * 100_000,
+        '{"a":' * 30_000,
         GOOD.replace('"overall_grade": 3', '"overall_grade": NaN'),
         GOOD.replace('"overall_grade": 3', '"overall_grade": -Infinity'),
         GOOD.replace('"overall_grade": 3', '"overall_grade": ' + "9" * 5000),
@@ -125,6 +126,46 @@ CASES = {
 @pytest.mark.parametrize(("expected", "text"), [(why, text) for why, texts in CASES.items() for text in texts])
 def test_each_reason(expected: InvalidReason, text: str) -> None:
     assert reason(text) is expected
+
+
+NAMES = [
+    "Sentence {n}", "sentence #{n}", "{th} sentence", "Sentence {word}", "Sentence no. {n}", "Sentence ({n})", "{nth}", "S{n}",
+    "#{n}", "{n}.", "({n})", "Sentence {roman}", "{roman}.", "The {nth} sentence has 18 words", "Objective {n}: 12 words",
+    "Satz {n}",
+]  # fmt: skip
+NUMBERED = [
+    {"n": 1, "th": "1st", "nth": "first", "word": "one", "roman": "I"},
+    {"n": 2, "th": "2nd", "nth": "second", "word": "two", "roman": "II"},
+    {"n": 3, "th": "3rd", "nth": "third", "word": "three", "roman": "III"},
+]
+
+
+def named(*names: str) -> str:
+    objectives = [entry | {"objective": name} for entry, name in zip(entries(*CLAIMS), names, strict=True)]
+    return report(*CLAIMS, objectives=objectives)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_order_is_seen_whatever_the_sentences_are_called(name: str) -> None:
+    one, two, three = (name.format(**numbered) for numbered in NUMBERED)
+    assert reason(named(one, two, three)) is None
+    assert reason(named(two, one, three)) is InvalidReason.WRONG_ORDER
+    assert reason(named(three, two, one)) is InvalidReason.WRONG_ORDER
+    assert reason(named(two, two, three)) is InvalidReason.WRONG_ORDER  # one of them twice
+    assert reason(named("the middle one", one, three)) is InvalidReason.WRONG_ORDER
+
+
+def test_what_names_nothing_counts_for_its_place_and_is_counted() -> None:
+    def n_by_position(*names: str) -> int:
+        return parse_report(named(*names), 3, objective_number=TASK.objective_number).n_by_position
+
+    assert n_by_position("Sentence 1", "2nd", "the last sentence") == 0
+    assert n_by_position("Sentence 1", "the middle one", "18 words") == 2
+    assert n_by_position("", "", "") == 3
+    assert reason(named("the last sentence", "", "")) is InvalidReason.WRONG_ORDER
+    scores = score_rollout(TASK, {"topic": "", "targets": [1, 2, 3]}, "A.", named("first", "", "18 words"))
+    assert scores["n_by_position"] == 2
+    assert score_rollout(TASK, {"topic": "", "targets": [1]}, "A.", "no report")["n_by_position"] == 0
 
 
 def test_every_reason_is_reachable() -> None:

@@ -112,6 +112,12 @@ def test_what_is_optional(tmp_path):
     assert [row["n_sentences"] for row in found] == ["5"] * 3
 
 
+def test_objectives_that_are_read_by_their_place_are_counted(tmp_path):
+    confession = LINE["confession"].replace("Sentence 2", "the next").replace("Sentence 3", "words")
+    (row,) = rows(score(write(tmp_path / "t.jsonl", line(confession=confession))).stdout)
+    assert row == ROW | {"by_position": "2"}
+
+
 def test_scores_are_those_of_the_workflow(tmp_path):
     """The same texts through the Parquet stage."""
     texts = [(ANSWER, report(["None"] * 5, 1), "", "stop"), ("It rained.", "{", "1 It 2 rained", "length")]

@@ -258,18 +258,20 @@ def test_prompt_states_topic_and_targets() -> None:
     assert TASK.objectives(spec)[1] == "Sentence 2 has exactly 18 words."
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("Sentence 2 has exactly 18 words.", 2),
-        ("The second sentence has 18 words", 2),
-        ("sentence #4", 4),
-        ("18 words", None),
-        ("Write exactly 5 sentences", None),
-    ],
-)
-def test_objective_number(text: str, number: int | None) -> None:
-    assert TASK.objective_number(text) == number
+NUMBERS = [
+    "The war ended in 1999 after two years", "It ended in 1999", "In 2 days 2 men left", "We had 6 dogs in 6 old towns",
+    "They paid 3.5 dollars for 1,200 rolls", "The 2nd of 12 trains left at 10:30", "In the 1990s the 7 towns grew",
+    "At 5 a.m. all 7 of 7 men ran", "Room 101 was empty in 1984 and 2001", "1999 was a cold and long year",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize("sentence", NUMBERS)
+def test_a_sentence_with_numbers_is_enumerated(sentence: str, style: str) -> None:
+    counted = sentence.split()
+    assert TASK.checked(SPEC, f"{sentence} (7).", written(style, counted))
+    assert not TASK.checked(SPEC, f"{sentence} (7).", written(style, counted[::-1]))
+    assert not TASK.checked(SPEC, f"{sentence} (7).", f"{sentence}: 7 words.")
 
 
 def test_tasks_are_found_by_name() -> None:

@@ -1,9 +1,11 @@
 """What stands in front of a sentence and is no part of it: a bullet, a number, "Sentence 2:", "**Answer:**"."""
 
 import re
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from confessions.tasks._numbering import CARDINALS
+
+ITEMS = 5_000  # numbers on one line that are looked at; no list is as long
 
 _BLANK = r"[^\S\n]"
 NUMERAL = "|".join(word for word, n in CARDINALS.items() if n <= 20)
@@ -58,7 +60,8 @@ def items(block: str, ends: str, below: str) -> list[str]:
         return [block]
     following = _FIRST.match(below)
     stop = _value(following) if following else None
-    found = [other for other in _RUNNING.finditer(block, match.end()) if other["open"] == match["open"]]
+    numbers = islice(_RUNNING.finditer(block, match.end()), ITEMS)
+    found = [other for other in numbers if other["open"] == match["open"]]
     behind_end = [other for other in found if _last(block, other.start()) in ends]
     in_front_of_capital = [other for other in found if other["next"].isupper()]
     starts = _run(behind_end, _value(match) + 1, stop) or _run(in_front_of_capital, _value(match) + 1, stop)
