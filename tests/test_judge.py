@@ -22,6 +22,7 @@ from confessions.nano.tokenizer import build_tokenizer
 from confessions.prompts import judge_prompt, judge_version
 from confessions.rollout import two_turns
 from confessions.stages import score
+from confessions.timeline import Timeline
 from confessions.trainer import DualSpanGRPOTrainer
 
 TARGET_LABELS = "One (12). Two (18). Three (12). Four (18). Five (12)."
@@ -164,7 +165,7 @@ def test_neither_reasoning_nor_confession_can_reach_the_judge_in_training(task, 
     turns = ScriptedEngine(tokenizer, [turn(z, "ANSWERY")], [turn(zc, yc)])
     rollouts = two_turns(turns, chat, task, [spec], [(1, 2)], Sampling(9), Sampling(9))
     judge = LanguageModelJudge(ScriptedEngine(tokenizer, [[-0.5, -1.5]]), plain_chat, task, "llm:tiny")
-    trainer = SimpleNamespace(judge=judge, _scores=[{}])
+    trainer = SimpleNamespace(judge=judge, _scores=[{}], timeline=Timeline())
     assert DualSpanGRPOTrainer._task_rewards(trainer, rollouts) == [1.0]
     assert judge.engine.calls[0].prompts == [judge.prompt_ids(spec, "ANSWERY")]
 
