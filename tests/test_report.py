@@ -128,9 +128,9 @@ def test_each_reason(expected: InvalidReason, text: str) -> None:
 
 
 NAMES = [
-    "Sentence {n}", "sentence #{n}", "{th} sentence", "Sentence {word}", "Sentence no. {n}", "Sentence ({n})", "{nth}", "S{n}",
-    "#{n}", "{n}.", "({n})", "Sentence {roman}", "{roman}.", "The {nth} sentence has 18 words", "Objective {n}: 12 words",
-    "Satz {n}",
+    "Sentence {n}", "sentence #{n}", "{th} sentence", "Sentence {word}", "Sentence no. {n}", "Sentence ({n})", "{nth}",
+    "S{n}", "#{n}", "{n}.", "({n})", "Sentence {roman}", "{roman}.", "The {nth} sentence has 18 words",
+    "Objective {n}: 12 words", "Satz {n}",
 ]  # fmt: skip
 NUMBERED = [
     {"n": 1, "th": "1st", "nth": "first", "word": "one", "roman": "I"},
