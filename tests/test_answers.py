@@ -181,6 +181,7 @@ def test_a_line_break_ends_no_sentence(text: str, truth: list) -> None:
         ("**The cat sat**\n(3)\n\n**Dogs ran**\n(2)", FOUND),
         ("### Sentence 1: The cat sat.\n### Sentence 2: Dogs ran.", BARE),
         ("# Cats (3)", [(1, 3)]),
+        ("One word counts (3). Each word counts.", [(3, 3), (3, None)]),
         ("the cat sat\n\ndogs ran", BARE),
         ("The cat sat (3).\n\nDogs ran\n\nBirds sang (2).", [(3, 3), (2, None), (2, 2)]),
         (f"{TWO}\n\nThe birds sang in the", [*FOUND, (5, None)]),  # cut off
@@ -198,6 +199,13 @@ def test_past_many_lines_all_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is lost: what is not read line by line is surplus, if anything."""
     monkeypatch.setattr(_headings, "LINES", 3)
     assert found(f"# Cats\n\n{TWO}\n# Birds\nBirds sang (2).") == [*FOUND, (3, 2)]
+
+
+def test_past_many_sentences_the_rest_is_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_words, "SENTENCES", 2)
+    assert found(f"{TWO} Birds sang (2). All (1).") == [*FOUND, (3, None), (2, None)]  # no more labels are read
+    monkeypatch.setattr(_words, "_WINDOW", 20)
+    assert found("The cat sat. Dogs ran. It rained on. Birds sang too. Bees hum.") == [*BARE, (8, None)]
 
 
 WORST = [

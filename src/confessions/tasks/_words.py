@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 
 from confessions.tasks._headings import blocks, introduces, is_remark
 from confessions.tasks._labels import CLOSERS, STOPS, is_label, labels
@@ -20,6 +20,7 @@ from confessions.tasks._markup import inline
 _DASHES = re.compile(r"[‒–—―⸺⸻]|-{2,}")
 _SPACES, _SURROGATE = re.compile(r"\n|[^\S\x00-\x7f]"), re.compile(r"[\ud800-\udfff]")
 _QUOTES = dict.fromkeys(map(ord, "\"'“”‘’„‟‚‛«»‹›「」『』《》〈〉"))
+SENTENCES = 5_000  # of a paragraph; what follows counts as one more, for no answer has as many
 _WINDOW = 1_000  # characters
 _LONG = 5_000  # characters; the cache holds many answers of ordinary length, few of the longer ones
 
@@ -75,8 +76,9 @@ def _pieces(block: str) -> Iterator[tuple[str, int | None]]:
     """(text, label) of each labelled sentence of a block, then (rest, None) where there is one. Remarks are none."""
     body = 0 if is_label(block) else body_start(block)
     start = 0
-    for match in labels(block, body):
-        if not is_remark(text := block[start : match.start()]):
+    for match in islice(labels(block, body), SENTENCES):
+        text = block[start : match.start()]
+        if not (is_remark(text) and any(map(str.isdigit, text))):  # "One word counts (3)." is a sentence
             yield text, int(match["label"])
         start = match.end()
     if start < len(block) and not is_remark(block[start:]):
@@ -107,6 +109,8 @@ def _split(text: str) -> list[str]:
     found: list[str] = []
     start, width, quotes = 0, _WINDOW, True
     while True:
+        if len(found) >= SENTENCES:
+            return [*found, text[start:]]
         *whole, last = sentencex.segment("en", text[start : start + width])
         found += whole
         if start + width >= len(text):
