@@ -163,7 +163,7 @@ class Training:
         trainer = (self._theirs if who == TRL else self._ours)(shape, settings, rollouts, part)
         trainer.remove_callback(PrinterCallback)
 
-        def two_turns(engine, chat, task, specs, *_) -> list[Rollout]:
+        def two_turns(engine, chat, task, specs, *_, **__) -> list[Rollout]:
             return [rollouts[row] for row in part(len(specs), trainer.accelerator.process_index)]
 
         with mock.patch.object(trainer_module, "two_turns", two_turns):
