@@ -28,7 +28,7 @@ for _ in range(5):
 print(account().fordblks)
 """
 STEP = 10 * 2_000_000 * 4  # bytes
-# glibc's thresholds as they are at the start of a process; it raises them by what is freed, a little otherwise each time.
+# glibc's thresholds as they are when a process starts. It raises them by what is freed, not always alike.
 FIXED = "glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"
 
 
