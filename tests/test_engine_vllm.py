@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -218,15 +217,15 @@ def test_turn_2_continues_turn_1(engine, prompts):
     assert found >= 0.9 * shared, f"{found} of {shared} shared tokens found"
 
 
-def test_what_does_not_fit_the_engine_is_one_line(engine, adapters, prompts):
+def test_what_does_not_fit_the_engine_is_one_line(engine, adapters, prompts, tmp_path):
     with pytest.raises(InputError, match=r"a prompt of 890 tokens and 48 new ones do not fit .* context of 896: raise"):
         engine.generate([[7] * 890], GREEDY, [0])
     with pytest.raises(InputError, match="step_3: an adapter of rank 24, and this engine was started for rank 16"):
         engine.generate(prompts[:1], GREEDY, [0], [adapters(3, 24)])
-    file = shutil.copytree(adapters(1, 2), adapters(1, 2).parent / "dora", dirs_exist_ok=True) / "adapter_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"use_dora": True}))
+    config = LoraConfig(r=2, use_dora=True, target_modules="all-linear", task_type="CAUSAL_LM")
+    models.save_adapter(get_peft_model(models.load_model(NANO, "float32"), config), tmp_path / "dora", "")
     with pytest.raises(InputError, match="dora: vLLM does not yet support DoRA; set engine"):
-        engine.generate(prompts[:1], GREEDY, [0], [file.parent])
+        engine.generate(prompts[:1], GREEDY, [0], [tmp_path / "dora"])
     assert engine.generate(prompts[:1], GREEDY, [0])  # goes on
     assert engine.generate([], GREEDY, []) == []
 
