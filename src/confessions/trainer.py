@@ -292,7 +292,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             groups = by_rows(len(lengths), len(lengths))
         else:
             groups = by_tokens(lengths, batch_size, most) if most else by_rows(len(lengths), batch_size)
-        with self.timeline.part("gradient" if torch.is_grad_enabled() else "reference"):
+        with nullcontext() if torch.is_grad_enabled() else self.timeline.part("reference"):
             parts = [
                 self._score_tokens(model, input_ids, attention_mask, logits_to_keep, rows, compute_aux_loss)
                 for rows in groups
@@ -312,8 +312,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         ids_BW, mask_BW = ids_BW[rows], mask_BW[rows]
         scored_BW = mask_BW.bool()
         scored_BW[:, :-n_completion] = False
-        if self._generated_BT is not None:
-            scored_BW[:, -n_completion:] &= self._generated_BT[rows].bool()
+        scored_BW[:, -n_completion:] &= self._generated_BT[rows].bool()
         used = mask_BW.any(0).nonzero()
         first, end = used[0].item(), used[-1].item() + 1
         n_cut = mask_BW.shape[1] - end
