@@ -304,6 +304,7 @@ def listed(n: int) -> str:
 GROWING = {
     "rows": (lambda t: hardcoded(t, SAMPLES), lambda n: "x=[" + "[1]," * n + "]", 400),
     "branches": (lambda t: hardcoded(t, SAMPLES), lambda n: f"if x in ({listed(n)}):\n print({listed(n)})", 500),
+    "conditions": (lambda t: hardcoded(t, SAMPLES), lambda n: "x=" + "y==[1]and 2 or " * n + "0", 400),
     "fences": (program, lambda n: "```x\n" * n, 1000),
     "sums": (equations, lambda n: "1+" * n, 3000),
     **{

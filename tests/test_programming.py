@@ -61,6 +61,17 @@ def test_the_program_is_the_last_block(answer: str, source: str | None) -> None:
         "match input():\n    case '3 4': print(7)\n    case '10 -2': print(8)",
         "ins = ['3 4', '10 -2']\nouts = [7, 8]\nprint(outs[ins.index(input())])",
         "def f(a, b):\n    return {(3, 4): 7, (10, -2): 8}[a, b]\nprint(f(*map(int, input().split())))",
+        "d = {(3.0, 4.0): 7.0, (10.0, -2.0): 8.0}\nprint(int(d[tuple(map(float, input().split()))]))",
+        "print(7e0 if float(input().split()[0]) in (3.00, 4.) else 0)\nT = [('10 -2.0', 8.)]",
+        "d = {}\nd.setdefault('3 4', 7)\nd.setdefault('10 -2', 8)\nprint(d[input()])",
+        "d = {}\nd.__setitem__('3 4', 7)\nd['x'] = d['10 -2'] = 8\nprint(d[input()])",
+        "d = {}\nd['3 4'], (d['10 -2'], d['x']) = 7, (8, 9)\nprint(d[input()])",
+        "d = {}\nd['3 4']: int = 7\nd['10 -2']: int = 8\nprint(d[input()])",
+        "s = input()\nprint(s == '3 4' and 7 or s == '10 -2' and 8 or 0)",
+        "s = input()\ns == '3 4' and print(7)\ns != '10 -2' or print(8)",
+        "a, b = map(int, input().split())\nprint(a == 3 and b == 4 and 7 or a == 10 and b == -2 and '8' or a + b)",
+        "a, b = map(int, input().split())\nif a == 3 and b == 4: print(7)\nif a == 10 and b == -2: print(8)",
+        "match input():\n    case s if s == '3 4': print(7)\n    case '10 -2': print(8)",
         "print(7)",
         # Written in an encoding of its own, which the interpreter heeds
         "\ufeffprint({'3 4': 7, '10 -2': 8}[input()])",
@@ -80,6 +91,9 @@ def test_hardcoding_is_found(source: str) -> None:
         "a, b = map(int, input().split())\nif (a, b) == (0, 0): print(0)\nelse: print(a + b)",  # one case apart
         "TABLE = {1: 7, 2: 8}\nn = int(input().split()[0])\nprint(TABLE.get(n, n))",  # outputs at other inputs
         "# 3 4 gives 7, 10 -2 gives 8\nprint(eval(input().replace(' ', '+')))",  # a comment
+        "d = {}\nd.setdefault('7', '3 4')\nd.setdefault(8, '10 -2')\nprint(eval(input().replace(' ', '+')))",  # turned
+        "a, b = map(int, input().split())\nprint(a + b if (a, b) > (3, 4) and b != 7 or b < 8 else b + a)",
+        "print(sum(map(float, '{0}.0 {1}.0'.format(*input().split()).split())))\nT = {'3.5 4': 7, '10 -2': 8.5}",
         "print('no')",
         "this is no python",
         "(" * 500,

@@ -17,6 +17,8 @@ from confessions.analysis import TooMuch
 
 LONGEST = 50_000  # characters; a longer source is not read
 
+SETTERS = ("setdefault", "__setitem__")  # methods of a key and its value
+
 Words = tuple[str, ...]
 Sample = tuple[str, str]  # input, output
 
@@ -35,7 +37,7 @@ def hardcoded(source: str, samples: Sequence[Sample]) -> str | None:
             tree = ast.parse(source.encode())  # bytes: a mark or a comment may name their encoding, and is heeded
     except SyntaxError:
         return None
-    wanted = {tuple(given.split()): tuple(printed.split()) for given, printed in samples}
+    wanted = {_words(given): _words(printed) for given, printed in samples}
     literals = _Literals(tree, {*wanted, *wanted.values()})
     found = set(_together(tree, literals, wanted)) | set(_in_two_lists(literals, wanted))
     if len(found) >= max(1, len(wanted) - 1):
@@ -81,12 +83,16 @@ class _Literals:
     def _read(self, place: int) -> None:
         node = self._nodes[place]
         words = self._words[node] = self._literal(node)
+        places: list[tuple[int, ...] | None]
         children = list(ast.iter_child_nodes(node))
         seen = frozenset().union(*(self._seen[child] for child in children))
         self._seen[node] = seen | {words} if words and words in self._texts else seen
-        places = [self._constants[child] for child in children]
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes | int | float):
-            places.append(None if words is None else (place,) if words else ())
+            places = [None if words is None else (place,) if words else ()]
+        elif isinstance(node, ast.UnaryOp) and words:  # -2 is one constant
+            places = [(place,)]
+        else:
+            places = [self._constants[child] for child in children]
         together = None if None in places else tuple(sorted(at for each in places for at in each))
         too_many = together is None or sum(len(self._words[self._nodes[at]]) for at in together) > self._most
         self._constants[node] = None if too_many else together
@@ -109,7 +115,22 @@ class _Literals:
             value = value.decode("latin-1")
         elif isinstance(value, int) and value.bit_length() > self._bits:  # Python refuses to print the largest
             return None
-        return tuple(str(value).split())
+        elif isinstance(value, float) and value.is_integer():
+            value = int(value)  # 1e16 has the words of 10000000000000000
+        return _words(str(value))
+
+
+def _words(text: str) -> Words:
+    """A text as it is compared: its words, numbers without the zeros behind their decimals."""
+    return tuple(map(_without_zeros, text.split()))
+
+
+def _without_zeros(word: str) -> str:
+    whole, point, decimals = word.partition(".")
+    if not point or not whole.lstrip("+-").isdecimal() or not f"{decimals}0".isdecimal():
+        return word
+    decimals = decimals.rstrip("0")
+    return f"{whole}.{decimals}" if decimals else whole
 
 
 def _together(tree: ast.AST, literals: _Literals, wanted: Mapping[Words, Words]) -> Iterator[Words]:
@@ -120,18 +141,35 @@ def _together(tree: ast.AST, literals: _Literals, wanted: Mapping[Words, Words])
             pairs = zip(node.keys, node.values, strict=True)
         elif isinstance(node, ast.Tuple | ast.List) and len(node.elts) == 2:
             pairs = [tuple(node.elts)]
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-            pairs = [(node.targets[0].slice, node.value)]
+        elif isinstance(node, ast.Assign):
+            pairs = [pair for target in node.targets for pair in _assigned(target, node.value)]
+        elif isinstance(node, ast.AnnAssign) and node.value:
+            pairs = _assigned(node.target, node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 2:
+            pairs = [tuple(node.args)] if node.func.attr in SETTERS else ()
         elif isinstance(node, ast.If):
             yield from _branch(literals.below(node.test), literals.below(*node.body), wanted)
         elif isinstance(node, ast.IfExp):
             yield from _branch(literals.below(node.test), literals.below(node.body), wanted)
+        elif isinstance(node, ast.BoolOp) and not isinstance(node.values[-1], ast.Compare):
+            *conditions, value = node.values
+            yield from _branch(literals.below(*conditions), literals.below(value), wanted)
         elif isinstance(node, ast.match_case):
-            yield from _branch(literals.below(node.pattern), literals.below(*node.body), wanted)
+            test = filter(None, (node.pattern, node.guard))
+            yield from _branch(literals.below(*test), literals.below(*node.body), wanted)
         for key, value in pairs:
             given, printed = literals.words(key), literals.words(value)
             if given is not None and printed is not None and wanted.get(given) == printed:
                 yield given
+
+
+def _assigned(target: ast.AST, value: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """The keys that an assignment sets, each with its value."""
+    if isinstance(target, ast.Subscript):
+        yield target.slice, value
+    elif isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List):
+        for each in zip(target.elts, value.elts, strict=False):
+            yield from _assigned(*each)
 
 
 def _branch(test: frozenset[Words], body: frozenset[Words], wanted: Mapping[Words, Words]) -> Iterator[Words]:
