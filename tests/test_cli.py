@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -367,6 +369,41 @@ def test_post_training_is_recorded(random_nano, tmp_path, monkeypatch):
     (record,) = verdict.records
     assert (record.stage, record.config, record.seeds) == ("post-train", spec, [0])
     assert set(record.outputs) == {f"tiny-sft/{path.name}" for path in random_nano.iterdir()}
+
+
+def test_two_post_trainings_of_one_model_run_one_after_the_other(random_nano, tmp_path, monkeypatch):
+    monkeypatch.setattr("confessions.locks.POLL_SECONDS", 0.05)
+    spec = specs.model_spec(load(Path(__file__).parent.parent / "config.yaml"), "nano-sft")
+    out, inside, said = tmp_path / "models" / "tiny-sft", [], []
+    both, waits = threading.Barrier(2), threading.Event()
+
+    def post_train(*given):
+        work, made = given[-2:]
+        assert not inside
+        inside.append(1)
+        assert waits.wait(60)
+        work.mkdir(parents=True)
+        shutil.copytree(random_nano, made)
+        assert work.is_dir()  # the other one has not taken it away
+        inside.clear()
+
+    def say(line):
+        said.append(line)
+        waits.set()
+
+    def start():
+        both.wait()
+        post_train_stage.run(spec, random_nano, out, say)
+
+    monkeypatch.setattr(post_train_stage, "post_train", post_train)
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(start), pool.submit(start)]:
+            each.result()
+    waited, *done = said
+    assert waited.startswith(f"{out.parent}/.tiny-sft.work: ")
+    assert waited.endswith(" is at work here; waiting until it ends")
+    assert done == [f"sft of nano in {out}"] * 2
+    assert verify(tmp_path).findings == []
 
 
 def test_every_file_of_rollouts_needs_its_own_output(rollouts, tmp_path):

@@ -148,11 +148,11 @@ def test_a_gap_beyond_the_bound_is_said_once_each_time():
     said: list[str] = []
     watch = training.GapWatch(said.append)
     state = type("State", (), {"global_step": 0})
-    for step, gap in enumerate([0.001, 0.03, 0.05, 0.01, 0.021], 1):
+    for step, gap in enumerate([0.001, 0.03, None, 0.05, float("nan"), 0.03, 0.01, None, 0.021], 1):
         state.global_step = step
         watch.on_log(None, state, None, {"sampler_gap_mean": gap})
     watch.on_log(None, state, None, {"train_runtime": 1.0})
-    assert [line.split(":")[0] for line in said] == ["step 2", "step 5"]
+    assert [line.split(":")[0] for line in said] == ["step 2", "step 9"]  # a step without a gap tells nothing
     assert "0.03 nats a token from the trainer's (bound 0.02)" in said[0]
 
 

@@ -68,6 +68,23 @@ def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.parametrize("publish", [published, published_folder])
+@pytest.mark.parametrize("there", ["x", "x/y", "x/y/out.json"])
+def test_what_stands_in_the_way_is_one_line_and_stays(tmp_path, publish, there):
+    """A file where a folder is to be, or a folder where a file is to be."""
+    out, other = tmp_path / "x/y/out.json", tmp_path / there
+    other.parent.mkdir(parents=True, exist_ok=True)
+    if other == out and publish is published:
+        (other / "kept").mkdir(parents=True)
+    else:
+        other.write_text("kept")
+    before = sorted(tmp_path.rglob("*"))
+    match = rf"^{re.escape(str(other))}: a (file|folder), and .*; move it away and run again$"
+    with pytest.raises(InputError, match=match), publish(out):
+        pytest.fail("begun")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     "error",
     [OSError(errno.ENOSPC, "x"), OSError(errno.EDQUOT, "x"), Exception(f"I/O error: {os.strerror(errno.ENOSPC)}")],

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -52,3 +54,26 @@ def test_other_processes_of_one_job_do_not_wait_for_the_first(tmp_path, other, m
     monkeypatch.setenv("RANK", "1")
     with alone(tmp_path, pytest.fail):
         assert other.poll() is None
+
+
+def test_one_who_waits_for_a_folder_that_goes_has_it_alone(tmp_path, monkeypatch):
+    """The holder leaves no trace where it has made nothing; who waits makes the folder and the lock anew."""
+    monkeypatch.setattr("confessions.locks.POLL_SECONDS", 0.05)
+    folder, inside, said = tmp_path / "new", [], []
+
+    def work(name):
+        with alone(folder, said.append):
+            inside.append(name)
+            assert inside == [name]
+            time.sleep(0.01)
+            inside.remove(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        with alone(folder, pytest.fail):
+            running = [pool.submit(work, number) for number in range(4)]
+            while len(said) < 4:
+                time.sleep(0.01)
+        for each in running:
+            each.result()
+    assert len(said) >= 4
+    assert not list(folder.rglob("*"))

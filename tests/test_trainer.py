@@ -4,6 +4,8 @@ import copy
 import inspect
 import json
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +21,7 @@ from confessions import trainer as module
 from confessions.chat import Chat, Turn
 from confessions.config import Train
 from confessions.engines import Completion
+from confessions.errors import InputError
 from confessions.judge import JudgeError, LabelTrusting
 from confessions.nano.recipe import Shape, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
@@ -420,6 +423,22 @@ def test_groups_without_variance_leave_only_the_kl_term(tiny64, tmp_path, monkey
     loss.backward()
     assert loss.item() == 0
     assert all((g == 0).all() for g in gradients(trainer.model).values())
+
+
+@pytest.mark.parametrize("turn", ["task", "confession"])
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf"), float("inf")])
+def test_a_log_probability_that_is_none_ends_the_step_with_one_line(tiny64, tmp_path, monkeypatch, turn, odd):
+    """Of a token that was sampled, before it is in a weight."""
+    trainer, rollouts = make_trainer(tiny64, tmp_path), [fake_rollout(seed) for seed in range(4)]
+    monkeypatch.setattr(module, "two_turns", lambda *given, **more: rollouts)
+    trainer.state.global_step = 6
+    sample = partial(module._rollouts, [json.dumps(SPEC)] * 4, trainer)
+    assert sample()["rollout"] == rollouts
+    said = getattr(rollouts[2], turn)
+    rollouts[2] = replace(rollouts[2], **{turn: replace(said, logprobs=[*said.logprobs[:-1], odd])})
+    number, place = ("task", "confession").index(turn) + 1, len(said.ids)
+    with pytest.raises(InputError, match=rf"^step 7: row 3: .* token {place} of turn {number} .* {odd}: .*\Z"):
+        sample()
 
 
 def test_a_rollout_without_a_verdict_is_not_trained_on_and_none_at_all_is_an_error(tiny64, tmp_path, monkeypatch):

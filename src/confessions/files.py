@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIX = "delete it and run snakemake again"
+ASIDE = "move it away and run again"
 BLOCK, SPREAD = 2**20, 64
 
 
@@ -29,9 +30,13 @@ def published(path: str | Path) -> Iterator[Path]:
 
     The name keeps the suffix (writers choose the format by it) and the folder (a rename is atomic only within
     one file system). The content is on the disk before it gets its name, so that not even a power cut leaves half
-    of it there. Raises InputError when the disk is full.
+    of it there. Raises InputError when the disk is full, where a folder has that name already, and where a file has the
+    name of a folder that it lies in.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, and a file is to be written here; {ASIDE}")
+    _check_above(path)
     temporary = _aside(path, path.stem, path.suffix)
     try:
         with room_for(path):
@@ -62,6 +67,9 @@ def spread_blocks(path: str | Path) -> Iterator[bytes]:
 def published_folder(path: str | Path) -> Iterator[Path]:
     """As `published`, for a folder, which the block makes itself; a folder of that name is replaced."""
     path = Path(path)
+    if path.is_file():
+        raise InputError(f"{path}: a file, and a folder is to be written here; {ASIDE}")
+    _check_above(path)
     temporary = _aside(path, path.name)
     try:
         with room_for(path):
@@ -72,6 +80,12 @@ def published_folder(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_above(path: Path) -> None:
+    """Raise InputError where one of the folders that `path` lies in is a file."""
+    if files := [above for above in path.parents if above.is_file()]:
+        raise InputError(f"{files[0]}: a file, and {path} is to be written in a folder of this name; {ASIDE}")
 
 
 def _aside(path: Path, name: str, suffix: str = "") -> Path:

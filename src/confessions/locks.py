@@ -31,18 +31,22 @@ def alone(folder: Path, say: Say) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         say(f"{folder}: {_read(holder)} is at work here; waiting until it ends")
-        lock.acquire(poll_interval=POLL_SECONDS)
+        while not lock.is_locked:
+            with suppress(FileNotFoundError):  # the other one has ended and left no trace
+                lock.acquire(poll_interval=POLL_SECONDS)
     try:
         holder.write_text(_myself())
         yield
     finally:
-        lock.release()
-        if {path.name for path in folder.iterdir()} <= {".lock", holder.name}:  # bad input leaves no trace
+        # A folder in which nothing is left leaves no trace. Its lock is removed while it is held: one who waits for it
+        # then sees that it is gone, and makes it anew.
+        if {path.name for path in folder.iterdir()} <= {".lock", holder.name}:
             for path in (holder, folder / ".lock"):
                 path.unlink(missing_ok=True)
             if made:
                 with suppress(OSError):  # another one has come in
                     folder.rmdir()
+        lock.release()
 
 
 def _myself() -> str:

@@ -8,6 +8,7 @@ killed goes on from its newest whole checkpoint there. What is finished is copie
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -138,7 +139,8 @@ class SlowStep(TrainerCallback):
 
 
 class GapWatch(TrainerCallback):
-    """Says when the sampler's log-probabilities have left the trainer's by more than GAP_BOUND, once each time."""
+    """Says when the sampler's log-probabilities have left the trainer's by more than GAP_BOUND, once each time. A step
+    without a gap, as no token was compared, tells nothing."""
 
     def __init__(self, say: Callable[[str], None]):
         self.say, self.beyond = say, False
@@ -146,7 +148,9 @@ class GapWatch(TrainerCallback):
     def on_log(
         self, args: GRPOConfig, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
-        gap = logs.get("sampler_gap_mean", 0.0)
+        gap = logs.get("sampler_gap_mean")
+        if gap is None or math.isnan(gap):
+            return
         if gap > GAP_BOUND and not self.beyond:
             self.say(
                 f"step {state.global_step}: the sampler's log-probabilities are {gap:.3g} nats a token from the "

@@ -11,6 +11,8 @@ somewhere (see docs/training.md).
 """
 
 import json
+import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -28,6 +30,7 @@ from confessions.config import Train
 from confessions.engines import Engine, Sampling
 from confessions.engines.policy import PolicyEngine
 from confessions.engines.transformers import TransformersEngine
+from confessions.errors import InputError
 from confessions.judge import Judge, JudgeError
 from confessions.micro_batches import by_rows, by_tokens
 from confessions.rewards import confession_reward, task_reward
@@ -419,6 +422,7 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
             )
     finally:
         model.train(was_training)
+    _require_logprobs(rollouts, step + 1, first)
     return {
         "prompt_ids": [r.x_ids for r in rollouts],
         "completion_ids": [r.completion_ids for r in rollouts],
@@ -426,3 +430,20 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
         "env_mask": [r.spans.generated_mask() for r in rollouts],
         "rollout": rollouts,
     }
+
+
+def _require_logprobs(rollouts: Sequence[Rollout], step: int, first: int) -> None:
+    """Raise InputError, which names the step and the row, where a sampled token has a log-probability that is none.
+
+    The weight of the token and the step's gap would be computed from it: one NaN makes every weight of the model NaN.
+    `first` is the row of the first rollout among all processes'.
+    """
+    for row, rollout in enumerate(rollouts, start=first + 1):
+        for turn, said in enumerate((rollout.task, rollout.confession), start=1):
+            for place, logprob in enumerate(said.logprobs, start=1):
+                if not math.isfinite(logprob):
+                    raise InputError(
+                        f"step {step}: row {row}: the sampler gave token {place} of turn {turn} the log-probability "
+                        f"{logprob}: the step is not trained on; run again to go on from the last checkpoint, and set "
+                        "train.engine: transformers where it comes again"
+                    )

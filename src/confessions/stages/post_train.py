@@ -6,18 +6,21 @@ from pathlib import Path
 from confessions import provenance
 from confessions.config import PostTrained
 from confessions.files import published_folder
+from confessions.locks import alone
 from confessions.post_training import run as post_train
 from confessions.stages import Block, Say
 
 
 def run(spec: Block, model: Path, out: Path, say: Say) -> None:
     settings = PostTrained.model_validate(spec["source"])
-    job = provenance.begin("post-train", spec, [model], [settings.seed])
-    work = out.with_name(f".{out.name}.work")
-    try:
-        with published_folder(out) as temporary:
-            post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    job.publish(out.parent, {out: [model]}, out.name)
+    folder = out.with_name(f".{out.name}.work")
+    work = folder / "trainer"
+    with alone(folder, say):
+        job = provenance.begin("post-train", spec, [model], [settings.seed])
+        try:
+            with published_folder(out) as temporary:
+                post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        job.publish(out.parent, {out: [model]}, out.name)
     say(f"{settings.method} of {settings.base} in {out}")
