@@ -8,6 +8,8 @@ PYTEST_FLAGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A process for each core, each with whole files of tests: what a file prepares is prepared once. -n 0: all in one.
+PARALLEL := -n auto --dist loadfile
 # Nothing below may reach for a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
@@ -26,7 +28,7 @@ lint: $(READY)
 	$(BIN)/snakemake -n --quiet
 
 test: $(READY)
-	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(OFFLINE) $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_FLAGS)
 
 # The workflow on a Slurm cluster of two nodes on this machine, with faults; Debian's packages, started by root.
 test-slurm: $(READY)

@@ -5,6 +5,8 @@ import os
 # Results must not depend on a GPU that happens to be there. Tests that are about one are run with the variable set.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test may reach for the network
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, a core for each; read when torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from hypothesis import settings
-from machine import not_run
+from parallel import *  # noqa: F403 - pytest finds its hooks here
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -28,17 +30,6 @@ from confessions.tasks.base import Task
 
 settings.register_profile("shared machine", deadline=None)  # how long one example takes is the machine's affair
 settings.load_profile("shared machine")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """What this machine or this run left out, with how to get it."""
-    skipped, deselected = (terminalreporter.stats.get(kind, []) for kind in ("skipped", "deselected"))
-    reasons = [report.longrepr[2] for report in skipped]
-    marks = [mark.name for item in deselected for mark in item.iter_markers()]
-    if lines := not_run(reasons, marks, config.getini("markers")):
-        terminalreporter.section("tests that were not run")
-        for line in lines:
-            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
