@@ -10,7 +10,15 @@ import pytest
 from machine import not_run
 
 MOST_WORKERS = 8  # each has torch in its memory, and the file of tests that takes longest is the end of them all
+# Begun first, so that none is left when the others are done. The order of files is of no other consequence.
+LONG = ("test_workflow", "test_processes", "test_resume", "test_figures", "test_environments", "test_fuzz")
 MARKS = pytest.StashKey[list[str]]()  # of the tests that were left out
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        place = {name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

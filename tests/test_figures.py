@@ -32,9 +32,15 @@ QWEN = {"a": "Qwen3-1.7B", "b": "qwen3 30b-a3b", "c": "8B", "d": "Llama-3.1-8B"}
 
 @pytest.fixture
 def drawn(monkeypatch) -> list[Figure]:
-    """The figures that were saved, to look into; coarser than in earnest, which is quicker."""
-    kept, save = [], Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **k: (kept.append(self), save(self, path, dpi=50))[1])
+    """The figures that were saved, to look into: laid out, and the image itself left out, which takes as long again."""
+    kept = []
+
+    def lay_out(self, path, **_):
+        kept.append(self)
+        self.draw_without_rendering()
+        path.touch()
+
+    monkeypatch.setattr(Figure, "savefig", lay_out)
     return kept
 
 
@@ -68,7 +74,7 @@ def test_reproduction_shows_the_curve_its_references_and_the_published_points(tm
     assert set(checking) == {"balanced claim accuracy", "counts the words first", "report is valid",
                              "always None or always Full"}  # fmt: skip
     assert all(axis.get_legend() for axis in drawn[0].axes)
-    assert matplotlib.image.imread(tmp_path / "out.png").shape[:2] == (280, 700)
+    assert drawn[0].get_size_inches().tolist() == [14, 5.6]
 
 
 @pytest.mark.parametrize("source", ["nano", "hub"])
@@ -96,7 +102,7 @@ def test_training_echo_shows_rates_and_trends_with_their_change(tmp_path, drawn)
     labels = list(curves(drawn[0].axes[0]))
     assert labels[0].startswith("judge fooled: passes a wrong answer\n+11 [")
     assert labels[1].startswith("truly correct: every sentence exact\n")
-    assert matplotlib.image.imread(tmp_path / "out.png").size > 0
+    assert (tmp_path / "out.png").exists()
 
 
 def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, drawn):
