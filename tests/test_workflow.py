@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -117,6 +119,12 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def everything(workflow) -> Callable[[str], subprocess.CompletedProcess]:
+    """The dry run of all of an experiment, made once: whatever is there already has no part in it."""
+    return cache(lambda name: snakemake(workflow, "-n", "--forceall", "--config", f"experiment={name}"))
+
+
 def jobs(run: subprocess.CompletedProcess) -> Counter:
     """Jobs by rule, out of a dry run's table, without the target."""
     assert run.returncode == 0, run.stdout
@@ -171,10 +179,10 @@ def test_the_sweep_is_a_target_of_its_own(workflow):
 
 
 @pytest.mark.parametrize("experiment", CONFIG["experiments"])
-def test_every_experiment_is_planned_as_its_dry_run_counts_it(workflow, experiment):
+def test_every_experiment_is_planned_as_its_dry_run_counts_it(everything, experiment):
     """The jobs of `confessions plan`, tables and figures taken together."""
     counted = Counter()
-    for rule, n in jobs(snakemake(workflow, "-n", "--forceall", "--config", f"experiment={experiment}")).items():
+    for rule, n in jobs(everything(experiment)).items():
         counted[{"tabulate": "tables", "plot": "figures"}.get(rule.split("_")[0], rule)] += n
     planned = Counter()
     for job in Plan(load(CONFIG | {"experiment": experiment}), "H200").jobs():
@@ -412,15 +420,15 @@ def test_the_reproduction_is_planned_with_its_judge(workflow):
     [("smollm2", "train_policy", "gpu=0"), ("smollm2", "sample_policy", "gpu=0"),
      ("reproduction", "train_policy", "gpu=1"), ("scale", "sample_model", "gpu=1")],
 )  # fmt: skip
-def test_a_job_asks_for_a_gpu_when_its_model_is_declared_to_need_one(workflow, experiment, rule, expected):
-    run = snakemake(workflow, "-n", "--forceall", "--config", f"experiment={experiment}")
+def test_a_job_asks_for_a_gpu_when_its_model_is_declared_to_need_one(everything, experiment, rule, expected):
+    run = everything(experiment)
     assert run.returncode == 0, run.stdout
     (block,) = {re.search(r"gpu=\d", b)[0] for b in re.findall(rf"rule {rule}:.*?\n\n", run.stdout, re.DOTALL)}
     assert block == expected
 
 
-def test_an_experiment_without_training_makes_its_own_tables_alone(workflow):
-    planned = jobs(snakemake(workflow, "-n", "--forceall", "--config", "experiment=olmo3"))
+def test_an_experiment_without_training_makes_its_own_tables_alone(everything):
+    planned = jobs(everything("olmo3"))
     assert {rule for rule in planned if rule.startswith(("tabulate", "plot"))} == {
         "tabulate_ladder", "tabulate_verification", "plot_ladder",
     }  # fmt: skip
