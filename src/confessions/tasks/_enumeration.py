@@ -6,7 +6,7 @@ first ("Often 1 quiet 2", "Often (1) quiet (2)", "Often=1"). A number may be a w
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 
@@ -22,7 +22,6 @@ _NUMBER = re.compile(r"[0-9](?<![^\W_][0-9])(?<![0-9][.,:][0-9])[0-9]{0,3}+(?![^
 # A word with inner apostrophes and hyphens
 _WORD = re.compile(r"[0-9]++(?:[.,:][0-9]++)*+[^\W_]*+|[^\W\d_][^\W_]*+(?:['’-](?=[^\W\d_])[^\W_]*+)*+")
 
-
 _Stretch = tuple[list[str], int | None]  # words, and the number behind them
 
 
@@ -34,17 +33,19 @@ def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
     """
     work = WORK
     wanted: list[list[str]] = []
-    holders: dict[str, list[int]] = {}  # of each word the places in `wanted` of the sentences that hold it
+    holders: dict[str, list[int]] = defaultdict(list)  # of each word the places in `wanted` of the sentences that hold it
     for run in _runs(reasoning.lower()):
         if len(run) < SHARE * SHORTEST:
             continue
         if not wanted:  # only now: most reasonings count nothing
-            wanted = [[_plain(word.lower()) for word in words] for words in sentences if len(words) >= SHORTEST]
+            wanted = [_plain(map(str.lower, words)) for words in sentences if len(words) >= SHORTEST]
             for at, words in enumerate(wanted):
                 for word in set(words):
-                    holders.setdefault(word, []).append(at)
-        work = _less(work, sum(len(holders.get(word, ())) for word in run))
-        shared = Counter(at for word in run for at in holders.get(word, ()))
+                    holders[word].append(at)
+        run = _plain(run)
+        held = [holders[word] for word in run if word in holders]
+        work = _less(work, sum(map(len, held)))
+        shared = Counter(chain.from_iterable(held))
         for at in (at for at, n in shared.items() if n >= SHARE * len(wanted[at])):
             n_words = len(wanted[at])
             work = _less(work, (len(run) + n_words) * (1 + n_words // 512))  # a step is of so many bits
@@ -59,9 +60,9 @@ def _less(work: int, steps: int) -> int:
     return work - steps
 
 
-def _plain(word: str) -> str:
-    """Letters and digits only: what is compared."""
-    return word if word.isalnum() else "".join(filter(str.isalnum, word))
+def _plain(words: Iterable[str]) -> list[str]:
+    """What is compared of words in lower case: letters and digits."""
+    return [word if word.isalnum() else "".join(filter(str.isalnum, word)) for word in words]
 
 
 def _runs(text: str) -> Iterator[list[str]]:
@@ -74,13 +75,13 @@ def _runs(text: str) -> Iterator[list[str]]:
             if last != goes_on_behind:
                 yield behind
                 behind = []
-            behind.append(_plain(words[0]))
+            behind.append(words[0])
             goes_on_behind = last + 1
         if words and number is not None:
             if number != goes_on_ahead:
                 yield ahead
                 ahead = []
-            ahead.append(_plain(words[-1]))
+            ahead.append(words[-1])
             goes_on_ahead = number + 1
         last = number
     yield behind

@@ -19,13 +19,14 @@ _COUNT = (
     rf"(?:{_BLANK}{{0,3}}[(\[（][^()\[\]（）\n]{{0,20}}\d[^()\[\]（）\n]{{0,20}}[)\]）])?"  # "Sentence 1 (12 words):"
 )
 _ITEM = (
-    rf"\[?{NAME}[*_]{{0,3}}{_COUNT}[*_]{{0,3}}\]?(?:{_BLANK}{{0,3}}[.:)：–—-]|(?<=[*_\]]))"
-    rf"|\d{{1,2}}{_BLANK}?[.):]|\(\d{{1,2}}\)|\[\d{{1,2}}\]|\#\d{{1,2}}[.:)]?"
+    rf"\d{{1,2}}{_BLANK}?[.):]|\(\d{{1,2}}\)|\[\d{{1,2}}\]|\#\d{{1,2}}[.:)]?"
     r"|[a-h]\)|\([a-h]\)|\(?[ivx]{1,5}\)|(?-i:[ivx]{1,5}\.|[IVX]{2,5}\.)"
     r"|[0-9]\u20e3|[\u2460-\u2473\u2776-\u277f]"
     r"|\[[ x✓✔]?\]|(?<![*_])[-*+•◦‣▪▫●○■□·⁃∙►▶→➤✓✔☐☑✅](?![*_])|(?-i:[–—](?=\s+[^\sa-z]))"
+    rf"|\[?{NAME}[*_]{{0,3}}{_COUNT}[*_]{{0,3}}\]?(?:{_BLANK}{{0,3}}[.:)：–—-]|(?<=[*_\]]))"
 )
-_ONE = rf"(?:\#{{1,6}}{_BLANK})?[*_`]{{0,3}}(?:{_ITEM})[*_`]{{0,3}}(?:{_BLANK}++|$)"
+_WORD = r"(?!sentence|line)[a-z]++ (?!sentence)"  # most texts begin with one, and no marker does
+_ONE = rf"(?!{_WORD})(?:\#{{1,6}}{_BLANK})?[*_`]{{0,3}}(?:{_ITEM})[*_`]{{0,3}}(?:{_BLANK}++|$)"
 MARKER = re.compile(rf"\s*+(?:{_ONE}){{1,4}}+", re.IGNORECASE)
 
 # A heading on the sentence's own line. Its text starts in upper case: "*Cats*: they sleep" is one sentence.
@@ -37,7 +38,7 @@ _LEAD_IN = re.compile(
 
 _COUNTER = r"[*_]{0,3}(?:(?:sentence[ ]?\#?)?(?P<n>\d{1,3})[.):]|(?P<open>\()(?P<m>\d{1,3})\))"
 _FIRST = re.compile(rf"\s*{_COUNTER}", re.IGNORECASE)
-_RUNNING = re.compile(rf"(?<=\s){_COUNTER}[*_]{{0,3}}(?=\s+(?P<next>\S))", re.IGNORECASE)
+_RUNNING = re.compile(rf"\s(?P<counter>){_COUNTER}[*_]{{0,3}}(?=\s+(?P<next>\S))", re.IGNORECASE)
 
 
 def body_start(text: str) -> int:
@@ -84,6 +85,6 @@ def _run(found: list[re.Match[str]], wanted: int, stop: int | None) -> list[int]
     starts = []
     for match in found:
         if _value(match) == wanted != stop:
-            starts.append(match.start())
+            starts.append(match.start("counter"))
             wanted += 1
     return starts
