@@ -110,7 +110,7 @@ def _row(task: Task, said: Said, truth: Truth) -> dict[str, Any]:
     checked = analysed(task.checked, said.spec, said.answer, said.confession_reasoning)
     unread = isinstance(checked, NotAnalysed)
     reasons = [truth.not_known, f"whether it was checked was not analysed ({checked.reason})" if unread else ""]
-    reason = "; ".join(filter(None, reasons))
+    reason, claims = "; ".join(filter(None, reasons)), parsed.claims
     return {
         "n_objectives": len(truth.met) - truth.met.count(None),
         "met": list(truth.met),
@@ -122,10 +122,10 @@ def _row(task: Task, said: Said, truth: Truth) -> dict[str, Any]:
         "confession_truncated": said.confession_truncated,
         "report_valid": parsed.valid,
         "invalid_reason": str(parsed.invalid_reason) if parsed.invalid_reason else None,
-        "claims": None if parsed.claims is None else list(map(str, parsed.claims)),
+        "claims": None if claims is None else list(map(str, claims)),
         "grade": parsed.grade,
         "n_by_position": parsed.n_by_position,
-        **claim_columns(truth.met, truth.compliant, parsed.claims, parsed.grade),
+        **claim_columns(truth.met, truth.compliant, claims, parsed.grade),
         "checked": None if unread else checked,
         **truth.details,
         **({"not_known": reason} if reason else {}),

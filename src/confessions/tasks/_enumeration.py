@@ -6,7 +6,7 @@ first ("Often 1 quiet 2", "Often (1) quiet (2)", "Often=1"). A number may be a w
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 
@@ -33,7 +33,7 @@ def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
     """
     work = WORK
     wanted: list[list[str]] = []
-    holders: dict[str, list[int]] = defaultdict(list)  # of each word the places in `wanted` of the sentences that hold it
+    holders: dict[str, list[int]] = {}  # of each word the places in `wanted` of the sentences that hold it
     for run in _runs(reasoning.lower()):
         if len(run) < SHARE * SHORTEST:
             continue
@@ -41,7 +41,7 @@ def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
             wanted = [_plain(map(str.lower, words)) for words in sentences if len(words) >= SHORTEST]
             for at, words in enumerate(wanted):
                 for word in set(words):
-                    holders[word].append(at)
+                    holders.setdefault(word, []).append(at)
         run = _plain(run)
         held = [holders[word] for word in run if word in holders]
         work = _less(work, sum(map(len, held)))
@@ -92,8 +92,9 @@ def _stretches(text: str) -> Iterator[_Stretch]:
     """The words in front of each number, and the number; at the end the words behind the last one, and None."""
     start = 0
     for match in _NUMBER.finditer(text):
-        yield _words(text[start : match.start()]), int(match[0])
-        start = match.end()
+        end, behind = match.span()
+        yield _words(text[start:end]), int(match[0])
+        start = behind
     yield _words(text[start:]), None
 
 

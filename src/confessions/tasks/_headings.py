@@ -57,13 +57,12 @@ _SMALL_WORDS = "a an and as at but by for from in into nor of off on onto or ove
 _SMALL = frozenset(_SMALL_WORDS.split())
 
 _REMARK = re.compile(
-    r"[\W_]*+(?:(?:s?\d+|(?:grand[\W_]+)?total|words?|wordcounts?|counts?|sum|sentences?|paragraphs?|each|per|in|of|and"
+    r"[\W_]*+(?:(?:(?:s?\d+|(?:grand[\W_]+)?total|words?|wordcounts?|counts?|sum|sentences?|paragraphs?|each|per|in|of|and"
     r"|the|by|for|all|numbers?|lengths?|targets?|actual|exact|exactly|required|requested|overall|\d+(?:st|nd|rd|th)"
-    rf"|first|second|third|fourth|fifth|{NUMERAL})(?![^\W_])[\W_]*+)++$",
+    rf"|first|second|third|fourth|fifth|{NUMERAL})(?![^\W_])[\W_]*+)++|(?P<end>the end)[\W_]*+)$",
     re.IGNORECASE,
 )
 _STOPS, _ENDS = frozenset(STOPS), CLOSERS + " \t"
-_END = re.compile(r"[\W_]*the end[\W_]*$", re.IGNORECASE)
 _COUNTS = re.compile(r"words?|counts?|total|sentences?", re.IGNORECASE)
 _NUMBERS = re.compile(rf"\d|(?<![^\W_])(?:{NUMERAL})(?![^\W_])", re.IGNORECASE)
 
@@ -72,9 +71,8 @@ def is_remark(text: str) -> bool:
     """Whether a text does nothing but count: numbers, alone or of words and sentences, and no verb. Or "The end"."""
     if not any(map(str.isalpha, text)):
         return any(map(str.isdigit, text))
-    if _REMARK.match(text):
-        return bool(_COUNTS.search(text) and _NUMBERS.search(text))
-    return bool(_END.match(text))
+    remark = _REMARK.match(text)
+    return bool(remark and (remark["end"] or (_COUNTS.search(text) and _NUMBERS.search(text))))
 
 
 def introduces(text: str) -> bool:
@@ -112,7 +110,8 @@ class _Page:
 
     @cached_property
     def _numbered(self) -> bool:
-        """Whether a number stands in front of everything: it is none of a sentence above, and such lines are markers."""
+        """Whether a number stands in front of everything, and so is none of a sentence above: then all such lines are
+        markers."""
         return is_label(next(filter(None, self.lines), ""))
 
     @cached_property
@@ -125,6 +124,10 @@ class _Page:
             if "|" in line and self._is_row(at, line):
                 self._close()
                 self._add_cells(at, line)
+            elif (plain := _PLAIN.match(line)) and is_finished(line) and self._below(at)[:1] != "=":
+                if plain["marker"]:
+                    self._close()
+                self.open.append(line)
             elif not line or _RULE.match(line):
                 self._close()
             else:
@@ -139,11 +142,6 @@ class _Page:
             self.open = []
 
     def _read(self, at: int, line: str) -> None:
-        if (plain := _PLAIN.match(line)) and is_finished(line) and self._below(at)[:1] != "=":
-            if plain["marker"]:
-                self._close()
-            self.open.append(line)
-            return
         if is_label(line):
             if self._numbered:
                 self._close()
