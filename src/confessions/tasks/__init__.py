@@ -24,9 +24,14 @@ def names() -> tuple[str, ...]:
 def get(name: str, problems: str | None = None) -> Task:
     """The task called `name`, on the problems of a file where one is named. Raises InputError with the nearest known
     name when there is none."""
+    task = _task(name)
+    return task.on(problems) if problems else task
+
+
+@cache
+def _task(name: str) -> Task:
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known tasks: {', '.join(names())}"
         raise InputError(f"unknown task {name!r}: {hint}")
-    task = import_module(f"{__name__}.{name}").TASK
-    return task.on(problems) if problems else task
+    return import_module(f"{__name__}.{name}").TASK

@@ -22,7 +22,6 @@ _NUMBER = re.compile(r"[0-9](?<![^\W_][0-9])(?<![0-9][.,:][0-9])[0-9]{0,3}+(?![^
 # A word with inner apostrophes and hyphens
 _WORD = re.compile(r"[0-9]++(?:[.,:][0-9]++)*+[^\W_]*+|[^\W\d_][^\W_]*+(?:['’-](?=[^\W\d_])[^\W_]*+)*+")
 
-
 _Stretch = tuple[list[str], int | None]  # words, and the number behind them
 
 
@@ -39,12 +38,14 @@ def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
         if len(run) < SHARE * SHORTEST:
             continue
         if not wanted:  # only now: most reasonings count nothing
-            wanted = [[_plain(word.lower()) for word in words] for words in sentences if len(words) >= SHORTEST]
+            wanted = [_plain(map(str.lower, words)) for words in sentences if len(words) >= SHORTEST]
             for at, words in enumerate(wanted):
                 for word in set(words):
                     holders.setdefault(word, []).append(at)
-        work = _less(work, sum(len(holders.get(word, ())) for word in run))
-        shared = Counter(at for word in run for at in holders.get(word, ()))
+        run = _plain(run)
+        held = [holders[word] for word in run if word in holders]
+        work = _less(work, sum(map(len, held)))
+        shared = Counter(chain.from_iterable(held))
         for at in (at for at, n in shared.items() if n >= SHARE * len(wanted[at])):
             n_words = len(wanted[at])
             work = _less(work, (len(run) + n_words) * (1 + n_words // 512))  # a step is of so many bits
@@ -59,9 +60,9 @@ def _less(work: int, steps: int) -> int:
     return work - steps
 
 
-def _plain(word: str) -> str:
-    """Letters and digits only: what is compared."""
-    return word if word.isalnum() else "".join(filter(str.isalnum, word))
+def _plain(words: Iterable[str]) -> list[str]:
+    """What is compared of words in lower case: letters and digits."""
+    return [word if word.isalnum() else "".join(filter(str.isalnum, word)) for word in words]
 
 
 def _runs(text: str) -> Iterator[list[str]]:
@@ -74,13 +75,13 @@ def _runs(text: str) -> Iterator[list[str]]:
             if last != goes_on_behind:
                 yield behind
                 behind = []
-            behind.append(_plain(words[0]))
+            behind.append(words[0])
             goes_on_behind = last + 1
         if words and number is not None:
             if number != goes_on_ahead:
                 yield ahead
                 ahead = []
-            ahead.append(_plain(words[-1]))
+            ahead.append(words[-1])
             goes_on_ahead = number + 1
         last = number
     yield behind
@@ -91,8 +92,9 @@ def _stretches(text: str) -> Iterator[_Stretch]:
     """The words in front of each number, and the number; at the end the words behind the last one, and None."""
     start = 0
     for match in _NUMBER.finditer(text):
-        yield _words(text[start : match.start()]), int(match[0])
-        start = match.end()
+        end, behind = match.span()
+        yield _words(text[start:end]), int(match[0])
+        start = behind
     yield _words(text[start:]), None
 
 

@@ -17,8 +17,8 @@ LINES = 5_000  # lines that are read one by one; more would take too long, and n
 TITLE_WORDS = 8  # in front of everything; a title in Title Case may be longer
 
 _HASHES = re.compile(r"#{1,6}(?:\s|$)|#{2,6}(?![\d#])")
-_RULE = re.compile(r"([-=*_~#+·•–—─━═])(?:[ \t]*+\1){2,}+$")
 _UNDERLINE = re.compile(r"(?:=+|-{2,}|~{3,}|\^{3,}|[─━═–—]{2,})$")
+_RULE = re.compile(rf"([-=*_~#+·•–—─━═])(?:[ \t]*+\1){{2,}}+$|{_UNDERLINE.pattern}")
 _COLON = re.compile(r"[:：](?P<closes>[)\]])?[*_~`\s\u2190-\U0010ffff]*+$")
 _ANNOUNCES = re.compile(r"\b(?:here|below|follow(?:s|ing)|paragraph|answer|response|text|sentences?)\b", re.IGNORECASE)
 _TABLE_RULE = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*+\|?$")
@@ -57,13 +57,12 @@ _SMALL_WORDS = "a an and as at but by for from in into nor of off on onto or ove
 _SMALL = frozenset(_SMALL_WORDS.split())
 
 _REMARK = re.compile(
-    r"[\W_]*+(?:(?:(?:grand[\W_]+)?total|words?|wordcounts?|counts?|sum|sentences?|paragraphs?|each|per|in|of|and|the|by"
-    r"|for|all|numbers?|lengths?|targets?|actual|exact|exactly|required|requested|overall|s?\d+|\d+(?:st|nd|rd|th)"
-    rf"|first|second|third|fourth|fifth|{NUMERAL})(?![^\W_])[\W_]*+)++$",
+    r"[\W_]*+(?:(?:(?:s?\d+|(?:grand[\W_]+)?total|words?|wordcounts?|counts?|sum|sentences?|paragraphs?|each|per|in|of|and"
+    r"|the|by|for|all|numbers?|lengths?|targets?|actual|exact|exactly|required|requested|overall|\d+(?:st|nd|rd|th)"
+    rf"|first|second|third|fourth|fifth|{NUMERAL})(?![^\W_])[\W_]*+)++|(?P<end>the end)[\W_]*+)$",
     re.IGNORECASE,
 )
 _STOPS, _ENDS = frozenset(STOPS), CLOSERS + " \t"
-_END = re.compile(r"[\W_]*the end[\W_]*$", re.IGNORECASE)
 _COUNTS = re.compile(r"words?|counts?|total|sentences?", re.IGNORECASE)
 _NUMBERS = re.compile(rf"\d|(?<![^\W_])(?:{NUMERAL})(?![^\W_])", re.IGNORECASE)
 
@@ -72,9 +71,8 @@ def is_remark(text: str) -> bool:
     """Whether a text does nothing but count: numbers, alone or of words and sentences, and no verb. Or "The end"."""
     if not any(map(str.isalpha, text)):
         return any(map(str.isdigit, text))
-    if _REMARK.match(text):
-        return bool(_COUNTS.search(text) and _NUMBERS.search(text))
-    return bool(_END.match(text))
+    remark = _REMARK.match(text)
+    return bool(remark and (remark["end"] or (_COUNTS.search(text) and _NUMBERS.search(text))))
 
 
 def introduces(text: str) -> bool:
@@ -109,17 +107,29 @@ class _Page:
         self.blocks_found: list[str] = []
         self.open: list[str] = []  # lines of the block that is not complete
         self.in_table = False
-        # A number in front of everything is none of a sentence above: then such lines are markers
-        self.numbered = is_label(next(filter(None, found), ""))
-        self.roman = any(line.startswith("II.") for line in found)  # else "I." is an initial
+
+    @cached_property
+    def _numbered(self) -> bool:
+        """Whether a number stands in front of everything, and so is none of a sentence above: then all such lines are
+        markers."""
+        return is_label(next(filter(None, self.lines), ""))
+
+    @cached_property
+    def _roman(self) -> bool:
+        """Whether the lines have Roman numbers; else "I." is an initial."""
+        return any(line.startswith("II.") for line in self.lines)
 
     def blocks(self) -> list[str]:
         for at, line in enumerate(self.lines):
-            if not line or _RULE.match(line) or _UNDERLINE.match(line):
-                self._close()
-            elif "|" in line and self._is_row(at, line):
+            if "|" in line and self._is_row(at, line):
                 self._close()
                 self._add_cells(at, line)
+            elif (plain := _PLAIN.match(line)) and is_finished(line) and self._below(at)[:1] != "=":
+                if plain["marker"]:
+                    self._close()
+                self.open.append(line)
+            elif not line or _RULE.match(line):
+                self._close()
             else:
                 self._read(at, line)
             self.in_table &= "|" in line
@@ -132,18 +142,13 @@ class _Page:
             self.open = []
 
     def _read(self, at: int, line: str) -> None:
-        if (plain := _PLAIN.match(line)) and is_finished(line) and self._below(at)[:1] != "=":
-            if plain["marker"]:
-                self._close()
-            self.open.append(line)
-            return
         if is_label(line):
-            if self.numbered:
+            if self._numbered:
                 self._close()
             else:
                 self.open.append(line)
             return
-        if self.roman and line.startswith("I."):
+        if line.startswith("I.") and self._roman:
             line = "1" + line[1:]
         marker = MARKER.match(line)
         if marker:
@@ -208,7 +213,7 @@ class _Page:
         below = self._below(at)
         if _UNDERLINE.match(below):
             return not full or below[0] == "="
-        if is_label(self._next(at)) and not self.numbered:
+        if is_label(self._next(at)) and not self._numbered:
             return False  # the label is this line's
         if introduces(text):
             return False  # what ends with its block is dropped there

@@ -19,33 +19,31 @@ _COUNT = (
     rf"(?:{_BLANK}{{0,3}}[(\[（][^()\[\]（）\n]{{0,20}}\d[^()\[\]（）\n]{{0,20}}[)\]）])?"  # "Sentence 1 (12 words):"
 )
 _ITEM = (
-    rf"\[?{NAME}[*_]{{0,3}}{_COUNT}[*_]{{0,3}}\]?(?:{_BLANK}{{0,3}}[.:)：–—-]|(?<=[*_\]]))"
-    rf"|\d{{1,2}}{_BLANK}?[.):]|\(\d{{1,2}}\)|\[\d{{1,2}}\]|\#\d{{1,2}}[.:)]?"
+    rf"\d{{1,2}}{_BLANK}?[.):]|\(\d{{1,2}}\)|\[\d{{1,2}}\]|\#\d{{1,2}}[.:)]?"
     r"|[a-h]\)|\([a-h]\)|\(?[ivx]{1,5}\)|(?-i:[ivx]{1,5}\.|[IVX]{2,5}\.)"
     r"|[0-9]\u20e3|[\u2460-\u2473\u2776-\u277f]"
     r"|\[[ x✓✔]?\]|(?<![*_])[-*+•◦‣▪▫●○■□·⁃∙►▶→➤✓✔☐☑✅](?![*_])|(?-i:[–—](?=\s+[^\sa-z]))"
+    rf"|\[?{NAME}[*_]{{0,3}}{_COUNT}[*_]{{0,3}}\]?(?:{_BLANK}{{0,3}}[.:)：–—-]|(?<=[*_\]]))"
 )
-_ONE = rf"(?:\#{{1,6}}{_BLANK})?[*_`]{{0,3}}(?:{_ITEM})[*_`]{{0,3}}(?:{_BLANK}++|$)"
+_WORD = r"(?!sentence|line)[a-z]++ (?!sentence)"  # most texts begin with one, and no marker does
+_ONE = rf"(?!{_WORD})(?:\#{{1,6}}{_BLANK})?[*_`]{{0,3}}(?:{_ITEM})[*_`]{{0,3}}(?:{_BLANK}++|$)"
 MARKER = re.compile(rf"\s*+(?:{_ONE}){{1,4}}+", re.IGNORECASE)
 
 # A heading on the sentence's own line. Its text starts in upper case: "*Cats*: they sleep" is one sentence.
-_LEAD_IN = re.compile(
+_LEAD_IN = (
     r"(?:(?P<mark>[*_]{1,3})[^\s*_:.!?()][^*_\n:.!?]{0,60}(?::(?P=mark)|(?P=mark):)"
-    r"|(?:final )?(?:answer|paragraph|response|output|text)(?: \d{1,2})?:)\s+(?=(?-i:[^\sa-z]))",
-    re.IGNORECASE,
+    r"|(?:final )?(?:answer|paragraph|response|output|text)(?: \d{1,2})?:)\s+(?=(?-i:[^\sa-z]))"
 )
+_IN_FRONT = re.compile(rf"(?:{MARKER.pattern})?+(?:{_LEAD_IN})?", re.IGNORECASE)
 
 _COUNTER = r"[*_]{0,3}(?:(?:sentence[ ]?\#?)?(?P<n>\d{1,3})[.):]|(?P<open>\()(?P<m>\d{1,3})\))"
 _FIRST = re.compile(rf"\s*{_COUNTER}", re.IGNORECASE)
-_RUNNING = re.compile(rf"(?<=\s){_COUNTER}[*_]{{0,3}}(?=\s+(?P<next>\S))", re.IGNORECASE)
+_RUNNING = re.compile(rf"\s(?P<counter>)(?=[*_s(\d]){_COUNTER}[*_]{{0,3}}(?=\s+(?P<next>\S))", re.IGNORECASE)
 
 
 def body_start(text: str) -> int:
     """Where the sentence itself begins."""
-    marker = MARKER.match(text)
-    start = marker.end() if marker else 0
-    lead_in = _LEAD_IN.match(text, start)
-    return lead_in.end() if lead_in else start
+    return _IN_FRONT.match(text).end()
 
 
 def items(block: str, ends: str, below: str) -> list[str]:
@@ -84,6 +82,6 @@ def _run(found: list[re.Match[str]], wanted: int, stop: int | None) -> list[int]
     starts = []
     for match in found:
         if _value(match) == wanted != stop:
-            starts.append(match.start())
+            starts.append(match.start("counter"))
             wanted += 1
     return starts
