@@ -113,20 +113,11 @@ def _convert_gguf(source: Mapping[str, Any], out: Path) -> None:
     if find_spec("gguf") is None:
         raise InputError(f"{file}: reading it needs the gguf package: {GGUF_INSTALL}")
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from confessions import models, weights
+    from confessions import gguf, models, weights
 
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            file.parent,
-            gguf_file=file.name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+        model, tokenizer, info = gguf.load(file, getattr(torch, source.get("dtype") or "float32"))
     except Exception as error:  # whatever the readers raise over what is in the file
         raise InputError(f"{file}: not a model that transformers can read ({first_line(error)})") from None
     models.refuse(file, weights.faults_of_loading(info, model.state_dict()))
