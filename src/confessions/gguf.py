@@ -18,10 +18,17 @@ from unittest.mock import patch
 import gguf
 import numpy as np
 import torch
-from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, TokenType
+from transformers import (
+    AddedToken,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
-ROWS = 256  # of a tensor that a thread unpacks at once: a few megabytes, which stay in its cache
+SHARE = 2**18  # numbers that a thread unpacks at once: they stay in its cache
 
 
 def load(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
@@ -39,6 +46,7 @@ def load(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTok
             output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+        tokenizer.add_tokens(_added_tokens(gguf.GGUFReader(str(file))))
     return model, tokenizer, info
 
 
@@ -53,6 +61,19 @@ def _read_once() -> Iterator[None]:
         }
         with patch.multiple(gguf, **ours):
             yield
+
+
+def _added_tokens(reader: GGUFReader) -> list[AddedToken]:
+    """What a text is cut at before it is cut into tokens: transformers takes three of Qwen2's 22, and reads the others,
+    <tool_call> and <|fim_prefix|> among them, as text."""
+    tokens, types = (_list(reader, f"tokenizer.ggml.{name}") for name in ("tokens", "token_type"))
+    added = {TokenType.CONTROL, TokenType.USER_DEFINED}
+    return [AddedToken(token, normalized=False) for token, kind in zip(tokens, types, strict=False) if kind in added]
+
+
+def _list(reader: GGUFReader, key: str) -> list:
+    field = reader.get_field(key)
+    return field.parts[-1] if field else []
 
 
 class Reader(GGUFReader):
@@ -84,14 +105,19 @@ class Reader(GGUFReader):
         return found, at
 
 
-def _dequantize(threads: ThreadPoolExecutor, unpack: Callable, blocks: np.ndarray, kind: GGMLQuantizationType) -> np.ndarray:
-    """gguf's `dequantize` (`unpack`), each share of the rows in one of the threads."""
-    if blocks.ndim < 2 or blocks.dtype != np.uint8:
-        return unpack(blocks, kind)
+def _dequantize(
+    threads: ThreadPoolExecutor, gguf_dequantize: Callable, blocks: np.ndarray, kind: GGMLQuantizationType
+) -> np.ndarray:
+    """What `gguf.dequantize` makes of a tensor, by the same functions of gguf, a share of its rows in each thread."""
+    unpacker = getattr(gguf.quants, kind.name, None)
+    if unpacker is None or blocks.ndim < 2 or blocks.dtype != np.uint8:  # no blocks, or none that gguf knows
+        return gguf_dequantize(blocks, kind)
+    unpacker.init_grid()
     values = np.empty(gguf.quant_shape_from_byte_shape(blocks.shape, kind), dtype=np.float32)
+    rows = max(1, SHARE * len(values) // values.size)
 
     def fill(start: int) -> None:
-        values[start : start + ROWS] = unpack(blocks[start : start + ROWS], kind)
+        values[start : start + rows] = unpacker.dequantize_rows(blocks[start : start + rows])
 
-    list(threads.map(fill, range(0, len(blocks), ROWS)))
+    list(threads.map(fill, range(0, len(values), rows)))
     return values
