@@ -71,11 +71,14 @@ class Gguf(Strict):
     kind: Literal["gguf"]
     package: str | None = Field(
         None,
-        pattern=r"^[A-Za-z_](\w|\{n\})*$",
-        description="installed package that ships the file; with `parts`, {n} stands for the number of a part",
+        pattern=r"^[A-Za-z_]\w*$",
+        description="installed package that ships the file; with `parts`, what their packages' names have in common",
     )
     parts: int | None = Field(
-        None, ge=1, le=999, description="packages that ship a part each, numbered from 1: the largest file in data/"
+        None,
+        ge=1,
+        le=999,
+        description="so many packages, called package1, package2, ..., ship a part each: the largest file in data/",
     )
     path: str | None = Field(None, min_length=1, description="folder that holds the file, where no package does")
     file: str = Field(pattern=r"^[^/\\]+\.gguf$", description="name of the file; of parts, a name for the whole")
@@ -93,8 +96,8 @@ class Gguf(Strict):
     def _one_place(self) -> Self:
         if (self.package is None) == (self.path is None):
             raise _error("give one of package and path", "package", self.package)
-        if (self.parts is None) != ("{n}" not in (self.package or "")):
-            raise _error("{n} in package and a number of parts go together", "parts", self.parts)
+        if self.parts and not self.package:
+            raise _error("the parts of a file are in packages: name them by package", "parts", self.parts)
         if self.package and self.sha256 is None:
             raise _error("another version of the package may hold another file: name this one's", "sha256", None)
         return self

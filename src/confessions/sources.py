@@ -148,7 +148,7 @@ def _joined(source: Mapping[str, Any], file: Path) -> Path:
         with suppress(InputError):
             _check_pins(file, source)
             return file
-    packages = [source["package"].format(n=number) for number in range(1, source["parts"] + 1)]
+    packages = [f"{source['package']}{number}" for number in range(1, source["parts"] + 1)]
     found = parts.find(packages, PARTS_INSTALL)
     parts.join(found, file, source.get("size"), source["sha256"], PARTS_INSTALL)
     return file
