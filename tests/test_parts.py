@@ -103,9 +103,8 @@ def test_a_part_of_another_version(site, results):
 def test_parts_that_are_whole_and_of_another_file(content, said, site, results):
     (site / f"{NAMES[0]}-1.0.dist-info").rename(site / "gone")
     install(site, NAMES[0], content)
-    pytest.raises(InputError, sources.build, SOURCE, results / "model").match(
-        f"^made_up_part1 to made_up_part3, version 1.0: {said}: pip install"
-    )
+    with pytest.raises(InputError, match=f"^made_up_part1 to made_up_part3, version 1.0: {said}: pip install"):
+        sources.build(SOURCE, results / "model")
     assert list(results.iterdir()) == []
 
 
