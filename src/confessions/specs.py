@@ -121,9 +121,9 @@ def model_spec(config: Config, key: str) -> dict[str, Any]:
     """What a model folder depends on."""
     model = config.models[key]
     source = model.source.model_dump()
-    for pin in ("sha256", "size"):  # what was made before these keys existed stays what it is
-        if pin in source and source[pin] is None:
-            del source[pin]
+    for added in ("sha256", "size", "parts", "dtype"):  # what was made before these keys existed stays what it is
+        if added in source and source[added] is None:
+            del source[added]
     block = {"key": key, "source": source}
     if isinstance(model.source, PostTrained):
         block |= {"dtype": model.dtype, "thinking": model.thinking}

@@ -15,7 +15,7 @@ rule build_model:
         TRAIN
     threads: 1
     resources:
-        mem_mb=3_000,
+        mem_mb=lambda wildcards: 6_000 if CONFIG.models[wildcards.model].source.kind == "gguf" else 3_000,
         runtime=120,
     params:
         spec=lambda wildcards: json.dumps(specs.model_spec(CONFIG, wildcards.model)),
