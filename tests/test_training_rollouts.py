@@ -25,7 +25,7 @@ from confessions.inspect_logs import write_training_logs
 from confessions.judge import LabelTrusting, Verdict
 from confessions.rollout import Rollout, stream_seed
 from confessions.tasks.word_count import WordCount
-from confessions.training_rollouts import COLUMNS, read_steps, step_file
+from confessions.training_rollouts import COLUMNS, FOLDER, read_steps, step_file
 from confessions.verify import verify
 
 STEPS = 3
@@ -66,7 +66,7 @@ def trained(random_nano, tmp_path_factory) -> SimpleNamespace:
 
 
 def test_every_column_of_a_step(trained):
-    frame = read_steps(trained.out / "rollouts", 2, 2)
+    frame = read_steps(trained.out / FOLDER, 2, 2)
     assert tuple(frame.columns) == tuple(COLUMNS)
     seeds = [[stream_seed(0, 1, row, turn) for turn in (1, 2)] for row in range(4)]
     turns = [TURNS[(row + seeds[0][0]) % 4] for row in range(4)]
@@ -81,7 +81,7 @@ def test_every_column_of_a_step(trained):
         "x": WordCount().prompt(SPEC), "z": PLAN, "xc": "Report.", "answer_start": 2, "report_start": 1,
         "confession_finish": "stop", "answer_closed": True, "keep_thinking": True, "n_objectives": 5,
         "confession_truncated": False, "judge": "label_trusting", "judge_mass": 0.875,
-        "config_hash": next(trained.work.glob("*/rollouts")).parent.name,
+        "config_hash": next(trained.work.glob(f"*/{FOLDER}")).parent.name,
     }  # fmt: skip
     for name, value in same.items():
         assert set(frame[name]) == {value}, name
@@ -103,7 +103,7 @@ def test_every_column_of_a_step(trained):
         "judge_p_pass": [0.25, 0.25, 0.25, 0.75],
     }  # fmt: skip
     for name, values in known.items():
-        assert by[name].tolist() == values, name
+        assert [None if pd.isna(value) else value for value in by[name]] == values, name
     assert by["grade"].tolist() == [2, 7, pd.NA, 7]
     assert [list(met) for met in by["met"]] == [[True, True, False, False, False]] * 3 + [[True] * 5]
     assert [claims and list(claims) for claims in map(_listed, by["claims"])] == [
@@ -118,7 +118,7 @@ def _listed(value) -> list | None:
 
 
 def test_tokens_and_spans_of_a_step(trained):
-    frame = read_steps(trained.out / "rollouts", 3, 3)
+    frame = read_steps(trained.out / FOLDER, 3, 3)
     for row, rollout in enumerate(frame.to_dict("records")):
         lengths = [len(rollout[name]) for name in ("x_ids", "task_ids", "xc_ids", "confession_ids")]
         assert lengths == [3, 4 + row, 2, 5]
@@ -136,7 +136,7 @@ def test_a_step_agrees_with_its_line_of_the_metrics(trained):
     lines = [json.loads(line) for line in (trained.out / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) == STEPS
     for line in lines:
-        frame = read_steps(trained.out / "rollouts", line["step"], line["step"])
+        frame = read_steps(trained.out / FOLDER, line["step"], line["step"])
         assert len(frame) == line["n"] == 4
         assert line["hacked"] == frame["hacked"].sum() == 3
         for count, column in (("judge_pass",) * 2, ("report_valid",) * 2, ("count_verified", "checked"),
@@ -161,18 +161,18 @@ def test_a_step_agrees_with_its_line_of_the_metrics(trained):
 
 def test_every_step_has_the_same_types_and_its_file(trained):
     """A column that is empty in one step is of the same type there, so that a run reads as one table."""
-    files = [step_file(trained.out / "rollouts", step) for step in range(1, STEPS + 1)]
-    assert sorted((trained.out / "rollouts").iterdir()) == files
+    files = [step_file(trained.out / FOLDER, step) for step in range(1, STEPS + 1)]
+    assert sorted((trained.out / FOLDER).iterdir()) == files
     assert len({str(parquet.read_schema(file)) for file in files}) == 1
-    whole = pd.read_parquet(trained.out / "rollouts")
+    whole = pd.read_parquet(trained.out / FOLDER)
     assert sorted(zip(whole["step"], whole["row"], strict=True)) == [(s, r) for s in (1, 2, 3) for r in range(4)]
-    assert read_steps(trained.out / "rollouts", 1, STEPS)["step"].tolist() == [1] * 4 + [2] * 4 + [3] * 4
+    assert read_steps(trained.out / FOLDER, 1, STEPS)["step"].tolist() == [1] * 4 + [2] * 4 + [3] * 4
 
 
 def test_they_are_of_the_record(trained, tmp_path):
     """`confessions verify` holds them to it, each by itself."""
     assert verify(trained.out).findings == []
-    file = step_file(trained.out / "rollouts", 2)
+    file = step_file(trained.out / FOLDER, 2)
     whole = file.read_bytes()
     try:
         file.write_bytes(whole[:-1])
@@ -185,7 +185,7 @@ def test_they_are_of_the_record(trained, tmp_path):
 def test_what_is_damaged_or_of_another_step_is_one_line(trained, tmp_path):
     folder = tmp_path / "rollouts"
     folder.mkdir()
-    whole = step_file(trained.out / "rollouts", 1).read_bytes()
+    whole = step_file(trained.out / FOLDER, 1).read_bytes()
     with pytest.raises(InputError, match=r"step_1\.parquet: no such file"):
         read_steps(folder, 1, 1)
     step_file(folder, 1).write_bytes(whole[: len(whole) // 2])
@@ -218,8 +218,8 @@ def test_a_run_goes_on_from_its_checkpoint_with_what_it_kept_before(tmp_path):
 def logged(trained: SimpleNamespace, out: Path) -> list[Path]:
     needs_inspect()
     logs = {"demo-seed0-training-steps1-2.eval": [1, 2], "demo-seed0-training-steps3-3.eval": [3, 3]}
-    made = write_training_logs(trained.out / "rollouts", out, {"experiment": "demo", "seed": 0}, logs.items())
-    files = [step_file(trained.out / "rollouts", step) for step in (1, 2, 3)]
+    made = write_training_logs(trained.out / FOLDER, out, {"experiment": "demo", "seed": 0}, logs.items())
+    files = [step_file(trained.out / FOLDER, step) for step in (1, 2, 3)]
     assert [*made.values()] == [files[:2], files[2:]]
     return [*made]
 
@@ -238,7 +238,7 @@ def test_one_log_for_so_many_steps(trained, tmp_path):
 
 
 def test_a_sample_shows_its_step_what_was_said_and_what_it_earned(trained, tmp_path):
-    frame = read_steps(trained.out / "rollouts", 1, 2)
+    frame = read_steps(trained.out / FOLDER, 1, 2)
     log = read(logged(trained, tmp_path)[0])
     columns = [column.id for column in log.eval.viewer.task_samples_view.columns if column.visible]
     assert columns[:3] == ["sampleId", "input", "score__step__step"]
@@ -286,7 +286,7 @@ def test_logs_cover_every_step_once():
 def test_the_stage_writes_them_and_their_record(trained, tmp_path):
     needs_inspect()
     logs = {"demo-seed0-training-steps1-3.eval": [1, 3]}
-    runs = [{"rollouts": os.path.relpath(trained.out / "rollouts"), "logs": logs, "labels": {"experiment": "demo"}}]
+    runs = [{"rollouts": os.path.relpath(trained.out / FOLDER), "logs": logs, "labels": {"experiment": "demo"}}]
     result = run("write-logs", {"checkpoints": [], "training": runs}, out=tmp_path / "logs")
     assert result.exit_code == 0, result.output
     assert [path.name for path in (tmp_path / "logs").glob("*.eval")] == [*logs]

@@ -59,7 +59,7 @@ elif command == "train":
             write(folder / "adapter_config.json")
         elif fraction:
             write(outs[0] / "models" / folder.name / "config.json")
-    write(outs[0] / "rollouts" / "step_1.parquet")
+    write(outs[0] / "training_rollouts" / "step_1.parquet")
     write(outs[0] / "metrics.jsonl")
     write(outs[0] / "config.json")
 elif command == "rollout":

@@ -147,7 +147,7 @@ def adapter_folder(config: Config, seed: int | str, step: int | str) -> str:
 
 def training_rollouts(config: Config, seed: int | str) -> str:
     """Folder of the rollouts that a policy was trained on, a file a step."""
-    return f"{run_folder(config, seed)}/train/rollouts"
+    return f"{run_folder(config, seed)}/train/training_rollouts"
 
 
 def training_logs(config: Config, seed: int) -> dict[str, list[int]]:

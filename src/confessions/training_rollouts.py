@@ -18,7 +18,7 @@ from confessions.files import FIX, published, read_parquet
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDER = "rollouts"  # in a run's working folder, and in what it publishes
+FOLDER = "training_rollouts"  # in a run's working folder, and in what it publishes
 
 _TEXT, _INT, _BOOL, _REAL, _SHORT = "string", "int64", "bool", "double", "float"  # torch has the last
 _REALS, _IDS, _MASK, _BOOLS, _TEXTS = "list<float>", "list<int32>", "list<int8>", "list<bool>", "list<string>"
