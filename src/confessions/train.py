@@ -27,7 +27,7 @@ from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig
 
-from confessions import checkpoints, engines, models, sharding
+from confessions import checkpoints, engines, gpu_memory, models, sharding
 from confessions.chat import Chat
 from confessions.config import Train
 from confessions.engines.policy import PolicyEngine, folder_in_memory
@@ -283,6 +283,16 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
     )
 
 
+def check_memory(settings: Train, model_folder: Path, dtype: str, longest: int) -> None:
+    """Raise InputError where a training step on rollouts of up to `longest` tokens cannot fit into what is free of this
+    process' GPU: before anything is loaded, and not an hour later."""
+    shape = models.shape_of(model_folder)
+    trained = models.adapter_parameters(settings.lora, model_folder) if settings.lora else shape.parameters
+    free, memory = torch.cuda.mem_get_info()
+    parts = gpu_memory.training(settings, shape, trained, dtype, longest, memory)
+    gpu_memory.refuse(parts, free, torch.cuda.get_device_name(), settings)
+
+
 def sampler(
     settings: Train, model_folder: Path, dtype: str, chat: Chat, longest: int, work: Path
 ) -> PolicyEngine | None:
@@ -352,6 +362,8 @@ def run(
         models.check_targets(settings.lora, models.load_config(model_folder), "train.lora")
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     longest = check_lengths(chat, task, task.specs("train"), new_tokens, engines.context({}, model_folder))
+    if torch.cuda.is_available():
+        check_memory(settings, model_folder, dtype, longest)
     policy_engine = sampler(settings, model_folder, dtype, chat, longest, work)
     # Every weight is trained in float32, see save; accelerate makes it so when it shards.
     model = models.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
