@@ -345,9 +345,9 @@ def run(
     dtype: str,
     thinking: bool,
     base: str,
+    key: str,
     work: Path,
     say: Callable[[str], None] = print,
-    key: str = "",
 ) -> None:
     """Train in `work` until it holds every checkpoint and the rollouts of every step; `base` is the fingerprint of the
     base model, `key` its name.

@@ -23,8 +23,8 @@ def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     work = work / training.config_hash({**spec, "base": base, **provenance.content(task.problems)})
     judge = make_judge(spec["judge"], task)
     policy = spec["policy"]
-    named = policy["dtype"], policy["thinking"]
-    training.run(settings, spec["seed"], task, judge, model, *named, base, work, say, policy["key"])
+    how = policy["dtype"], policy["thinking"], base, policy["key"]
+    training.run(settings, spec["seed"], task, judge, model, *how, work, say)
     if processes.is_main_process:
         training.publish(settings, spec, work, out, say)
         checkpoints = training.checkpoint_folders(settings, out).values()
