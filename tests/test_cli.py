@@ -345,7 +345,8 @@ def test_what_the_stages_made_is_recorded(trained, sampled, tmp_path):
     assert (building.stage, building.config) == ("build-model", config)
     assert (training_run.config, training_run.seeds) == (TRAIN, [0])
     adapters = {f"adapters/step_{step}/adapter_model.safetensors" for step in (0, 1, 2)}
-    assert adapters | {"metrics.jsonl", "config.json"} < set(training_run.outputs)
+    kept = {f"training_rollouts/step_{step}.parquet" for step in (1, 2)}
+    assert adapters | kept | {"metrics.jsonl", "config.json"} < set(training_run.outputs)
     assert [(record.config, record.seeds) for record in sampling] == [(sampled.spec, [1000, 0])] * 4  # one a file
     outputs = [output for record in sampling for output in record.outputs.items()]
     used = {name: {Path(i).parent.name for i in out.inputs} for name, out in outputs}

@@ -23,6 +23,8 @@ from transformers import Trainer
 from confessions import checkpoints, files, models, sources, tables
 from confessions.errors import InputError
 from confessions.files import published, published_folder
+from confessions.train import RolloutKeeper
+from confessions.training_rollouts import COLUMNS, step_file
 
 NUMBERS = np.random.default_rng(0).normal(size=200_000)
 
@@ -108,6 +110,20 @@ def test_training(disk, random_nano, tmp_path, kibibytes):
     disk(8_000)
     assert run("train", TRAIN, model=random_nano, work=work, out=tmp_path / "out").exit_code == 0
     assert (tmp_path / "out/metrics.jsonl").read_text().count("\n") == TRAIN["train"]["steps"]
+
+
+def test_rollouts_of_a_training_step(disk, tmp_path):
+    """One line, and no file of the step; with room it is written."""
+    folder = disk(8)
+    rows = [dict.fromkeys(COLUMNS) | {"step": 3, "task_logprobs": NUMBERS[:5000].tolist(), "row": 0}]
+    keeper = RolloutKeeper(tmp_path, {3: step_file(folder / "rollouts", 3)}, {})
+    with pytest.raises(InputError, match=r"step_3\.parquet: the disk is full.*make room") as caught:
+        keeper.write(3, rows)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    disk(800)
+    keeper.write(3, rows)
+    assert len(files.read_parquet(keeper.files[3])) == 1
 
 
 def test_a_checkpoint_in_parts(monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from accelerate import PartialState
@@ -41,6 +42,7 @@ from confessions.nano.recipe import Shape, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
 from confessions.processes import launch
 from confessions.stages import train as stage
+from confessions.training_rollouts import EARNED, FOLDER, read_steps
 
 REWARDS = [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5]
 LOGGED = (
@@ -155,6 +157,11 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(random_nano, tmp_path
     for a, b in zip(metrics(one), metrics(two), strict=True):
         for quantity, value in a.items():
             assert b[quantity] == (pytest.approx(value, rel=1e-4, abs=1e-6) if isinstance(value, float) else value)
+    rollouts = [read_steps(run / "out" / FOLDER, 1, STEPS) for run in (one, two)]
+    assert rollouts[1]["row"].tolist() == [0, 1, 2, 3] * STEPS  # each once, whichever process sampled it
+    ids = ["step", "row", "group", "seed", "y", "yc", "task_ids", "xc_ids", "confession_ids", "met", "judge_pass"]
+    pd.testing.assert_frame_equal(*(frame[ids] for frame in rollouts))
+    pd.testing.assert_frame_equal(*(frame[list(EARNED)] for frame in rollouts), rtol=1e-5)
     for file in kept:
         weights = [load_file(run / "out" / file) for run in (one, two)]
         assert weights[0].keys() == weights[1].keys()

@@ -21,6 +21,7 @@ from confessions.errors import InputError
 from confessions.sources import build
 from confessions.tasks.word_count import WordCount
 from confessions.trainer import DualSpanGRPOTrainer
+from confessions.training_rollouts import FOLDER, read_steps, step_file
 
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
 POLICY = {"key": "tiny", "dtype": "float32", "thinking": True}
@@ -125,6 +126,37 @@ def test_killed_before_a_checkpoint_has_its_name_and_before_the_last_line(runs):
     assert until_the_end(ROLLOUT, folder, iter([Kill(2, "os.rename", ".parquet")]), often_and_rewarded) == 1
     assert "with tiny, for 8 rollouts in 2 cells" in (runs / "killed.log").read_text()  # the first was kept
     assert_same_end(folder, runs / "whole")
+
+
+def test_steps_that_are_done_again_replace_their_rollouts(runs):
+    """Killed before step 4's are there: the run goes on from step 2, samples step 3 again, and has each step once."""
+    folder = runs / "killed_at_rollouts"
+    assert not live(TRAIN, folder, often_and_rewarded, Kill(event="os.rename", ending="/step_4.parquet"))[0]
+    (kept,) = folder.glob(f"work/*/{FOLDER}")
+    assert kept_steps(folder) == [2]
+    assert sorted(path.name for path in kept.glob("step_*")) == [f"step_{step}.parquet" for step in (1, 2, 3)]
+    assert [*kept.glob(".*")]  # what was being written
+    step_file(kept, 3).write_bytes(b"of another drawing")
+    assert live(TRAIN, folder, often_and_rewarded)[0]
+    assert not [*kept.glob(".*")]
+    assert differences(folder / "out" / FOLDER, runs / "whole/out" / FOLDER) == []
+    frame = read_steps(folder / "out" / FOLDER, 1, STEPS)
+    n_rows = 2 * 4
+    assert list(zip(frame["step"], frame["row"], strict=True)) == [
+        (step, row) for step in range(1, STEPS + 1) for row in range(n_rows)
+    ]
+
+
+def test_a_lost_step_of_rollouts_ends_the_run_with_one_line(runs):
+    """At its very end, too: what is published is whole."""
+    folder = runs / "lost"
+    assert live(TRAIN, folder, often_and_rewarded)[0]
+    (kept,) = folder.glob(f"work/*/{FOLDER}")
+    step_file(kept, 2).unlink()
+    with pytest.raises(
+        AssertionError, match=r"error: work/\w+/training_rollouts/step_2.parquet: missing, and training is beyond"
+    ):
+        live(TRAIN, folder, often_and_rewarded)
 
 
 def test_whole_models_are_resumed_alike_and_stored_once(random_nano, tmp_path):

@@ -61,6 +61,7 @@ elif command == "train":
             write(folder / "adapter_config.json")
         elif fraction:
             write(outs[0] / "models" / folder.name / "config.json")
+    write(outs[0] / "training_rollouts" / "step_1.parquet")
     write(outs[0] / "metrics.jsonl")
     write(outs[0] / "config.json")
 elif command == "rollout":
@@ -73,6 +74,9 @@ elif command == "write-logs":
         for condition in conditions:
             for variant in ("default", "forced_count"):
                 write(outs[0] / f"{checkpoint['prefix']}-{condition}-{variant}.eval")
+    for run in spec["training"]:
+        for name in run["logs"]:
+            write(outs[0] / name)
 else:
     for out in outs:
         write(out)

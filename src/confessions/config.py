@@ -554,6 +554,7 @@ class Config(Strict):
         for name, experiment in self.experiments.items():
             steps = experiment.train.save_steps if experiment.train else []
             runs = [f"seed{seed}-step{step}" for seed in experiment.seeds for step in steps]
+            runs += [f"seed{seed}-training" for seed in experiment.seeds if steps]
             for subject in (*runs, *dict.fromkeys([*experiment.scale, *experiment.ladder])):
                 prefix = f"{name}-{subject}".lower()
                 if len(prefix) > LONGEST:

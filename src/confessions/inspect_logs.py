@@ -1,4 +1,5 @@
-"""Rollouts and their scores as Inspect logs, one a cell: `inspect view --log-dir results/logs` browses them.
+"""Rollouts and their scores as Inspect logs, one a cell, or one for so many steps of a training run: `inspect view
+--log-dir results/logs` browses them.
 
 A sample is a rollout: every message, z and zc as reasoning, with its scores. The log's results are our own metrics
 with our own intervals (metrics.py, stats.py); Inspect computes nothing. Needs the extra: confessions[inspect].
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
+from confessions import training_rollouts
 from confessions.errors import InputError
 from confessions.files import FIX, published, read_parquet
 from confessions.metrics import METRICS
@@ -24,7 +26,7 @@ from confessions.stats import estimates
 from confessions.tasks import get as get_task
 
 if TYPE_CHECKING:
-    from inspect_ai.log import EvalLog, EvalResults, EvalSample
+    from inspect_ai.log import EvalResults, EvalSample
     from inspect_ai.model import ChatMessage
     from inspect_ai.scorer import Score
     from inspect_ai.viewer import ViewerConfig
@@ -46,6 +48,9 @@ SCORES = {
     "report_valid": ("report_valid", "report valid"),
     "count_verified": ("checked", "count verified"),
 }
+HACK = "bracket_hack_persistence"  # stands there for steps of training: one sees it arise
+EARNED = {name: (name, name.replace("_", " ")) for name in training_rollouts.EARNED}
+TRAINED = {"step": ("step", "step"), **SCORES, **EARNED}  # of a training rollout
 _DOES = {True: "does", False: "does not", None: "may or may not (not known)"}
 _IS = {True: "compliant", False: "not compliant", None: "compliant or not (not known)"}
 
@@ -57,10 +62,7 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
     metadata. InputError where Inspect is not installed, a file is damaged, holds several checkpoints, or the scores are
     not those of the rollouts.
     """
-    try:
-        from inspect_ai.log import write_eval_log
-    except ImportError:
-        raise InputError("Inspect logs need the package inspect-ai: pip install 'confessions[inspect]'") from None
+    _require()
     said = read_parquet(rollouts, ROLLOUT, objects=("spec",)).reset_index(drop=True)
     scored = read_parquet(scores, (*CELL, "row", *(column for column, _ in SCORES.values()))).reset_index(drop=True)
     if len(said[list(CHECKPOINT)].drop_duplicates()) != 1:
@@ -68,43 +70,110 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
     if not said[[*CELL, "row"]].equals(scored[[*CELL, "row"]]):
         raise InputError(f"{scores}: not the scores of the rollouts in {rollouts}; {FIX}")
     paths = []
+    labels = {**labels, "rollouts": str(rollouts), "scores": str(scores)}
     for (condition, variant), cell in said.groupby(list(CELL), sort=False):
         path = out / NAME.format(prefix=prefix, condition=condition, variant=variant)
-        log = _log(cell, scored.loc[cell.index], {**labels, "rollouts": str(rollouts), "scores": str(scores)})
-        with published(path) as temporary:
-            write_eval_log(log, temporary)
+        rows = _records(cell)
+        named = {column: rows[0][column] for column in (*CHECKPOINT, *CELL)}
+        sampled = named["model"]
+        if named["adapter"]:
+            sampled += f"/seed{named['training_seed']}-step{named['step']}"
+        what = {"task": ", ".join(named[column] for column in ("task", *CELL))}  # what the viewer's list has room for
+        what |= {"task_args": {column: named[column] for column in CELL}, "tags": [condition, variant]}
+        _write(path, rows, scored.loc[cell.index], named, labels, model=sampled, **what)
         paths.append(path)
     return paths
 
 
-def _log(rollouts: pd.DataFrame, scores: pd.DataFrame, labels: Mapping[str, Any]) -> EvalLog:
-    """The log of one cell."""
-    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSpec, EvalStats
+def write_training_logs(
+    folder: Path, out: Path, labels: Mapping[str, Any], logs: Iterable[tuple[str, Sequence[int]]]
+) -> dict[Path, list[Path]]:
+    """Logs of the rollouts that a policy was trained on, each with the files that it was made from.
 
-    said, scored = _records(rollouts), _records(scores)
-    cell = {column: said[0][column] for column in (*CHECKPOINT, *CELL)}
-    key = json.dumps([cell, dict(labels)], default=str)
+    `folder` holds a file a step (training_rollouts); `logs` names each log with its first and last step. Raises
+    InputError where Inspect is not installed, or a file is missing or damaged.
+    """
+    _require()
+    made = {}
+    for name, (first, last) in logs:
+        frame = training_rollouts.read_steps(folder, first, last)
+        rows = _records(frame)
+        named = {column: rows[0][column] for column in ("task", "model", "training_seed", "config_hash", *CELL)}
+        for row in rows:
+            row["id"] = f"step {row['step']:0{len(str(last))}}, row {row['row']:0{len(str(len(rows)))}}"
+        _write(
+            out / name,
+            rows,
+            _with_details(frame[list(training_rollouts.SCORES)].assign(step=frame["step"])),
+            named | {"first_step": first, "last_step": last},
+            {**labels, "rollouts": str(folder)},
+            task=f"{named['task']}, training, steps {first} to {last}",
+            task_args={"first_step": first, "last_step": last},
+            tags=["training"],
+            model=f"{named['model']}/seed{named['training_seed']}-training",
+            columns=TRAINED,
+            headline=HACK,
+        )
+        made[out / name] = [training_rollouts.step_file(folder, step) for step in range(first, last + 1)]
+    return made
+
+
+def _require() -> None:
+    """Raise InputError where Inspect is not installed."""
+    try:
+        import inspect_ai.log  # noqa: F401
+    except ImportError:
+        raise InputError("Inspect logs need the package inspect-ai: pip install 'confessions[inspect]'") from None
+
+
+def _with_details(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores with the columns of the task's own that `details` holds, as a score file has them."""
+    own = pd.DataFrame([json.loads(text) for text in scores["details"]], index=scores.index)
+    rounded = {name: scores[name].astype(float).round(6) for name in training_rollouts.EARNED}
+    return scores.drop(columns="details").assign(**rounded).join(own)
+
+
+def _write(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    scores: pd.DataFrame,
+    named: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    columns: Mapping[str, tuple[str, str]] = SCORES,
+    headline: str = HEADLINE,
+    **what: Any,
+) -> None:
+    """Write the log of these rollouts and their scores. A sample is called by its row's `id`, else its `row`.
+
+    `named` and `labels` go into the metadata, `what` are more words of Inspect's EvalSpec.
+    """
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSpec, EvalStats, write_eval_log
+
+    key = json.dumps([named, dict(labels)], default=str)
+    ids = [row.get("id", row["row"]) for row in rows]
     spec = EvalSpec(
         eval_id=_id("eval", key),
         run_id=_id("run", key),
         task_id=_id("task", key),
         created=CREATED,
-        task=", ".join(cell[column] for column in ("task", *CELL)),  # what the viewer's list has room for
-        task_args={column: cell[column] for column in CELL},
-        tags=[cell[column] for column in CELL],
-        model=f"{cell['model']}/seed{cell['training_seed']}-step{cell['step']}" if cell["adapter"] else cell["model"],
-        dataset=EvalDataset(name=cell["task"], samples=len(said), sample_ids=[r["row"] for r in said]),
+        dataset=EvalDataset(name=named["task"], samples=len(rows), sample_ids=ids),
         config=EvalConfig(),
-        metadata={**cell, **labels},
-        viewer=_viewer(),
+        metadata={**named, **labels},
+        viewer=_viewer(columns),
+        **what,
     )
-    return EvalLog(
+    log = EvalLog(
         status="success",
         eval=spec,
-        results=_results(scores),
+        results=_results(scores, headline),
         stats=EvalStats(started_at=CREATED, completed_at=CREATED),  # without dates the viewer says NaN days
-        samples=[_sample(r, s, _id(key, r["row"])) for r, s in zip(said, scored, strict=True)],
+        samples=[
+            _sample(id, row, scored, _id(key, id), columns)
+            for id, row, scored in zip(ids, rows, _records(scores), strict=True)
+        ],
     )
+    with published(path) as temporary:
+        write_eval_log(log, temporary)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -117,7 +186,7 @@ def _id(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:22]
 
 
-def _results(scores: pd.DataFrame) -> EvalResults:
+def _results(scores: pd.DataFrame, headline: str) -> EvalResults:
     """Every metric of the cell with its interval, those that read the report first."""
     from inspect_ai.log import EvalMetric, EvalResults, EvalScore, HeadlineMetric
 
@@ -126,7 +195,7 @@ def _results(scores: pd.DataFrame) -> EvalResults:
     return EvalResults(
         total_samples=len(scores),
         completed_samples=len(scores),
-        headline=HeadlineMetric(scorer=HEADLINE, metric="value"),
+        headline=HeadlineMetric(scorer=headline, metric="value"),
         scores=[
             EvalScore(
                 name=name,
@@ -141,7 +210,13 @@ def _results(scores: pd.DataFrame) -> EvalResults:
     )
 
 
-def _sample(rollout: Mapping[str, Any], scored: Mapping[str, Any], uuid: str) -> EvalSample:
+def _sample(
+    id: int | str,
+    rollout: Mapping[str, Any],
+    scored: Mapping[str, Any],
+    uuid: str,
+    columns: Mapping[str, tuple[str, str]],
+) -> EvalSample:
     """One rollout; what its scores do not show stands in the metadata."""
     from inspect_ai.log import EvalSample
     from inspect_ai.model import ChatCompletionChoice, ModelOutput
@@ -150,9 +225,9 @@ def _sample(rollout: Mapping[str, Any], scored: Mapping[str, Any], uuid: str) ->
     objectives = get_task(rollout["task"]).objectives(spec)
     messages = _messages(rollout, uuid)
     reason = "max_tokens" if rollout["confession_finish"] == "length" else "stop"
-    shown = {*CHECKPOINT, *CELL, "seed", *(column for column, _ in SCORES.values())}
+    shown = {*CHECKPOINT, *CELL, "seed", *(column for column, _ in columns.values())}
     return EvalSample(
-        id=rollout["row"],
+        id=id,
         epoch=1,
         uuid=uuid,
         input=rollout["x"],
@@ -161,7 +236,7 @@ def _sample(rollout: Mapping[str, Any], scored: Mapping[str, Any], uuid: str) ->
         output=ModelOutput(
             model=rollout["model"], choices=[ChatCompletionChoice(message=messages[-1], stop_reason=reason)]
         ),
-        scores=_scores(scored, objectives),
+        scores=_scores(scored, objectives, columns),
         # JavaScript knows 53 bits of a number; a seed has 63.
         metadata={**spec, "seed": str(rollout["seed"]), **{k: v for k, v in scored.items() if k not in shown}},
     )
@@ -186,7 +261,9 @@ def _messages(rollout: Mapping[str, Any], uuid: str) -> list[ChatMessage]:
     ]
 
 
-def _scores(scored: Mapping[str, Any], objectives: list[str]) -> dict[str, Score]:
+def _scores(
+    scored: Mapping[str, Any], objectives: list[str], columns: Mapping[str, tuple[str, str]]
+) -> dict[str, Score]:
     from inspect_ai.scorer import Score
 
     valid = scored["report_valid"]
@@ -203,7 +280,7 @@ def _scores(scored: Mapping[str, Any], objectives: list[str]) -> dict[str, Score
         "bracket_hack": f"{scored['n_false_labels']} unmet objectives stated as met by the answer itself",
         "report_valid": scored["invalid_reason"] or _read_by_position(scored),
     }
-    known = {name: column for name, (column, _) in SCORES.items() if scored[column] is not None}
+    known = {name: column for name, (column, _) in columns.items() if scored[column] is not None}
     return {name: Score(value=scored[column], explanation=why.get(name)) for name, column in known.items()}
 
 
@@ -212,16 +289,16 @@ def _read_by_position(scored: Mapping[str, Any]) -> str:
     return f"{scored['n_by_position']} of {scored['n_objectives']} objectives read by their place"
 
 
-def _viewer() -> ViewerConfig:
+def _viewer(scores: Mapping[str, tuple[str, str]]) -> ViewerConfig:
     """Sampled texts as they are (no markdown, which would number lists anew), and a list of samples with the scores."""
     from inspect_ai.viewer import TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
     columns = [
         TaskSamplesColumn(id="sampleId"),
         TaskSamplesColumn(id="input"),
-        *(TaskSamplesColumn.score(name) for name in SCORES),
+        *(TaskSamplesColumn.score(name) for name in scores),
         *(TaskSamplesColumn(id=id, visible=False) for id in ("sampleStatus", "target", "answer", "tokens", "duration")),
     ]
-    labels = {name: heading for name, (_, heading) in SCORES.items()}
+    labels = {name: heading for name, (_, heading) in scores.items()}
     view = TaskSamplesView(name="scores", columns=columns, score_labels=labels)
     return ViewerConfig(trust_content=False, task_samples_view=view)

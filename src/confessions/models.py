@@ -30,6 +30,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from confessions import weights
 from confessions.chat import Chat
 from confessions.config import Lora, Sampling
+from confessions.costs import Shape
 from confessions.errors import InputError, first_line
 from confessions.files import spread_blocks
 
@@ -430,6 +431,34 @@ def check_adapter_weights(folder: Path, base: PreTrainedConfig) -> None:
             f"{folder}: the adapter cannot be loaded: its weights are not those that adapter_config.json describes "
             f"({wrong}); delete the folder and run snakemake again"
         )
+
+
+def shape_of(folder: Path) -> Shape:
+    """The sizes of the model in `folder`, by its configuration; of a mixture of experts, what one token passes through
+    counts as its feed-forward layer."""
+    config = load_config(folder)
+    text, parameters = config.get_text_config(), _outline(config, str(folder)).num_parameters()
+
+    def size(*names: str, default: int) -> int:
+        return next((found for name in names if (found := getattr(text, name, None))), default)
+
+    hidden, heads = text.hidden_size, text.num_attention_heads
+    feed_forward = size("moe_intermediate_size", "intermediate_size", default=4 * hidden)
+    return Shape(
+        parameters=parameters,
+        active=parameters,
+        hidden=hidden,
+        feed_forward=feed_forward * size("num_experts_per_tok", default=1),
+        layers=text.num_hidden_layers,
+        heads=heads,
+        kv_heads=size("num_key_value_heads", default=heads),
+        head_dim=size("head_dim", default=hidden // heads),
+    )
+
+
+def adapter_parameters(lora: Lora, folder: Path) -> int:
+    """Numbers of an adapter of the model in `folder`."""
+    return _adapted(lora_config(lora), load_config(folder), "train.lora").get_nb_trainable_parameters()[0]
 
 
 def check_targets(lora: Lora, base: PreTrainedConfig, key: str) -> None:

@@ -160,37 +160,36 @@ def check_lengths(
     return needed
 
 
+def columns_of(r: Rollout) -> dict[str, object]:
+    """What a rollout itself says, as columns of docs/rollouts.md."""
+    return {
+        "condition": r.condition,
+        "variant": r.variant,
+        "spec": json.dumps(r.spec),
+        "x": r.x,
+        "z": r.answer.reasoning,
+        "y": r.answer.body,
+        "xc": r.xc,
+        "zc": r.report.reasoning,
+        "yc": r.report.body,
+        "x_ids": r.x_ids,
+        "task_ids": r.task.ids,
+        "xc_ids": r.xc_ids,
+        "confession_ids": r.confession.ids,
+        "task_mask": r.spans.task_mask(),
+        "confession_mask": r.spans.confession_mask(),
+        "answer_start": r.answer.body_start,
+        "report_start": r.report.body_start,
+        "task_logprobs": r.task.logprobs,
+        "confession_logprobs": r.confession.logprobs,
+        "task_finish": r.task.finish_reason,
+        "confession_finish": r.confession.finish_reason,
+        "answer_closed": r.answer.closed,
+        "keep_thinking": r.keep_thinking,
+    }
+
+
 def to_frame(rollouts: Sequence[Rollout], **columns: object) -> pd.DataFrame:
     """One row a rollout, numbered in order, the columns of docs/rollouts.md; `columns` are added to every row (model,
     adapter, step, …)."""
-    rows = [
-        {
-            **columns,
-            "row": row,
-            "condition": r.condition,
-            "variant": r.variant,
-            "spec": json.dumps(r.spec),
-            "x": r.x,
-            "z": r.answer.reasoning,
-            "y": r.answer.body,
-            "xc": r.xc,
-            "zc": r.report.reasoning,
-            "yc": r.report.body,
-            "x_ids": r.x_ids,
-            "task_ids": r.task.ids,
-            "xc_ids": r.xc_ids,
-            "confession_ids": r.confession.ids,
-            "task_mask": r.spans.task_mask(),
-            "confession_mask": r.spans.confession_mask(),
-            "answer_start": r.answer.body_start,
-            "report_start": r.report.body_start,
-            "task_logprobs": r.task.logprobs,
-            "confession_logprobs": r.confession.logprobs,
-            "task_finish": r.task.finish_reason,
-            "confession_finish": r.confession.finish_reason,
-            "answer_closed": r.answer.closed,
-            "keep_thinking": r.keep_thinking,
-        }
-        for row, r in enumerate(rollouts)
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{**columns, "row": row, **columns_of(r)} for row, r in enumerate(rollouts)])

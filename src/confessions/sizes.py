@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from confessions import gpu_memory
 from confessions.config import Gguf, Model, PostTrained
 from confessions.costs import CPU, DEVICES, SIZE
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from confessions.plan import Job, Plan
 
 ROLLOUT_BYTES = 10  # of a Parquet file for each token; 3.3 on the embedded model, whose vocabulary is small
-TRAINED = 16  # bytes a weight that is trained: itself, its gradient and AdamW's two moments, in float32
+TRAINING_BYTES = 7  # likewise of training rollouts (docs/training.md)
 RESUMED = 12  # of these without the gradient, in a checkpoint to go on from
 
 
@@ -25,6 +26,8 @@ def disk(plan: Plan) -> list[tuple[str, int | None]]:
             rows.append((f"weights of {job.model}", shape.parameters * size if shape else None if size else 0))
     if config.active.train:
         rows += _checkpoints(plan)
+        kept = sum(job.prompt + job.turn1 + job.turn2 for job in jobs if job.rule == "train_policy")
+        rows.append(("training rollouts, in the working folder and published", 2 * kept * TRAINING_BYTES))
     sampled = [job for job in jobs if job.rule in ("sample_policy", "sample_model")]
     tokens = sum(job.prompt + job.turn1 + job.turn2 for job in sampled)
     return [*rows, ("rollouts", tokens * ROLLOUT_BYTES)]
@@ -48,10 +51,11 @@ def _checkpoints(plan: Plan) -> list[tuple[str, int | None]]:
 
 
 def too_large(plan: Plan) -> list[str]:
-    """Models that do not fit the memory of one device, a line each: while every weight of them is trained, or with
-    their cache, where nothing can wait for it."""
+    """Models that do not fit the memory of one device, a line each: while they are trained, or with their cache, where
+    nothing can wait for it."""
     jobs = [job for job in plan.jobs() if job.model and plan.shape(job.model) and plan.place(job.model) != CPU]
     training = [_too_large_to_train(plan, job) for job in jobs if job.full]
+    training += [_step_too_large(plan, job) for job in jobs if job.rule == "train_policy" and not job.full]
     return [line for line in (*training, *(_too_large_to_sample(plan, job) for job in jobs if job.turn1)) if line]
 
 
@@ -64,12 +68,26 @@ def _too_large_to_train(plan: Plan, job: Job) -> str | None:
     size, memory = SIZE[plan.config.models[job.model].dtype], DEVICES[plan.device][2]
     alone = n == 1 and size == SIZE["float32"]  # then they are sampled from as they are
     reference = (size if n > 1 else SIZE["float32"]) if job.reference else 0
-    each = plan.shape(job.model).parameters * ((TRAINED + reference) / n + (0 if alone else size))
+    each = plan.shape(job.model).parameters * ((gpu_memory.TRAINED + reference) / n + (0 if alone else size))
     if each <= memory:
         return None
     return (
         f"{job.rule} {job.model}: training every weight takes {each / 1e9:.1f} GB, activations apart, on each of {n} "
         f"{plan.device} ({memory / 1e9:.0f} GB): {fix}"
+    )
+
+
+def _step_too_large(plan: Plan, job: Job) -> str | None:
+    """A step that trains an adapter, at its peak; the largest part is named."""
+    train, shape, memory = plan.config.active.train, plan.shape(job.model), DEVICES[plan.device][2]
+    trained, dtype = shape.adapter_parameters(train.lora.rank), plan.config.models[job.model].dtype
+    parts = gpu_memory.training(train, shape, trained, dtype, job.length, memory)
+    if (needed := sum(parts.values())) <= memory:
+        return None
+    largest = max(parts, key=parts.__getitem__)
+    return (
+        f"{job.rule} {job.model}: a step takes {needed / 1e9:.1f} GB, of which {largest} {parts[largest] / 1e9:.1f}, "
+        f"on each {plan.device} ({memory / 1e9:.0f} GB): lower micro_batch, or set gradient_checkpointing"
     )
 
 

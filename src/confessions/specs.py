@@ -14,6 +14,7 @@ from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge
 # How the confessions of a seeded model are asked for: with the reasoning in front of the answer as it was sampled,
 # without it, and with the sentences of it that the seeding wrote in other words.
 ARMS = ("intact", "masked", "paraphrased")
+STEPS_A_LOG = 5  # of training rollouts, for `inspect view`
 
 
 def train_spec(config: Config, seed: int) -> dict[str, Any]:
@@ -142,6 +143,19 @@ def run_folder(config: Config, seed: int | str) -> str:
 
 def adapter_folder(config: Config, seed: int | str, step: int | str) -> str:
     return f"{run_folder(config, seed)}/train/adapters/step_{step}"
+
+
+def training_rollouts(config: Config, seed: int | str) -> str:
+    """Folder of the rollouts that a policy was trained on, a file a step."""
+    return f"{run_folder(config, seed)}/train/training_rollouts"
+
+
+def training_logs(config: Config, seed: int) -> dict[str, list[int]]:
+    """Names of the logs of a run's training rollouts, each with its first and last step."""
+    last = config.active.train.steps
+    spans = [[first, min(first + STEPS_A_LOG - 1, last)] for first in range(1, last + 1, STEPS_A_LOG)]
+    prefix, width = f"{config.experiment}-seed{seed}-training", len(str(last))
+    return {f"{prefix}-steps{first:0{width}}-{end:0{width}}.eval": [first, end] for first, end in spans}
 
 
 def checkpoint_model(config: Config, seed: int | str, step: int | str) -> str:

@@ -1,4 +1,5 @@
-"""One training run: from a model folder to checkpoints (LoRA adapters, or whole models), and a line of metrics a step.
+"""One training run: from a model folder to checkpoints (LoRA adapters, or whole models), and of each step a line of
+metrics and its rollouts.
 
 Work goes on in a folder of the run's own, named by the hash of everything that the run depends on; a run that was
 killed goes on from its newest whole checkpoint there. What is finished is copied out at the end. Several processes
@@ -13,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig
 
-from confessions import checkpoints, engines, models, sharding
+from confessions import checkpoints, engines, gpu_memory, models, sharding
 from confessions.chat import Chat
 from confessions.config import Train
 from confessions.engines.policy import PolicyEngine, folder_in_memory
@@ -37,6 +38,7 @@ from confessions.judge import Judge
 from confessions.rollout import check_lengths
 from confessions.tasks.base import Task
 from confessions.trainer import DualSpanGRPOTrainer
+from confessions.training_rollouts import FOLDER, step_file, write_step
 
 RESUME_EVERY = 5  # steps between the checkpoints that a killed run goes on from
 SLOW = 5  # times the first step's seconds: neighbours, not the lengths of rollouts, do that
@@ -160,6 +162,36 @@ class GapWatch(TrainerCallback):
         self.beyond = gap > GAP_BOUND
 
 
+def rewind(kept: Mapping[int, Path], step: int, run: Path) -> None:
+    """Remove what the folder `run` holds of steps after `step`, from which training goes on: they are done again, and
+    on a GPU may come out otherwise. Raises InputError where something of a step up to it is missing.
+
+    `kept` names a file or a folder for each step.
+    """
+    for at, path in kept.items():
+        if at > step:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        elif not path.exists():
+            raise InputError(f"{path}: missing, and training is beyond it; delete {run} to train again")
+
+
+class RolloutKeeper(TrainerCallback):
+    """Keeps the rollouts of each step, before its gradient; every step is there once, whatever was killed in between.
+
+    `named` are the columns that name the run.
+    """
+
+    def __init__(self, run: Path, files: Mapping[int, Path], named: Mapping[str, Any]):
+        self.run, self.files, self.named = run, files, named
+
+    def on_train_begin(self, args: GRPOConfig, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        rewind(self.files, state.global_step, self.run)
+
+    def write(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write a step's rows. Raises InputError when the disk is full."""
+        write_step([{**self.named, "step": step, **row} for row in rows], self.files[step])
+
+
 class Keeper(TrainerCallback):
     """Keeps the policy after the steps of `folders`; step 0 is the untrained one.
 
@@ -181,13 +213,8 @@ class Keeper(TrainerCallback):
     def on_train_begin(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
         if state.global_step == 0:
             self._keep(model, 0)
-        if not self.main:
-            return
-        for step, folder in self.folders.items():
-            if step > state.global_step:  # on a GPU the steps to be repeated may come out otherwise: one run, one path
-                shutil.rmtree(folder, ignore_errors=True)
-            elif not folder.exists():
-                raise InputError(f"{folder}: missing, and training is beyond it; delete {self.run} to train again")
+        if self.main:
+            rewind(self.folders, state.global_step, self.run)
 
     def on_step_end(self, args, state, control, model: torch.nn.Module, **_: Any) -> None:
         self._keep(model, state.global_step)
@@ -197,6 +224,11 @@ def checkpoint_folders(settings: Train, run: Path) -> dict[int, Path]:
     """Where each checkpoint lies below a run's folder: adapters, or the models of all steps but 0."""
     kind = "adapters" if settings.lora else "models"
     return {step: run / kind / f"step_{step}" for step in settings.kept_steps}
+
+
+def rollout_files(settings: Train, run: Path) -> dict[int, Path]:
+    """Where the rollouts of each step lie below a run's folder."""
+    return {step: step_file(run / FOLDER, step) for step in range(1, settings.steps + 1)}
 
 
 def join(settings: Train) -> PartialState:
@@ -255,6 +287,16 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
     )
 
 
+def check_memory(settings: Train, model_folder: Path, dtype: str, longest: int) -> None:
+    """Raise InputError where a training step on rollouts of up to `longest` tokens cannot fit into what is free of this
+    process' GPU: before anything is loaded, and not an hour later."""
+    shape = models.shape_of(model_folder)
+    trained = models.adapter_parameters(settings.lora, model_folder) if settings.lora else shape.parameters
+    free, memory = torch.cuda.mem_get_info()
+    parts = gpu_memory.training(settings, shape, trained, dtype, longest, memory)
+    gpu_memory.refuse(parts, free, torch.cuda.get_device_name(), settings)
+
+
 def sampler(
     settings: Train, model_folder: Path, dtype: str, chat: Chat, longest: int, work: Path
 ) -> PolicyEngine | None:
@@ -293,7 +335,8 @@ def prompt_order(n_prompts: int, n_drawn: int, seed: int) -> list[int]:
 def is_finished(settings: Train, work: Path) -> bool:
     """Whether the run's last line is written, which comes after its last checkpoint."""
     metrics = work / "metrics.jsonl"
-    kept = all(folder.exists() for folder in checkpoint_folders(settings, work).values())
+    paths = (*checkpoint_folders(settings, work).values(), *rollout_files(settings, work).values())
+    kept = all(path.exists() for path in paths)
     return kept and metrics.exists() and metrics.read_text().count("\n") == settings.steps
 
 
@@ -306,10 +349,12 @@ def run(
     dtype: str,
     thinking: bool,
     base: str,
+    key: str,
     work: Path,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train in `work` until it holds every checkpoint; `base` is the fingerprint of the base model.
+    """Train in `work` until it holds every checkpoint and the rollouts of every step; `base` is the fingerprint of the
+    base model, `key` its name.
 
     Does nothing when the run is finished.
     """
@@ -321,6 +366,8 @@ def run(
         models.check_targets(settings.lora, models.load_config(model_folder), "train.lora")
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     longest = check_lengths(chat, task, task.specs("train"), new_tokens, engines.context({}, model_folder))
+    if torch.cuda.is_available():
+        check_memory(settings, model_folder, dtype, longest)
     policy_engine = sampler(settings, model_folder, dtype, chat, longest, work)
     # Every weight is trained in float32, see save; accelerate makes it so when it shards.
     model = models.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
@@ -328,6 +375,9 @@ def run(
     specs = task.specs("train")
     order = prompt_order(len(specs), settings.steps * settings.prompts_per_step, seed)
     metrics = MetricsLog(work / "metrics.jsonl")
+    named = {"task": task.name, "model": key, "training_seed": seed, "config_hash": work.name}
+    rollouts = RolloutKeeper(work, rollout_files(settings, work), named | settings.sampling.model_dump())
+    own = [metrics, rollouts, SlowStep(above_the_bar), GapWatch(above_the_bar)]
     trainer = DualSpanGRPOTrainer(
         model=model,
         args=trainer_arguments(settings, seed, work / "resume", dtype),
@@ -337,8 +387,9 @@ def run(
         chat=chat,
         dataset=Dataset.from_dict({"prompt": [json.dumps(specs[at]) for at in order]}),
         peft_config=models.lora_config(settings.lora) if settings.lora else None,
-        callbacks=[metrics, SlowStep(above_the_bar), GapWatch(above_the_bar)] if state.is_main_process else [],
+        callbacks=own if state.is_main_process else [],
         sampler=policy_engine,
+        keep=rollouts.write,
     )
     trainer.remove_callback(PrinterCallback)
 
@@ -364,7 +415,8 @@ def run(
 
 
 def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say: Callable[[str], None]) -> None:
-    """Copy the finished run's checkpoints, metrics and resolved configuration to `out`, each file at once.
+    """Copy the finished run's checkpoints, rollouts, metrics and resolved configuration to `out`, each file (of the
+    rollouts: the folder) at once.
 
     Whole models are linked, not copied, where `out` is on the same file system, and what a killed run of such a size
     would go on from is removed: nothing will.
@@ -378,6 +430,10 @@ def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say
         else:
             with published_folder(folders[step]) as temporary:
                 shutil.copytree(folder, temporary, copy_function=_link)
+    with published_folder(out / FOLDER) as temporary:
+        temporary.mkdir()
+        for file in rollout_files(settings, work).values():
+            shutil.copyfile(file, temporary / file.name)
     with published(out / "metrics.jsonl") as temporary:
         shutil.copyfile(work / "metrics.jsonl", temporary)
     with published(out / "config.json") as temporary:

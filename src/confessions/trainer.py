@@ -12,11 +12,12 @@ somewhere (see docs/training.md).
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedModel, TrainerCallback
@@ -34,10 +35,11 @@ from confessions.errors import InputError
 from confessions.judge import Judge, JudgeError
 from confessions.micro_batches import by_rows, by_tokens
 from confessions.rewards import confession_reward, task_reward
-from confessions.rollout import Rollout, stream_seed, two_turns
+from confessions.rollout import Rollout, columns_of, stream_seed, two_turns
 from confessions.scores import Said, score_rollouts
 from confessions.tasks.base import Task
 from confessions.timeline import OTHER, Timeline
+from confessions.training_rollouts import EARNED, with_details
 
 TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
@@ -49,6 +51,8 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
 
     `sampler` samples the rollouts (default: the policy's own weights do, by the transformers engine). Its kernels are
     not the trainer's: each token that it sampled is weighed by how likely the policy itself finds it.
+    `keep` is given, in the first process, the number of each step and a row for each of its rollouts, those of all
+    processes in order: the columns of training_rollouts.COLUMNS but for those that name the run.
 
     Raises ValueError when `args` holds one of TRL's settings that mix the spans or does not fit a whole step in one
     generation batch, or when `chat` leaves the reasoning out of turn 2's prompt.
@@ -66,6 +70,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         peft_config: LoraConfig | None = None,
         callbacks: list[TrainerCallback] | None = None,
         sampler: PolicyEngine | None = None,
+        keep: Callable[[int, list[dict[str, Any]]], None] | None = None,
     ):
         _refuse_mixing(args)
         if not chat.keep_thinking:
@@ -76,7 +81,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             for n in (settings.max_task_tokens, settings.max_confession_tokens)
         )
         self._rewards_B2: torch.Tensor | None = None  # all processes' rows
-        self.sampler, self.timeline = sampler, Timeline()
+        self.sampler, self.keep, self.timeline = sampler, keep, Timeline()
         self._generated_BT: torch.Tensor | None = None  # 1 on the tokens to be scored of the rows that are read next
         self._forward: tuple | None = None  # what the micro-batch's forward pass gave, while TRL's loss is computed
         self._sums: dict[str, torch.Tensor] = {}  # of this step's tokens: (sum, count)
@@ -108,14 +113,20 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         self.sampler.sync(policy, self.state.global_step)
         return self.sampler
 
+    def seeds(self, n_rows: int) -> list[tuple[int, int]]:
+        """The seeds of both turns of this process' rows of the step."""
+        first = self.accelerator.process_index * n_rows
+        key = self.args.seed, self.state.global_step
+        return [tuple(stream_seed(*key, first + row, turn) for turn in (1, 2)) for row in range(n_rows)]
+
     # -- rewards: called by TRL with the dataset's columns and what _rollouts returned, one entry a row ----------------
 
     def _task_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
         with self.timeline.part("judge"):
-            verdicts = self.judge.passes([r.spec for r in rollout], [r.answer.body for r in rollout])
+            verdicts = self.judge.verdicts([r.spec for r in rollout], [r.answer.body for r in rollout])
         for score, verdict in zip(self._scores, verdicts, strict=True):
-            score["judge_pass"] = verdict
-        return [task_reward(v, r.answer_truncated) for v, r in zip(verdicts, rollout, strict=True)]
+            score |= {"judge_pass": verdict.passes, "judge_p_pass": verdict.p_pass, "judge_mass": verdict.mass}
+        return [task_reward(v.passes, r.answer_truncated) for v, r in zip(verdicts, rollout, strict=True)]
 
     def _confession_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
         form = self.settings.confession_reward
@@ -165,12 +176,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         }
         first = self.accelerator.process_index * len(rollouts)
         n_rows = len(rollouts) * self.accelerator.num_processes
-        coefficients_BT = torch.zeros_like(masks[TASK])
+        coefficients_BT, advantages = torch.zeros_like(masks[TASK]), {}
         for column, (span, mask_BT) in enumerate(masks.items()):
             rewards_B = self._rewards_B2[:, column]
             advantages_B = spans.group_advantages(rewards_B, self.num_generations)
             n_span_tokens = self.accelerator.gather(mask_BT.sum()).sum().item()
-            local_B = advantages_B[first : first + len(rollouts)]
+            local_B = advantages[span] = advantages_B[first : first + len(rollouts)]
             coefficients_BT += spans.token_coefficients(
                 local_B, mask_BT, n_span_tokens, n_rows * self.max_completion_length
             )
@@ -180,11 +191,30 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             self._record(f"{span}_advantage_std", advantages_B.std().item())
             self._record(f"{span}_length_mean", n_span_tokens / n_rows)
         self._record_scores()
+        if self.keep:
+            with self.timeline.part("keep"):
+                self._keep(rollouts, first, advantages)
         output["advantages"] = coefficients_BT
         output["task_mask"], output["confession_mask"] = masks[TASK], masks[CONFESSION]
         return output
 
-    # -- what is logged ------------------------------------------------------------------------------------------------
+    # -- what is kept and logged ---------------------------------------------------------------------------------------
+
+    def _keep(self, rollouts: list[Rollout], first: int, advantages: dict[str, torch.Tensor]) -> None:
+        """Hand over this process' rollouts, the first of which is row `first` of the step, with those of the others."""
+        earned_B4 = torch.column_stack([self._rewards_B2[first : first + len(rollouts)], *advantages.values()])
+        seeds = self.seeds(len(rollouts))
+        rows = [
+            columns_of(rollout)
+            | with_details({"not_known": None} | score)
+            | {"row": first + i, "group": (first + i) // self.num_generations, "seed": seeds[i][0]}
+            | {"judge": self.judge.name, "judge_prompt": self.judge.prompt_version}
+            | {name: None if math.isnan(x) else x for name, x in zip(EARNED, earned, strict=True)}
+            for i, (rollout, score, earned) in enumerate(zip(rollouts, self._scores, earned_B4.tolist(), strict=True))
+        ]
+        rows = gather_object(rows)
+        if self.accelerator.is_main_process:
+            self.keep(self.state.global_step + 1, rows)
 
     def _record(self, name: str, value: float) -> None:
         self._metrics["train" if self.model.training else "eval"][name].append(value)
@@ -393,10 +423,6 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     """TRL's rollout_func: `prompts` are specs as JSON, one a row, already repeated G times; returns one
     entry a row, in order."""
     specs = [json.loads(prompt) for prompt in prompts]
-    step, first = trainer.state.global_step, trainer.accelerator.process_index * len(specs)
-    seeds = [
-        tuple(stream_seed(trainer.args.seed, step, first + row, turn) for turn in (1, 2)) for row in range(len(specs))
-    ]
     model = trainer.accelerator.unwrap_model(trainer.model)
     with trainer.timeline.part("sync"):
         engine = trainer.engine(model, len(specs))
@@ -415,7 +441,7 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
                 trainer.chat,
                 trainer.task,
                 specs,
-                seeds,
+                trainer.seeds(len(specs)),
                 trainer.task_sampling,
                 trainer.confession_sampling,
                 part=trainer.timeline.part,

@@ -40,6 +40,7 @@ OTHERS = [key for key in CONFIG.compared if key not in POLICIES]
 RESULTS = f"results/{CONFIG.experiment}"
 RUN = specs.run_folder(CONFIG, "{seed}")
 METRICS = f"{RUN}/train/metrics.jsonl"
+TRAINING_ROLLOUTS = specs.training_rollouts(CONFIG, "{seed}")
 ADAPTER = [
     f"{specs.adapter_folder(CONFIG, '{seed}', '{step}')}/{name}"
     for name in ("adapter_model.safetensors", "adapter_config.json")

@@ -16,6 +16,15 @@ LOGGED = [
     }
     for model in CONFIG.compared
 ]
+# What the policy was trained on, a log for so many steps.
+LOGGED_RUNS = [
+    {
+        "rollouts": TRAINING_ROLLOUTS.format(seed=seed),
+        "logs": specs.training_logs(CONFIG, seed),
+        "labels": RUN_LABELS | {"seed": seed},
+    }
+    for seed in SEEDS
+]
 LOGS = (
     [
         name
@@ -25,6 +34,7 @@ LOGS = (
             EXPERIMENT.evaluation.conditions[: None if number < len(SEEDS) * len(STEPS) else 1],
         )
     ]
+    + [f"{LOG_FOLDER}/{name}" for run in LOGGED_RUNS for name in run["logs"]]
     if find_spec("inspect_ai")
     else []
 )
@@ -34,6 +44,7 @@ rule write_logs:
     input:
         rollouts=[logged["rollouts"] for logged in LOGGED],
         scores=[logged["scores"] for logged in LOGGED],
+        training=[run["rollouts"] for run in LOGGED_RUNS],
     output:
         logs=LOGS,
     log:
@@ -43,7 +54,7 @@ rule write_logs:
         PLOTS
     threads: 1
     params:
-        spec=json.dumps({"checkpoints": LOGGED}),
+        spec=json.dumps({"checkpoints": LOGGED, "training": LOGGED_RUNS}),
         out=lambda wildcards, output: os.path.dirname(output.logs[0]),
     shell:
         "python -m confessions write-logs --spec {params.spec:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -7,6 +7,7 @@ rule train_policy:
         problems=PROBLEMS,
     output:
         checkpoints=CHECKPOINTS,
+        rollouts=directory(TRAINING_ROLLOUTS),
         metrics=METRICS,
         config=f"{RUN}/train/config.json",
     log:

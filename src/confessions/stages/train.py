@@ -1,4 +1,4 @@
-"""Dual-span training of a policy: its checkpoints and metrics out of a model folder."""
+"""Dual-span training of a policy: its checkpoints, rollouts and metrics out of a model folder."""
 
 from pathlib import Path
 
@@ -23,9 +23,11 @@ def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
     work = work / training.config_hash({**spec, "base": base, **provenance.content(task.problems)})
     judge = make_judge(spec["judge"], task)
     policy = spec["policy"]
-    training.run(settings, spec["seed"], task, judge, model, policy["dtype"], policy["thinking"], base, work, say)
+    how = policy["dtype"], policy["thinking"], base, policy["key"]
+    training.run(settings, spec["seed"], task, judge, model, *how, work, say)
     if processes.is_main_process:
         training.publish(settings, spec, work, out, say)
         checkpoints = training.checkpoint_folders(settings, out).values()
-        job.publish(out, dict.fromkeys([*checkpoints, out / "metrics.jsonl", out / "config.json"], inputs))
+        made = [*checkpoints, *(out / name for name in (training.FOLDER, "metrics.jsonl", "config.json"))]
+        job.publish(out, dict.fromkeys(made, inputs))
     processes.destroy_process_group()
