@@ -4,19 +4,19 @@ import re
 import unicodedata
 from functools import cached_property
 
-from confessions.tasks._markers import body_start
+from confessions.tasks._markers import MARKER
 from confessions.tasks._markup import inline
 from confessions.tasks._words import _split as split
-from confessions.tasks._words import words
 
 LONGEST = 20_000  # characters that are read; an answer of 160 tokens has a twentieth of them
 _LINE_END = re.compile(r"\r\n?|[\u2028\u2029\x85]")
+_DASHES = re.compile(r"[‒–—―⸺⸻]|-{2,}")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
 def core(word: str) -> str:
     """A word without the punctuation around it: "(well-known)," is "well-known"."""
-    return _EDGES.sub("", word)
+    return word if word.isalnum() else _EDGES.sub("", word)
 
 
 def folded(word: str) -> str:
@@ -26,7 +26,8 @@ def folded(word: str) -> str:
 
 class Text:
     """A text without its checklist. A line ends a sentence, as a full stop does; list markers and marks of emphasis are
-    part of no word. Words are runs of non-space characters with a letter or a digit, as in Word Count."""
+    part of no word. Words are runs of non-space characters with a letter or a digit; a dash divides two, a hyphen does
+    not, as in Word Count."""
 
     def __init__(self, text: str):
         self.raw = _LINE_END.sub("\n", unicodedata.normalize("NFC", text[:LONGEST]))
@@ -41,8 +42,9 @@ class Text:
         found = []
         for line in self.lines:
             seen = inline(line)
-            for sentence in split(seen[body_start(seen) :]):
-                if cores := [core(word) for word in words(sentence)]:
+            marker = MARKER.match(seen)
+            for sentence in split(seen[marker.end() :] if marker else seen):
+                if cores := [*filter(None, map(core, _DASHES.sub(" ", sentence).split()))]:
                     found.append((sentence.strip(), cores))
         return found
 
