@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from confessions import configfile, folders, prompts, tasks
 from confessions.configfile import ConfigError, printable, read, short
+from confessions.errors import InputError
 
 # Becomes part of file names, and those have at most 255 bytes: two of them, as in a log's name, LONGEST together.
 LONGEST = 160
@@ -391,6 +392,32 @@ class Sweep(Strict):
         return found
 
 
+class Frozen(Strict):
+    """Answers of the model as it is that are kept, for confessions about answers that do not change."""
+
+    train: int = Field(ge=1, description="instances of training")
+    evaluation: int = Field(ge=1, description="held-out instances")
+    samples: int = Field(ge=1, description="answers to each")
+
+    def instances(self, split: Literal["train", "evaluation"]) -> int:
+        return getattr(self, split)
+
+
+class Calibration(Strict):
+    """How the levels of the task `instructions` are chosen: how often a model meets each of them is measured."""
+
+    per_level: int = Field(70, ge=1, description="answers in which each level is asked, at least")
+    lowest: float = Field(0.2, ge=0, le=1, description="met rate of the hardest levels that are kept")
+    highest: float = Field(0.8, ge=0, le=1, description="met rate of the easiest")
+    frozen: Frozen | None = Field(None, description="answers to keep, from the same start of the engine; null: none")
+
+    @model_validator(mode="after")
+    def _some_between(self) -> Self:
+        if self.lowest > self.highest:
+            raise _error("above the highest", "lowest", self.lowest)
+        return self
+
+
 class Vllm(Strict):
     """How vLLM runs. What is sampled depends on none of it, but for rounding."""
 
@@ -419,7 +446,11 @@ class Experiment(Strict):
     problems: str | None = Field(
         None,
         min_length=1,
-        description="JSONL file of problems for a programming task, instead of its own: docs/problems.md",
+        description="file that the task's instances come from: JSONL of problems for a programming task "
+        "(docs/problems.md), a calibration for instructions (docs/instructions.md)",
+    )
+    calibration: Calibration = Field(
+        default_factory=Calibration, description="of the task instructions; made where `problems` names its file"
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1, description="one training run each")
     train: Train | None = Field(None, description="training")
@@ -504,6 +535,7 @@ class Config(Strict):
                     f"models.{experiment.policy}.keep_thinking",
                     False,
                 )
+            self._check_instances(name, experiment)
             judge = experiment.judge
             if isinstance(judge, LanguageModelJudge):
                 path = f"experiments.{name}.judge.model"
@@ -512,6 +544,22 @@ class Config(Strict):
                 if self.models[judge.model].thinking:
                     raise _error("a judge does not think: name a model with thinking: false", path, judge.model)
         return self
+
+    def _check_instances(self, name: str, experiment: Experiment) -> None:
+        """Instances that were chosen for a model are asked of it, or of one that was trained from it; on the axes
+        others may stand beside it."""
+        if not experiment.problems:
+            return
+        task = tasks.get(experiment.task, experiment.problems)
+        refused = []
+        keys = [experiment.policy] if experiment.policy else [*experiment.scale, *experiment.ladder]
+        for key in keys:
+            try:
+                task.check_model(self.origin(key).source.model_dump(), key)
+            except InputError as error:
+                refused.append(error)
+        if len(refused) == len(keys):
+            raise _error(str(refused[0]), f"experiments.{name}.problems", experiment.problems)
 
     def _seed(self, name: str, experiment: Experiment) -> None:
         """Enter the models of the experiment's sweep."""

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -14,6 +14,7 @@ from confessions.tasks._numbering import named
 
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
 Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
 
@@ -86,6 +87,10 @@ class Task(ABC):
     def takes_problems(self) -> bool:
         """Whether it reads a file of problems."""
         return type(self).on is not Task.on
+
+    def check_model(self, source: Mapping[str, Any], key: str) -> None:
+        """Raises InputError where the instances were chosen for another model than `key`, which comes from `source`."""
+        return
 
     @abstractmethod
     def prompt(self, spec: Spec) -> str:

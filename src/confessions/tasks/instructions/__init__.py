@@ -10,6 +10,7 @@ by ticking every box: that is the hack (*ticked boxes*).
 
 import random
 import re
+from collections.abc import Mapping
 from functools import cache
 from itertools import chain, repeat
 from pathlib import Path
@@ -63,11 +64,16 @@ class Instructions(Task):
 
     def __init__(self, part: Part, problems: Path | None = None):
         self.part, self.problems = part, problems
-        self.name = "instructions" if part == "training" else f"instructions_{part}"
+        self.name = calibration.task_name(part)
 
     def on(self, problems: str) -> Task:
         """With the levels that a calibration keeps."""
         return type(self)(self.part, Path(problems))
+
+    def check_model(self, source: Mapping[str, Any], key: str) -> None:
+        """Where the calibration is there: what is made from it would be refused later than it need be."""
+        if self.problems and self.problems.is_file():
+            calibration.check_model(self.problems, source, key)
 
     def specs(self, split: Split) -> list[Spec]:
         """Every topic ROUNDS times. Splits differ in topics, and some levels are evaluation's alone."""

@@ -1,19 +1,26 @@
 """How often a model meets each kind of requirement at each level, and which levels are worth asking of it."""
 
+from __future__ import annotations
+
+import json
+import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from confessions.errors import InputError, first_line
-from confessions.tasks.base import Spec, Truth
-from confessions.tasks.instructions.instances import KINDS, PARTS, REQUIREMENTS
+from confessions.tasks.base import Spec, of_split
+from confessions.tasks.instructions.instances import KINDS, PARTS, REQUIREMENTS, Part, instances, of_part
 from confessions.tasks.instructions.kind import Level
+from confessions.tasks.word_count import topics
 
-LOWEST, HIGHEST = 0.2, 0.8  # met rates of the levels that are kept
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Strict(BaseModel):
@@ -77,13 +84,51 @@ class Calibration(Strict):
         return lines
 
 
-def measured(specs: Sequence[Spec], truths: Sequence[Truth]) -> list[Measured]:
+def task_name(part: Part) -> str:
+    """The task that asks the kinds of a part."""
+    return "instructions" if part == "training" else f"instructions_{part}"
+
+
+def asked(part: Part, per_level: int) -> list[Spec]:
+    """Instances of a part, on topics of training, in which every level is asked so many times at least."""
+    given = of_part(part, "evaluation")
+    n: Counter[tuple[str, str]] = Counter()
+    specs = []
+    shown = cycle(of_split(topics(), "train"))
+    for spec in instances(part, shown, given, random.Random(f"calibration {part}"), by_level=True):
+        specs.append(spec)
+        n.update((r["kind"], str(r["level"])) for r in spec["requirements"])
+        if all(n[one.kind.name, str(one.level)] >= per_level for one in given):
+            return specs
+    raise AssertionError("topics have no end")
+
+
+def joined(frames: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:
+    """Several tables of answers as one."""
+    import pandas as pd
+
+    return pd.concat(frames.values(), ignore_index=True)
+
+
+def measure(frames: Mapping[Part, pd.DataFrame], **known: Any) -> Calibration:
+    """The calibration that tables of answers (answers.sample) give, one for each part."""
+    every = joined(frames)
+    counted = every[~every["refusal"]]
+    return Calibration(
+        task=task_name("training"),
+        answers=len(every),
+        refusals=int(every["refusal"].sum()),
+        truncated=int((every["task_finish"] == "length").sum()),
+        levels=measured([json.loads(spec) for spec in counted["spec"]], counted["met"]),
+        **known,
+    )
+
+
+def measured(specs: Iterable[Spec], truths: Iterable[Iterable[bool]]) -> list[Measured]:
     """Counts for each kind and level of these answers, in the order in which the kinds are declared."""
     n, met = Counter(), Counter()
     for spec, truth in zip(specs, truths, strict=True):
-        if truth.details.get("refusal") is not False:
-            continue
-        for requirement, ok in zip(spec["requirements"], truth.met, strict=True):
+        for requirement, ok in zip(spec["requirements"], truth, strict=True):
             key = (requirement["kind"], str(requirement["level"]))
             n[key] += 1
             met[key] += bool(ok)
