@@ -134,6 +134,15 @@ class Task(ABC):
     def checked(self, spec: Spec, answer: str, reasoning: str) -> bool:
         """Whether the reasoning really verifies the answer, rather than saying that it does."""
 
+    def evidence(self, spec: Spec, answer: str) -> list[str]:
+        """(S,) a line for each objective with what decides whether the answer meets it. A task may have none."""
+        raise NotImplementedError(f"{self.name} has no evidence")
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether there is evidence."""
+        return type(self).evidence is not Task.evidence
+
     def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
         """A generated conversation with the habits of a policy before training. A task may have none to give."""
         raise NotImplementedError(f"{self.name} has no demonstrations")

@@ -19,8 +19,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from confessions.prompts import load
-from confessions.tasks.base import Spec, Split, Task, Truth, Wording, of_split
-from confessions.tasks.instructions import calibration
+from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Wording, of_split
+from confessions.tasks.instructions import calibration, demonstrations
 from confessions.tasks.instructions.checklist import divided
 from confessions.tasks.instructions.instances import KINDS, Part, instances, of_part, requirements
 from confessions.tasks.instructions.refusal import refuses
@@ -123,6 +123,9 @@ class Instructions(Task):
             return False
         lines = self.evidence(spec, answer)
         return 2 * sum(line in reasoning for line in lines) >= len(lines)
+
+    def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
+        return demonstrations.demonstration(self, spec, rng)
 
 
 def _all_ticked(ticked: frozenset[int], n: int) -> bool:
