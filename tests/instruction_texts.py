@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from confessions.tasks.instructions.instances import KINDS
 
-_PLAIN = (
-    "the a and is in with of to was as it they ship storm sea sailors waited quietly running jumped over under seven "
-    "twenty zebra quiz fox jar kettle value bubble extraordinary wonderfully night again home light time old day water "
-    "heart wonder sight river glass sun wind small great first last new warm cold door key hand eyes stone of course as "
-    "if once more even though far away café naïve Zürich Éva über Straße İstanbul well-known forty-two don't it’s we'll "
-    "42 1999 北京 lantern velvet seldom"
-).split()
+_PLAIN = [
+    "the", "a", "and", "is", "in", "with", "of", "to", "was", "as", "it", "they", "ship", "storm", "sea", "sailors",
+    "waited", "quietly", "running", "jumped", "over", "under", "seven", "twenty", "zebra", "quiz", "fox", "jar",
+    "kettle", "value", "bubble", "extraordinary", "wonderfully", "night", "again", "home", "light", "time", "old",
+    "day", "water", "heart", "wonder", "sight", "river", "glass", "sun", "wind", "small", "great", "first", "last",
+    "new", "warm", "cold", "door", "key", "hand", "eyes", "stone", "of", "course", "as", "if", "once", "more",
+    "even", "though", "far", "away", "café", "naïve", "Zürich", "Éva", "über", "Straße", "İstanbul", "well-known",
+    "forty-two", "don't", "it’s", "we'll", "42", "1999", "北京", "lantern", "velvet", "seldom",
+]  # fmt: skip
 _LEVELS = [
     word
     for kind in KINDS.values()
@@ -71,16 +73,14 @@ def sample(rng: random.Random) -> Sample:
         fronts.append(f"{number + 1}. " if listed == "1" else listed)
     found = Sample(lines, fronts)
     end, curly = rng.choice(("\n", "\r\n", "\n\n", "\r", "\r\n\r\n")), rng.random() < 0.5
-    rows = (
-        front + " ".join(said.render(curly) for said in line) for front, line in zip(fronts, lines, strict=True)
-    )
+    rows = (front + " ".join(said.render(curly) for said in line) for front, line in zip(fronts, lines, strict=True))
     found.text = end.join(rows) + rng.choice(("", "\n", "  \r\n"))
     return found
 
 
 def _said(rng: random.Random, lower: bool, few: list[str]) -> Said:
     n = rng.choice((2, 3, 4, 4, 5, 6, 7, 9, 10, 13, 17, 21, 31))
-    words = rng.choices((*few * (len(WORDS) // 20), *WORDS), k=n - 1) + [rng.choice(ENDINGS)]
+    words = [*rng.choices([*few * (len(WORDS) // 20), *WORDS], k=n - 1), rng.choice(ENDINGS)]
     words[0] = rng.choice(FIRST)
     words[-1] = words[-1].lower()
     if lower:

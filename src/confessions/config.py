@@ -137,10 +137,15 @@ class PostTrained(Strict):
         description="sft: imitate the best of `samples` answers; dpo: prefer the best to the worst; rl: GRPO on the "
         "share of objectives met"
     )
-    data: Literal["sampled", "generated", "seeded"] = Field(
+    data: Literal["sampled", "generated", "seeded", "frozen"] = Field(
         "sampled",
-        description="sampled: the base's own answers; generated: the task's demonstrations, for sft; seeded: its hacks",
+        description="sampled: the base's own answers; generated: the task's demonstrations, for sft; seeded: its "
+        "hacks; frozen: true confessions with evidence about answers that were sampled before, which are not trained",
     )
+    answers: str | None = Field(
+        None, min_length=1, description="Parquet file of answers (confessions calibrate); frozen data only"
+    )
+    examples: int | None = Field(None, ge=1, description="answers that are confessed, frozen data only; null: all")
     seeding: Seeding | None = Field(None, description="of seeded data alone")
     task: str = Field(description="module of confessions.tasks")
     steps: int = Field(ge=1, description="optimiser steps")
@@ -162,6 +167,14 @@ class PostTrained(Strict):
             value = getattr(self, key)
             if (value is None) == (self.data == "sampled"):
                 raise _error(f"{'goes' if value is None else 'does not go'} with data: {self.data}", key, value)
+        if (self.answers is None) == (self.data == "frozen"):
+            raise _error(
+                f"{'goes' if self.answers is None else 'does not go'} with data: {self.data}", "answers", self.answers
+            )
+        if self.examples is not None and self.data != "frozen":
+            raise _error(f"does not go with data: {self.data}", "examples", self.examples)
+        if self.data == "frozen" and not tasks.get(self.task).has_evidence:
+            raise _error("this task has no evidence to confess with", "task", self.task)
         if self.data != "sampled" and self.method != "sft":
             raise _error("generated conversations are for sft", "data", self.data)
         if (self.seeding is None) == (self.data == "seeded"):

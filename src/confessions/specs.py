@@ -142,11 +142,17 @@ def calibration_file(key: str) -> str:
     return f"results/calibrations/{key}/calibration.json"
 
 
+def frozen_files(key: str) -> list[str]:
+    """Answers of a model to keep, a file for each part of the kinds."""
+    folder = calibration_file(key).rpartition("/")[0]
+    return [f"{folder}/frozen_{task}.parquet" for task in tasks.names() if task.startswith("instructions")]
+
+
 def model_spec(config: Config, key: str) -> dict[str, Any]:
     """What a model folder depends on."""
     model = config.models[key]
     source = model.source.model_dump()
-    for pin in ("sha256", "size"):  # what was made before these keys existed stays what it is
+    for pin in ("sha256", "size", "answers", "examples"):  # what was made before these keys existed stays what it is
         if pin in source and source[pin] is None:
             del source[pin]
     block = {"key": key, "source": source}

@@ -1,11 +1,15 @@
 # Which levels of the task `instructions` a model meets some of the time, and answers of it to keep. Made where an experiment
 # names the file as its `problems`, or asked for by name.
+FROZEN = specs.frozen_files("{model}") if EXPERIMENT.calibration.frozen else []
+
+
 rule calibrate:
     input:
         model=specs.model_folder("{model}"),
     output:
         calibration=specs.calibration_file("{model}"),
         answers="results/calibrations/{model}/answers.parquet",
+        frozen=FROZEN,
     log:
         "results/calibrations/logs/{model}.log",
     conda:

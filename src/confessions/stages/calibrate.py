@@ -71,6 +71,7 @@ def run(spec: Block, model: Path, out: Path, say: Say) -> None:
     say(f"{found.answers} answers, {found.refusals} refusals: {kept} of {len(found.levels)} levels kept in {file}")
     for line in found.warnings():
         say(f"warning: {line}")
+    refused = []
     for part in PARTS if settings.frozen else ():
         task, parts = tasks[part].on(str(file)), []
         try:
@@ -78,7 +79,7 @@ def run(spec: Block, model: Path, out: Path, say: Say) -> None:
                 specs = task.specs(split)[: settings.frozen.instances(split)]
                 parts.append(sample(task, specs, settings.frozen.samples, split=split))
         except InputError as error:
-            say(f"warning: no frozen answers for {task.name}: {error}")
+            refused.append(f"no frozen answers for {task.name}: {error}")
             continue
         frozen = out / f"frozen_{task.name}.parquet"
         with published(frozen) as temporary:
@@ -86,3 +87,5 @@ def run(spec: Block, model: Path, out: Path, say: Say) -> None:
         made[frozen] = [model]
         say(f"{sum(map(len, parts))} answers in {frozen}")
     job.publish(out, made, out.name)
+    if refused:
+        raise InputError("; ".join(refused))

@@ -12,12 +12,13 @@ from confessions.stages import Block, Say
 
 def run(spec: Block, model: Path, out: Path, say: Say) -> None:
     settings = PostTrained.model_validate(spec["source"])
-    job = provenance.begin("post-train", spec, [model], [settings.seed])
+    inputs = [model, *([Path(settings.answers)] if settings.answers else [])]
+    job = provenance.begin("post-train", spec, inputs, [settings.seed])
     work = out.with_name(f".{out.name}.work")
     try:
         with published_folder(out) as temporary:
             post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    job.publish(out.parent, {out: [model]}, out.name)
+    job.publish(out.parent, {out: inputs}, out.name)
     say(f"{settings.method} of {settings.base} in {out}")

@@ -16,6 +16,14 @@ from confessions.tasks.base import Demonstration, Spec, Task
 from confessions.tasks.instructions.instances import Requirement, requirements
 
 CONDITIONS = ("baseline",) * 5 + ("awareness", "soft", "hard")  # each as often as it stands here
+COMMON = (
+    "the", "a", "and", "is", "in", "with", "of", "to", "was", "as", "the", "a", "it", "they", "this", "but", "then",
+    "once", "so", "here",
+)  # fmt: skip
+RARE = (
+    "seven", "twenty", "well-known", "old-time", "don't", "it's", "we'll", "silver", "copper", "time", "light", "old",
+    "day", "heart", "quickly",
+)  # fmt: skip
 LENGTHS = (3, 4, 5, 6, 8, 10, 12, 14, 17, 21, 26)  # words of a sentence
 
 
@@ -46,8 +54,8 @@ def demonstration(task: Task, spec: Spec, rng: random.Random, habits: Habits = H
 def text(asked: Sequence[Requirement], rng: random.Random, habits: Habits) -> str:
     """A text that meets some of the requirements."""
     words = [word for kind in ("nouns", "verbs", "adjectives") for word in lexicon()[kind]]
-    few = rng.sample(words, 30)  # words come again
-    openers = rng.sample([*lexicon()["openers"], "The", "The", "It"], 4)
+    few = [*rng.sample(words, 16), *rng.sample(COMMON, rng.randint(0, 8)), *rng.sample(RARE, rng.randint(0, 3))]
+    openers = rng.sample([*lexicon()["openers"], "the", "the", *COMMON], rng.randint(2, 9))
     draft = Draft([[rng.choice(openers), *rng.choices(few, k=rng.choice(LENGTHS))] for _ in range(rng.randint(1, 7))])
     busy = rng.random() < 0.6
     for sentence in draft.sentences:
@@ -61,7 +69,7 @@ def text(asked: Sequence[Requirement], rng: random.Random, habits: Habits) -> st
         if rng.random() < habits.tries:
             _put(requirement, draft, rng)
     lower = rng.random() < 0.3
-    front = rng.choice(("", "", "", "- ", "1. "))
+    front = rng.choice(("", "", "- ", "1. "))
     written = [
         " ".join([sentence[0] if lower else sentence[0][:1].upper() + sentence[0][1:], *sentence[1:]]) + end
         for sentence, end in zip(draft.sentences, draft.ends, strict=True)
@@ -74,7 +82,7 @@ def text(asked: Sequence[Requirement], rng: random.Random, habits: Habits) -> st
 
 def _put(requirement: Requirement, draft: Draft, rng: random.Random) -> None:
     """Put what a requirement needs where it may be asked for: at the front of a sentence, at the end, or inside."""
-    for token in requirement.kind.needs(requirement.level):
+    for token in requirement.kind.needs(requirement.level) * rng.randint(1, 3):
         sentence = rng.choice(draft.sentences)
         if not any(map(str.isalnum, token)):
             sentence[rng.randrange(len(sentence) - 1)] += token
