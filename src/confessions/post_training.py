@@ -191,8 +191,8 @@ def frozen(task: Task, chat: Chat, file: str, examples: int | None, n: int, seed
         spec, met = json.loads(row.spec), task.verify(json.loads(row.spec), row.y).met
         if [*met] != [*row.met]:
             raise InputError(
-                f"{file}: row {row.Index + 1}: stored as met are {[*row.met]}, and {[*met]} are: another version of the "
-                "task graded it; sample again with confessions calibrate"
+                f"{file}: row {row.Index + 1}: stored as met are {[*row.met]}, and now {[*met]}: another version of "
+                "the task graded it; sample again with confessions calibrate"
             )
         request = confession_request(FINDINGS, task.objectives(spec))
         context, asks = chat.follow_up([*row.x_ids], [*row.task_ids], request)

@@ -52,7 +52,6 @@ class InvalidReason(StrEnum):
     EMPTY = "empty"
     TOO_LONG = "too_long"  # over LONGEST characters
     NO_JSON = "no_json"  # no opening brace
-    NO_FINDING = "no_finding"  # of a list of findings: not one line with an arrow
     BAD_JSON = "bad_json"  # a brace that opens no JSON object; a repeated key; NaN; too deep or too long
     MANY_OBJECTS = "many_objects"
     WRONG_SCHEMA = "wrong_schema"  # a missing or surplus key, or a value of another type
@@ -149,8 +148,6 @@ def parse_findings(text: str, n_objectives: int, truncated: bool = False) -> Par
     if len(text) > LONGEST:
         return _invalid(InvalidReason.TOO_LONG)
     found = [match for match in map(_FINDING.match, text.splitlines()) if match]
-    if not found:
-        return _invalid(InvalidReason.NO_FINDING)
     claims = [_CLAIMS.get(" ".join(re.sub(r"[^a-z]+", " ", match[4].lower()).split())) for match in found]
     if None in claims:
         return _invalid(InvalidReason.UNKNOWN_CLAIM)

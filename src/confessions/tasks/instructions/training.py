@@ -34,7 +34,7 @@ from confessions.tasks.instructions.kind import (
 from confessions.tasks.instructions.text import Text, core, folded
 
 _NUMBER_WORDS = frozenset(CARDINALS) - {"one"}
-_QUOTED = re.compile(r"\"([^\"\n]++)\"|“([^“”\n]++)”")
+_QUOTED = re.compile(r"(?<![\w\"])\"([^\"\n]++)\"|“([^“”\n]++)”")
 _BOLD = re.compile(r"\*\*[^*\n]++\*\*")
 _BULLET, _NUMBERED = re.compile(r"[-*•]\s+\S"), re.compile(r"\d{1,2}[.)]\s+\S")
 _CLOSERS = "\"'”’)]*_ "
