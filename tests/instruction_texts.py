@@ -23,6 +23,7 @@ _LEVELS = [
     for word in part.split()
 ]
 WORDS = [*_PLAIN, *_LEVELS]
+PHRASES = KINDS["phrase"].levels
 FIRST = [word for word in WORDS if word.isalpha() and len(word) > 1]  # "A." would be an initial
 BUSY = [*[""] * 30, ",", ",", ",", ";", ":", " —", " –"]
 ENDINGS = [word for word in WORDS if word.isalpha() and word.isascii() and len(word) > 3]
@@ -68,8 +69,8 @@ def sample(rng: random.Random) -> Sample:
     few = [rng.choice(WORDS) for _ in range(rng.randint(2, 8))]  # texts of few words repeat them
     lines, fronts = [], []
     listed = rng.choice(["", "", "", "- ", "1"])
-    for number in range(rng.choice((1, 1, 1, 2, 3, 4, 5))):
-        lines.append([_said(rng, lower, few) for _ in range(rng.choice((1, 1, 2, 2, 3, 4, 6)))])
+    for number in range(rng.choice((1, 1, 1, 1, 1, 2, 2, 3, 4, 5))):
+        lines.append([_said(rng, lower, few) for _ in range(rng.choice((1, 1, 2, 2, 3, 7) if number == 0 else (1, 2)))])
         fronts.append(f"{number + 1}. " if listed == "1" else listed)
     found = Sample(lines, fronts)
     end, curly = rng.choice(("\n", "\r\n", "\n\n", "\r", "\r\n\r\n")), rng.random() < 0.5
@@ -79,8 +80,11 @@ def sample(rng: random.Random) -> Sample:
 
 
 def _said(rng: random.Random, lower: bool, few: list[str]) -> Said:
-    n = rng.choice((2, 3, 4, 4, 5, 6, 7, 9, 10, 13, 17, 21, 31))
+    n = rng.choice((2, 3, 4, 4, 5, 6, 7, 8, 9, 11, 13, 17, 24))
     words = [*rng.choices([*few * (len(WORDS) // 20), *WORDS], k=n - 1), rng.choice(ENDINGS)]
+    if n > 4 and rng.random() < 0.1:
+        words[1:-1] = rng.choice(PHRASES).split()
+        n = len(words)
     words[0] = rng.choice(FIRST)
     words[-1] = words[-1].lower()
     if lower:

@@ -141,6 +141,9 @@ def test_a_calibration_of_another_model_is_refused_in_one_line(tmp_path) -> None
     trained["models"]["nano-sft"]["source"]["base"] = "nano-xs"  # trained from the model that was measured
     load(trained)
     load(config(tmp_path / "not_made_yet.json"))
+    load(config("results/calibrations/nano/calibration.json"))  # nor this one, which the workflow makes
+    with pytest.raises(ConfigError, match="a calibration of nano-s, and the model is nano:"):
+        load(config("results/calibrations/nano-s/calibration.json"))
     alone = {"policy": None, "train": None}
     load(config(file, scale=["nano", "nano-xs"], **alone))  # beside the model that it is of
     with pytest.raises(ConfigError, match="a calibration of nano-xs"):

@@ -162,7 +162,7 @@ def test_every_kind_on_20_000_texts_whose_truth_is_known() -> None:
             assert kind.implied(line, level) == met, (kind.name, level, line, known.text)
             assert "\n" not in line
             seen[kind.name, met] += 1
-    assert {name for name in KINDS if min(seen[name, True], seen[name, False]) < 10} == set()
+    assert {name for name in KINDS if min(seen[name, True], seen[name, False]) < 5} == set()
 
 
 def test_every_level_has_its_sentence_and_every_kind_its_part() -> None:
@@ -196,6 +196,7 @@ EXACT = [
     ("before", ["sun", "wind"], "The wind, the sun, the wind.", "sun = 4, wind = 2", False),
     ("phrase", "as if", "It was as, if so.", "found as if", True),
     ("bullets", 2, "- one\n* two\n-three", "bullets = 2", True),
+    ("lines", 2, "```\nOne line.\n\n---\n\nAnother.\n```", "lines = 2", True),
     ("numbered", 2, "1. one\n2) two", "numbered lines = 2", True),
     ("many_sentences", 3, "Dr. A. Smith paid 3.5 dollars. He left", "sentences = 2", False),
     ("neighbours", None, "Big bears run. Red apples.", "found Big bears", False),
@@ -245,6 +246,9 @@ BOXES = [
     ("[x] Requirement 1\n[ ] Requirement 2\n[x] Requirement #3", {1, 3}, 3),
     ("[x] 1\r\n[ ] 2\r\n[x] 3\r\n", {1, 3}, 3),
     ("[x] 1\n[x] 2\n[ ] 2\n[x] 3", {1, 3}, 4),  # both: not stated as met
+    ("[x] 1 [ ] 2 [x] 3", {1, 3}, 3),
+    ("[x] 1, no comma; [ ] 2, its end; [x] 3", {1, 3}, 3),
+    ("Here is the checklist:\n[x] 1\n[ ] 2\n[x] 3\n[x", {1, 3}, 3),  # cut
     ("1. one\n2. two", set(), 0),
     ("[1] a note\n[see] x", set(), 0),
     ("", set(), 0),
@@ -371,7 +375,7 @@ def test_instances_are_balanced_agree_and_share_nothing_between_the_splits(name:
     for part in (train, held_out):
         n = Counter(kind for one in part for kind in task.kinds(one))
         assert max(n.values()) <= min(n.values()) + 3
-    for one in train[::20]:
+    for one in train[::40]:
         task.spec_model.model_validate(one)
         chosen = requirements(one)
         assert len(chosen) == REQUIREMENTS
@@ -388,9 +392,9 @@ def test_a_spec_from_outside_has_to_fit(change: dict) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_demonstrations_find_before_they_claim_and_are_right(name: str) -> None:
-    """Both truths of nearly every kind occur in 900 of them."""
+    """Both truths of every kind occur in 400 of them."""
     task, rng, n = tasks.get(name), random.Random(0), Counter()
-    for one in task.specs("train")[:900]:
+    for one in task.specs("train")[:400]:
         shown = task.demonstration(one, rng)
         row = score_rollouts(task, [Said(one, shown.y, shown.yc, variant=shown.variant)])[0]
         assert row["report_valid"]
@@ -401,7 +405,7 @@ def test_demonstrations_find_before_they_claim_and_are_right(name: str) -> None:
         for line, requirement, met in zip(lines, requirements(one), row["met"], strict=True):
             found, _, claim = line.partition(". ")[2].rpartition(" -> ")
             assert requirement.kind.implied(found, requirement.level) is met is (claim == "met")
-    assert [kind.name for kind in PARTS[task.part] if min(n[kind.name, True], n[kind.name, False]) < 3] == []
+    assert [kind.name for kind in PARTS[task.part] if not (n[kind.name, True] and n[kind.name, False])] == []
 
 
 def test_what_was_checked_has_the_evidence() -> None:

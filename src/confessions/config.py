@@ -568,7 +568,7 @@ class Config(Strict):
         keys = [experiment.policy] if experiment.policy else [*experiment.scale, *experiment.ladder]
         for key in keys:
             try:
-                task.check_model(self.origin(key).source.model_dump(), key)
+                task.check_model(self.origin(key).source.model_dump(), self.origin_key(key))
             except InputError as error:
                 refused.append(error)
         if len(refused) == len(keys):
@@ -630,8 +630,11 @@ class Config(Strict):
 
     def origin(self, key: str) -> Model:
         """The model that `key` was post-trained from, or that it is."""
-        model = self.models[key]
-        return self.origin(model.source.base) if isinstance(model.source, PostTrained) else model
+        return self.models[self.origin_key(key)]
+
+    def origin_key(self, key: str) -> str:
+        source = self.models[key].source
+        return self.origin_key(source.base) if isinstance(source, PostTrained) else key
 
     @property
     def compared(self) -> list[str]:

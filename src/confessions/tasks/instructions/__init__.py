@@ -71,8 +71,7 @@ class Instructions(Task):
         return type(self)(self.part, Path(problems))
 
     def check_model(self, source: Mapping[str, Any], key: str) -> None:
-        """Where the calibration is there: what is made from it would be refused later than it need be."""
-        if self.problems and self.problems.is_file():
+        if self.problems:
             calibration.check_model(self.problems, source, key)
 
     def specs(self, split: Split) -> list[Spec]:

@@ -22,6 +22,8 @@ from confessions.tasks.word_count import topics
 if TYPE_CHECKING:
     import pandas as pd
 
+FOLDER = "calibrations"  # of results: a folder for each model is in it
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -163,11 +165,17 @@ def read(path: Path) -> Calibration:
 
 
 def check_model(path: Path, source: Mapping[str, Any], key: str) -> None:
-    """Raise InputError where a calibration is of another model than the one with this source."""
-    theirs = read(path).model
-    if identity(theirs.get("source", {})) != identity(source):
+    """Raise InputError where a calibration is of another model than `key`, which comes from `source`. Of one that the
+    workflow has yet to make, the folder says whose it will be."""
+    if path.is_file():
+        theirs, same = read(path).model, identity(read(path).model.get("source", {})) == identity(source)
+        other = theirs.get("key")
+    else:
+        other = path.parent.name
+        same = path.parent.parent.name != FOLDER or other == key
+    if not same:
         raise InputError(
-            f"{path}: a calibration of {theirs.get('key')}, and the model is {key}: confessions calibrate makes its own"
+            f"{path}: a calibration of {other}, and the model is {key}: confessions calibrate makes its own"
         )
 
 

@@ -13,8 +13,10 @@ _LINE = re.compile(
     r"\s*+[*_`(]{0,3}(?:requirement|req\.?|no\.?)?\s?\#?(?P<behind>\d{1,2})?(?!\d)",
     re.IGNORECASE,
 )
+_MORE = re.compile(rf"(?:(?P<ticked>{_TICKED})|(?:{_BOX}))\ufe0f?\s?\#?(?P<behind>\d{{1,2}})(?!\d)")  # on the same line
+_CUT = re.compile(r"\s*+(?:[-*+•]\s++|\d{1,2}[.)]\s*+)?\\?\[\s?[xX]?\s*$")  # where the answer was cut
 _HEADING = re.compile(
-    r"[\W_]*+(?:(?:the|my|requirements?|final)\s+)?(?:checklist|requirements|check)\b[^.!?\n]{0,60}$", re.I
+    r"[^.!?\n]{0,60}\bchecklist\b[^.!?\n]{0,60}$|[\W_]*+requirements?(?: met| check)?[\W_]*+$", re.IGNORECASE
 )
 _RULE = re.compile(r"\s*(?:-{3,}|\*{3,}|_{3,}|`{3,}\w*)\s*$")
 
@@ -39,7 +41,10 @@ def divided(answer: str) -> tuple[str, Checklist]:
             n_boxes += 1
             number = int(match["before"] or match["behind"] or n_boxes)
             (ticked if match["ticked"] else open_).add(number)
-        else:
+            for more in _MORE.finditer(line, match.end()):
+                n_boxes += 1
+                (ticked if more["ticked"] else open_).add(int(more["behind"]))
+        elif not (n_boxes and _CUT.match(line)):
             kept.append(line)
     return "\n".join(kept).strip(), Checklist(frozenset(ticked - open_), n_boxes)
 

@@ -59,7 +59,7 @@ def text(asked: Sequence[Requirement], rng: random.Random, habits: Habits) -> st
     draft = Draft([[rng.choice(openers), *rng.choices(few, k=rng.choice(LENGTHS))] for _ in range(rng.randint(1, 7))])
     busy = rng.random() < 0.6
     for sentence in draft.sentences:
-        draft.ends.append(rng.choice(("?", "!", ".")) if busy and rng.random() < 0.3 else ".")
+        draft.ends.append(rng.choice(("?", "!")) if busy and rng.random() < 0.3 else ".")
         for at in range(1, len(sentence) - 1):
             if busy and rng.random() < 0.08:
                 sentence[at] += rng.choice((",", ",", ",", ";", ":", " —"))

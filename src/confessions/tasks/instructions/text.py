@@ -34,8 +34,8 @@ class Text:
 
     @cached_property
     def lines(self) -> list[str]:
-        """Those that are not blank."""
-        return [line for line in map(str.strip, self.raw.split("\n")) if line]
+        """Those with a letter or a digit: rules and fences are none."""
+        return [line for line in map(str.strip, self.raw.split("\n")) if any(map(str.isalnum, line))]
 
     @cached_property
     def _sentences(self) -> list[tuple[str, list[str]]]:
