@@ -195,18 +195,17 @@ def test_the_stage_leaves_a_calibration_and_answers_with_their_truth(made, rando
     for file in made.glob("frozen_*.parquet"):
         frozen = read_parquet(file)
         task = tasks.get(file.stem.removeprefix("frozen_"), str(made / "calibration.json"))
-        assert list(frozen["split"]) == ["train"] * 6 + ["evaluation"] * 4
-        assert list(frozen["instance"][:6]) == [0, 0, 1, 1, 2, 2]
-        assert frozen["seed"].nunique() == 6
+        shown = [("train", 3)] * (task.part == "training") + [("evaluation", 2)]
+        assert list(frozen["split"]) == [split for split, n in shown for _ in range(2 * n)]
+        assert list(frozen["instance"]) == [at for _, n in shown for at in range(n) for _ in range(2)]
+        assert frozen["seed"].nunique() == 2 * shown[0][1]
         for row in frozen.itertuples():
             truth = task.verify(json.loads(row.spec), row.y)
             assert list(row.met) == list(truth.met)
             assert list(row.kinds) == task.kinds(json.loads(row.spec))
             assert row.believed == task.believes(json.loads(row.spec), row.y)
-        assert [json.loads(row) for row in frozen["spec"][::2]] == [
-            *task.specs("train")[:3],
-            *task.specs("evaluation")[:2],
-        ]
+        asked = [one for split, n in shown for one in task.specs(split)[:n]]
+        assert [json.loads(row) for row in frozen["spec"][::2]] == asked
     record = json.loads((made / "provenance/nano-xs.json").read_text())
     assert {Path(name).name for name in record["outputs"]} == {path.name for path in made.iterdir() if path.is_file()}
 

@@ -408,8 +408,8 @@ class Sweep(Strict):
 class Frozen(Strict):
     """Answers of the model as it is that are kept, for confessions about answers that do not change."""
 
-    train: int = Field(ge=1, description="instances of training")
-    evaluation: int = Field(ge=1, description="held-out instances")
+    train: int = Field(ge=1, description="instances of training, of the kinds of training alone")
+    evaluation: int = Field(ge=1, description="held-out instances, of every part of the kinds")
     samples: int = Field(ge=1, description="answers to each")
 
     def instances(self, split: Literal["train", "evaluation"]) -> int:

@@ -75,7 +75,7 @@ def run(spec: Block, model: Path, out: Path, say: Say) -> None:
     for part in PARTS if settings.frozen else ():
         task, parts = tasks[part].on(str(file)), []
         try:
-            for split in SPLITS:
+            for split in SPLITS if part == "training" else ("evaluation",):  # no policy is trained on the others
                 specs = task.specs(split)[: settings.frozen.instances(split)]
                 parts.append(sample(task, specs, settings.frozen.samples, split=split))
         except InputError as error:
