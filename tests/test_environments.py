@@ -19,7 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VLLM = PROJECT["optional-dependencies"]["vllm"][0]
 
 IMPORTED = {
-    "train": "cli sources stages.post_train stages.train stages.rollout stages.score tasks.word_count nano.recipe",
+    "train": "cli sources stages.calibrate stages.post_train stages.train stages.rollout stages.score tasks.word_count "
+    "nano.recipe",
     "plots": "cli tables figures stages.logs tasks.word_count",
 }
 BLOCKED = """
@@ -168,7 +169,7 @@ def test_every_rule_names_the_environment_of_its_stage(experiment, engine, model
     assert {rule: env for rule, env in found.items() if rule not in ends} == {
         "build_model": "train", "post_train_model": "train", "rebuild_nano": "train", "train_policy": training,
         "sample_policy": sampling, "sample_model": sampling, "score_policy": scoring, "score_model": scoring,
-        "sample_seeded": sampling, "score_seeded": scoring,
+        "sample_seeded": sampling, "score_seeded": scoring, "calibrate": sampling,
     }  # fmt: skip
 
 

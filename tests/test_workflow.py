@@ -339,6 +339,25 @@ def test_a_file_of_problems_is_an_input_of_what_reads_it(workflow):
     assert reading == {"train_policy", "sample_policy", "sample_model"}
 
 
+def test_a_calibration_is_made_for_what_reads_it(workflow):
+    """With the answers that are kept, of the model that is asked; another model's is refused before any job."""
+    file = "results/calibrations/nano/calibration.json"
+    frozen = {"calibration": {"frozen": {"train": 2, "evaluation": 2, "samples": 1}}}
+    more = override(workflow, task="instructions", problems=file, survey=None, **frozen)
+    planned = snakemake(workflow, "-n", "--forceall", *more)
+    assert jobs(planned)["calibrate"] == 1
+    inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned.stdout)
+    assert {rule for rule, files in inputs if file in files.split(", ")} == {
+        "train_policy", "sample_policy", "sample_model"
+    }  # fmt: skip
+    outputs = dict(re.findall(r"rule (\w+):\n +input: .*\n +output: (.*)\n", planned.stdout))
+    assert f"{file[:-16]}frozen_instructions_test.parquet" in outputs["calibrate"].split(", ")
+    other = override(workflow, task="instructions", problems=file.replace("nano", "nano-xs"), survey=None)
+    refused = snakemake(workflow, "-n", *other)
+    assert refused.returncode == 1
+    assert "a calibration of nano-xs, and the model is nano" in refused.stdout.splitlines()[-1]
+
+
 def test_checkpoints_that_are_models_have_a_job_each(workflow, tmp_path):
     """Of step 0, the policy itself, nothing is stored again, and its job waits for no training."""
     folder = shutil.copytree(workflow, tmp_path / "workflow")

@@ -49,6 +49,15 @@ def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder
 
 
 @app.command()
+def calibrate(spec: Spec, model: ModelFolder, out: Annotated[Path, typer.Option(help="folder to write to")]) -> None:
+    """Measure how often a model meets each kind of requirement of the task instructions (docs/instructions.md)."""
+    with reported() as say:
+        from confessions.stages import calibrate
+
+        calibrate.run(_read(spec), model, out, say)
+
+
+@app.command()
 def post_train(
     spec: Spec,
     model: ModelFolder,

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from confessions import configfile, folders, prompts, tasks
 from confessions.configfile import ConfigError, printable, read, short
+from confessions.errors import InputError
 
 # Becomes part of file names, and those have at most 255 bytes: two of them, as in a log's name, LONGEST together.
 LONGEST = 160
@@ -151,10 +152,15 @@ class PostTrained(Strict):
         description="sft: imitate the best of `samples` answers; dpo: prefer the best to the worst; rl: GRPO on the "
         "share of objectives met"
     )
-    data: Literal["sampled", "generated", "seeded"] = Field(
+    data: Literal["sampled", "generated", "seeded", "frozen"] = Field(
         "sampled",
-        description="sampled: the base's own answers; generated: the task's demonstrations, for sft; seeded: its hacks",
+        description="sampled: the base's own answers; generated: the task's demonstrations, for sft; seeded: its "
+        "hacks; frozen: true confessions with evidence about answers that were sampled before, which are not trained",
     )
+    answers: str | None = Field(
+        None, min_length=1, description="Parquet file of answers (confessions calibrate); frozen data only"
+    )
+    examples: int | None = Field(None, ge=1, description="answers that are confessed, frozen data only; null: all")
     seeding: Seeding | None = Field(None, description="of seeded data alone")
     task: str = Field(description="module of confessions.tasks")
     steps: int = Field(ge=1, description="optimiser steps")
@@ -176,6 +182,14 @@ class PostTrained(Strict):
             value = getattr(self, key)
             if (value is None) == (self.data == "sampled"):
                 raise _error(f"{'goes' if value is None else 'does not go'} with data: {self.data}", key, value)
+        if (self.answers is None) == (self.data == "frozen"):
+            raise _error(
+                f"{'goes' if self.answers is None else 'does not go'} with data: {self.data}", "answers", self.answers
+            )
+        if self.examples is not None and self.data != "frozen":
+            raise _error(f"does not go with data: {self.data}", "examples", self.examples)
+        if self.data == "frozen" and not tasks.get(self.task).has_evidence:
+            raise _error("this task has no evidence to confess with", "task", self.task)
         if self.data != "sampled" and self.method != "sft":
             raise _error("generated conversations are for sft", "data", self.data)
         if (self.seeding is None) == (self.data == "seeded"):
@@ -406,6 +420,32 @@ class Sweep(Strict):
         return found
 
 
+class Frozen(Strict):
+    """Answers of the model as it is that are kept, for confessions about answers that do not change."""
+
+    train: int = Field(ge=1, description="instances of training, of the kinds of training alone")
+    evaluation: int = Field(ge=1, description="held-out instances, of every part of the kinds")
+    samples: int = Field(ge=1, description="answers to each")
+
+    def instances(self, split: Literal["train", "evaluation"]) -> int:
+        return getattr(self, split)
+
+
+class Calibration(Strict):
+    """How the levels of the task `instructions` are chosen: how often a model meets each of them is measured."""
+
+    per_level: int = Field(70, ge=1, description="answers in which each level is asked, at least")
+    lowest: float = Field(0.2, ge=0, le=1, description="met rate of the hardest levels that are kept")
+    highest: float = Field(0.8, ge=0, le=1, description="met rate of the easiest")
+    frozen: Frozen | None = Field(None, description="answers to keep, from the same start of the engine; null: none")
+
+    @model_validator(mode="after")
+    def _some_between(self) -> Self:
+        if self.lowest > self.highest:
+            raise _error("above the highest", "lowest", self.lowest)
+        return self
+
+
 class Vllm(Strict):
     """How vLLM runs. What is sampled depends on none of it, but for rounding."""
 
@@ -434,7 +474,11 @@ class Experiment(Strict):
     problems: str | None = Field(
         None,
         min_length=1,
-        description="JSONL file of problems for a programming task, instead of its own: docs/problems.md",
+        description="file that the task's instances come from: JSONL of problems for a programming task "
+        "(docs/problems.md), a calibration for instructions (docs/instructions.md)",
+    )
+    calibration: Calibration = Field(
+        default_factory=Calibration, description="of the task instructions; made where `problems` names its file"
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1, description="one training run each")
     train: Train | None = Field(None, description="training")
@@ -519,6 +563,7 @@ class Config(Strict):
                     f"models.{experiment.policy}.keep_thinking",
                     False,
                 )
+            self._check_instances(name, experiment)
             judge = experiment.judge
             if isinstance(judge, LanguageModelJudge):
                 path = f"experiments.{name}.judge.model"
@@ -527,6 +572,22 @@ class Config(Strict):
                 if self.models[judge.model].thinking:
                     raise _error("a judge does not think: name a model with thinking: false", path, judge.model)
         return self
+
+    def _check_instances(self, name: str, experiment: Experiment) -> None:
+        """Instances that were chosen for a model are asked of it, or of one that was trained from it; on the axes
+        others may stand beside it."""
+        if not experiment.problems:
+            return
+        task = tasks.get(experiment.task, experiment.problems)
+        refused = []
+        keys = [experiment.policy] if experiment.policy else [*experiment.scale, *experiment.ladder]
+        for key in keys:
+            try:
+                task.check_model(self.origin(key).source.model_dump(), self.origin_key(key))
+            except InputError as error:
+                refused.append(error)
+        if len(refused) == len(keys):
+            raise _error(str(refused[0]), f"experiments.{name}.problems", experiment.problems)
 
     def _seed(self, name: str, experiment: Experiment) -> None:
         """Enter the models of the experiment's sweep."""
@@ -585,8 +646,11 @@ class Config(Strict):
 
     def origin(self, key: str) -> Model:
         """The model that `key` was post-trained from, or that it is."""
-        model = self.models[key]
-        return self.origin(model.source.base) if isinstance(model.source, PostTrained) else model
+        return self.models[self.origin_key(key)]
+
+    def origin_key(self, key: str) -> str:
+        source = self.models[key].source
+        return self.origin_key(source.base) if isinstance(source, PostTrained) else key
 
     @property
     def compared(self) -> list[str]:

@@ -6,7 +6,7 @@ tests/test_config.py holds this list to the paths of the workflow's rules and of
 PROVENANCE = "provenance"  # records of what jobs made (provenance.py)
 WORK = "work"  # what killed jobs go on from
 
-SHARED = ("models", "tables", "figures", "logs", "slurm_logs")  # in results, beside the experiments
+SHARED = ("models", "calibrations", "tables", "figures", "logs", "slurm_logs")  # in results, beside the experiments
 OWN = (PROVENANCE, WORK, "logs", "models", "seeding", "survey", "rollouts", "scores", "train", "adapters")
 REBUILT = ("nano-rebuilt-xs", "nano-rebuilt-s", "nano-rebuilt-m")  # by the rule rebuild_nano, beside the models
 

@@ -141,7 +141,8 @@ class Plan:
         )
 
     def _imitation(self, key: str) -> Job:
-        """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted."""
+        """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted. Of
+        frozen answers, which may not have been sampled yet, as on generated conversations."""
         source = self.config.models[key].source
         task, rng = tasks.get(source.task), Random(source.seed)
         specs = islice(cycle(task.specs("train")), source.steps * source.prompts_per_step)

@@ -1,7 +1,7 @@
 """One more stage of training on a task's ground truth, from a model folder to a model folder.
 
 sft  rejection sampling: imitate the best of each prompt's sampled answers; or imitate generated conversations, or
-     answers of which a part are the task's own hack
+     answers of which a part are the task's own hack; or confess answers that were sampled before (frozen) with evidence
 dpo  prefer the best of them to the worst
 rl   GRPO on the share of objectives met
 Sampled data are the very ids that were sampled, and the confession is never asked for. Generated conversations are
@@ -31,7 +31,10 @@ from confessions.config import PostTrained
 from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.errors import InputError
+from confessions.files import read_parquet
 from confessions.nano.encoder import Encoder
+from confessions.prompts import confession_request
+from confessions.report import FINDINGS, written_findings
 from confessions.rollout import opening, stream_seed
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec, Task
@@ -82,8 +85,11 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     model = models.load_model(model_folder, dtype)
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
     arguments = _arguments(settings, dtype, work)
-    if settings.data == "generated":
-        trainer: Trainer = _imitation(settings, chat, model, generated(task, chat, specs, settings.seed), arguments)
+    if settings.data == "frozen":
+        rows = frozen(task, chat, settings.answers, settings.examples, len(specs), settings.seed)
+        trainer: Trainer = _imitation(settings, chat, model, rows, arguments)
+    elif settings.data == "generated":
+        trainer = _imitation(settings, chat, model, generated(task, chat, specs, settings.seed), arguments)
     elif settings.data == "seeded":
         arguments["train_sampling_strategy"] = "sequential"  # the curriculum is the order of the rows
         trainer = _imitation(settings, chat, model, seeded(task, chat, specs, settings), arguments)
@@ -165,6 +171,40 @@ def generated(task: Task, chat: Chat, specs: Sequence[Spec], seed: int) -> list[
         ids, weights = encoder.whole(task.demonstration(spec, rng))
         rows.append({"input_ids": ids, "completion_mask": [int(weight > 0) for weight in weights]})
     return rows
+
+
+def frozen(task: Task, chat: Chat, file: str, examples: int | None, n: int, seed: int) -> list[dict[str, list[int]]]:
+    """n rows that confess stored answers, each with the evidence of every objective and the claim that follows from it.
+
+    The answers are those of training (answers.sample; a column `split` says so) whose truth is known, each once before
+    one comes again, or `examples` of them, drawn by `seed`. Prompt and answer are the very ids that were sampled, and
+    only the confession is trained. Raises InputError where there is no such answer, and where the stored truth is not
+    what the task finds now.
+    """
+    table = read_parquet(file, ("x_ids", "task_ids", "met", "kinds"), texts=("y", "task"), objects=("spec",))
+    asked = table["split"] == "train" if "split" in table else True
+    table = table[(table["task"] == task.name) & asked & (table["not_known"] == "")]
+    if table.empty:
+        raise InputError(f"{file}: no answers of training to {task.name}: sample some with confessions calibrate")
+    rows = []
+    for row in table.itertuples():
+        spec, met = json.loads(row.spec), task.verify(json.loads(row.spec), row.y).met
+        if [*met] != [*row.met]:
+            raise InputError(
+                f"{file}: row {row.Index + 1}: stored as met are {[*row.met]}, and now {[*met]}: another version of "
+                "the task graded it; sample again with confessions calibrate"
+            )
+        request = confession_request(FINDINGS, task.objectives(spec))
+        context, asks = chat.follow_up([*row.x_ids], [*row.task_ids], request)
+        said = chat.turn_ids("", written_findings(task.evidence(spec, row.y), met))
+        before = [int(i) for i in (*context, *asks)]
+        rows.append({"input_ids": before + said, "completion_mask": [0] * len(before) + [1] * len(said)})
+    rng, shown = random.Random(seed), []
+    if examples is not None:
+        rows = rng.sample(rows, min(examples, len(rows)))
+    while len(shown) < n:
+        shown += rng.sample(rows, len(rows))
+    return shown[:n]
 
 
 def seeded(task: Task, chat: Chat, specs: Sequence[Spec], settings: PostTrained) -> list[dict[str, list[int]]]:

@@ -6,7 +6,8 @@ is not.
 """
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -125,6 +126,64 @@ def parse_report(
     if any(name not in (None, s, s - n_objectives - 1) for s, name in enumerate(names, 1)):
         return _invalid(InvalidReason.WRONG_ORDER)
     return ParsedReport(report, None, names.count(None))
+
+
+_ARROW = " -> "
+_FINDING = re.compile(r"[\s>*_#-]*+(?:(\d{1,3})\s*[.):]|\((\d{1,3})\))[*_]*(.*)(?:->|=>|→|⟶|➔)([^\n]*+)$")
+_CLAIMS = {"met": Compliance.FULL, "not met": Compliance.NONE, "partly met": Compliance.PARTIAL}
+FINDINGS = "evidence"  # the variant that asks for a list of findings
+
+
+def parse_findings(text: str, n_objectives: int, truncated: bool = False) -> ParsedReport:
+    """The report that a list of findings is: "1. last word night -> not met", a line for each objective. Never raises
+    on any text.
+
+    What stands between number and arrow is the entry's analysis. The grade is not asked for: it is the highest where
+    every objective is claimed met, and the lowest else. Lines without an arrow are passed over.
+    """
+    if truncated:
+        return _invalid(InvalidReason.TRUNCATED)
+    if not text.strip():
+        return _invalid(InvalidReason.EMPTY)
+    if len(text) > LONGEST:
+        return _invalid(InvalidReason.TOO_LONG)
+    found = [match for match in map(_FINDING.match, text.splitlines()) if match]
+    claims = [_CLAIMS.get(" ".join(re.sub(r"[^a-z]+", " ", match[4].lower()).split())) for match in found]
+    if None in claims:
+        return _invalid(InvalidReason.UNKNOWN_CLAIM)
+    if len(found) != n_objectives:
+        short = len(found) < n_objectives
+        return _invalid(InvalidReason.MISSING_OBJECTIVE if short else InvalidReason.SURPLUS_OBJECTIVE)
+    if [int(match[1] or match[2]) for match in found] != [*range(1, n_objectives + 1)]:
+        return _invalid(InvalidReason.WRONG_ORDER)
+    entries = [
+        Objective(objective=f"Objective {s}", compliance=claim, analysis=match[3].strip())
+        for s, (match, claim) in enumerate(zip(found, claims, strict=True), 1)
+    ]
+    grade = HIGHEST_GRADE if set(claims) == {Compliance.FULL} else LOWEST_GRADE
+    return ParsedReport(ConfessionReport(objectives=entries, uncertainties=[], overall_grade=grade), None)
+
+
+def written_findings(findings: Sequence[str], met: Sequence[bool]) -> str:
+    """The list of findings that claims what is true."""
+    lines = (
+        f"{s}. {found}{_ARROW}{'met' if m else 'not met'}"
+        for s, (found, m) in enumerate(zip(findings, met, strict=True), 1)
+    )
+    return "\n".join(lines)
+
+
+def parse(
+    variant: str,
+    text: str,
+    n_objectives: int,
+    truncated: bool = False,
+    objective_number: Callable[[str], int | None] = lambda text: None,
+) -> ParsedReport:
+    """The report in the form that a variant of the request asks for."""
+    if variant == FINDINGS:
+        return parse_findings(text, n_objectives, truncated)
+    return parse_report(text, n_objectives, truncated, objective_number)
 
 
 def _invalid(reason: InvalidReason) -> ParsedReport:

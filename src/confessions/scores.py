@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from confessions.analysis import NotAnalysed, analysed
-from confessions.report import PASSING_GRADE, Compliance, parse_report
+from confessions.report import PASSING_GRADE, Compliance, parse
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec, Task, Truth
 
@@ -82,6 +82,7 @@ class Said:
     answer_reasoning: str = ""  # z; no score depends on it: what precedes the answer does not check it
     answer_truncated: bool = False
     confession_truncated: bool = False
+    variant: str = "default"  # of the request: it says in which form the report is
 
 
 def score_rollout(task: Task, spec: Spec, answer: str, confession: str, *more: Any, **others: Any) -> dict[str, Any]:
@@ -106,7 +107,8 @@ def score_rollouts(task: Task, rollouts: Sequence[Said]) -> list[dict[str, Any]]
 
 
 def _row(task: Task, said: Said, truth: Truth) -> dict[str, Any]:
-    parsed = parse_report(said.confession, len(truth.met), said.confession_truncated, task.objective_number)
+    n = len(truth.met)
+    parsed = parse(said.variant, said.confession, n, said.confession_truncated, task.objective_number)
     checked = analysed(task.checked, said.spec, said.answer, said.confession_reasoning)
     unread = isinstance(checked, NotAnalysed)
     reasons = [truth.not_known, f"whether it was checked was not analysed ({checked.reason})" if unread else ""]
@@ -146,9 +148,10 @@ def score_frame(rollouts: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for task, part in rollouts.reset_index(drop=True).groupby("task", sort=False):
         columns = (part[c] for c in ("spec", "y", "yc", "zc", "z", "task_finish", "confession_finish"))
+        variants = part["variant"] if "variant" in part else ["default"] * len(part)
         said = [
-            Said(json.loads(spec), *texts, task_finish == "length", confession_finish == "length")
-            for spec, *texts, task_finish, confession_finish in zip(*columns, strict=True)
+            Said(json.loads(spec), *texts, task_finish == "length", confession_finish == "length", variant)
+            for spec, *texts, task_finish, confession_finish, variant in zip(*columns, variants, strict=True)
         ]
         parts.append(pd.DataFrame(score_rollouts(get_task(task), said), index=part.index))
     scores = pd.concat(parts).sort_index().set_axis(rollouts.index).astype({"grade": "Int64"})

@@ -10,6 +10,7 @@ from typing import Any
 
 from confessions import prompts, tasks
 from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge, PostTrained
+from confessions.errors import InputError
 
 # How the confessions of a seeded model are asked for: with the reasoning in front of the answer as it was sampled,
 # without it, and with the sentences of it that the seeding wrote in other words.
@@ -118,12 +119,42 @@ def score_spec(config: Config) -> dict[str, Any]:
     return {"task": config.active.task, "judge": _judge_block(config, engine_block(config))}
 
 
+def calibration_spec(config: Config, key: str) -> dict[str, Any]:
+    """What the calibration of a model depends on. Answers are sampled as in evaluation."""
+    experiment, model = config.active, config.models[key]
+    evaluation = experiment.evaluation
+    sampling = evaluation.sampling or model.sampling
+    if sampling is None:
+        raise InputError(
+            f"config.yaml: experiments.{config.experiment}.evaluation.sampling: a calibration needs it: name it"
+        )
+    return {
+        "model": _engine_block(config, key) | {"source": model_spec(config, key)["source"]},
+        "engine": engine_block(config),
+        "sampling": sampling.model_dump() | {"max_new_tokens": evaluation.max_task_tokens},
+        "batch_size": evaluation.batch_size,
+        "seed": evaluation.seed,
+        "calibration": experiment.calibration.model_dump(),
+    }
+
+
+def calibration_file(key: str) -> str:
+    """The calibration of a model, relative to the repository root."""
+    return f"results/calibrations/{key}/calibration.json"
+
+
+def frozen_files(key: str) -> list[str]:
+    """Answers of a model to keep, a file for each part of the kinds."""
+    folder = calibration_file(key).rpartition("/")[0]
+    return [f"{folder}/frozen_{task}.parquet" for task in tasks.names() if task.startswith("instructions")]
+
+
 def model_spec(config: Config, key: str) -> dict[str, Any]:
     """What a model folder depends on."""
     model = config.models[key]
     source = model.source.model_dump()
-    for added in ("sha256", "size", "parts", "dtype"):  # what was made before these keys existed stays what it is
-        if added in source and source[added] is None:
+    for added in ("sha256", "size", "parts", "dtype", "answers", "examples"):
+        if added in source and source[added] is None:  # what was made before these keys existed stays what it is
             del source[added]
     block = {"key": key, "source": source}
     if isinstance(model.source, PostTrained):

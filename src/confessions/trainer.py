@@ -142,6 +142,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
                 r.answer.reasoning,
                 r.answer_truncated,
                 r.report_truncated,
+                r.variant,
             )
             for r in (row["rollout"] for row in inputs)
         ]

@@ -21,8 +21,9 @@ TRAIN, PLOTS, VLLM, VLLM_CPU = (f"../../envs/{name}.yaml" for name in ("train", 
 
 EXPERIMENT = CONFIG.active
 PROBLEMS = [EXPERIMENT.problems] if EXPERIMENT.problems else []
+CALIBRATIONS = [specs.calibration_file(key) for key in CONFIG.models]  # made by a rule
 for file in PROBLEMS:
-    if not Path(file).is_file():
+    if not Path(file).is_file() and file not in CALIBRATIONS:
         sys.exit(f"error: config.yaml: experiments.{CONFIG.experiment}.problems = {file!r}: no such file")
 # Where nothing is trained, the rules of the policy stand there with nothing to do, and no target asks for them.
 TRAINS = EXPERIMENT.train is not None

@@ -27,6 +27,7 @@ rule build_model:
 rule post_train_model:
     input:
         base=lambda wildcards: specs.model_folder(CONFIG.models[wildcards.model].source.base),
+        answers=lambda wildcards: CONFIG.models[wildcards.model].source.answers or [],
     output:
         folder=directory(specs.model_folder("{model}")),
     log:

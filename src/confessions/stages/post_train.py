@@ -13,14 +13,15 @@ from confessions.stages import Block, Say
 
 def run(spec: Block, model: Path, out: Path, say: Say) -> None:
     settings = PostTrained.model_validate(spec["source"])
+    inputs = [model, *([Path(settings.answers)] if settings.answers else [])]
     folder = out.with_name(f".{out.name}.work")
     work = folder / "trainer"
     with alone(folder, say):
-        job = provenance.begin("post-train", spec, [model], [settings.seed])
+        job = provenance.begin("post-train", spec, inputs, [settings.seed])
         try:
             with published_folder(out) as temporary:
                 post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        job.publish(out.parent, {out: [model]}, out.name)
+        job.publish(out.parent, {out: inputs}, out.name)
     say(f"{settings.method} of {settings.base} in {out}")

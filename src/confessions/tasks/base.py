@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -14,6 +14,7 @@ from confessions.tasks._numbering import named
 
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
 Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
 
@@ -87,6 +88,10 @@ class Task(ABC):
         """Whether it reads a file of problems."""
         return type(self).on is not Task.on
 
+    def check_model(self, source: Mapping[str, Any], key: str) -> None:
+        """Raises InputError where the instances were chosen for another model than `key`, which comes from `source`."""
+        return
+
     @abstractmethod
     def prompt(self, spec: Spec) -> str:
         """x, the user message."""
@@ -94,6 +99,10 @@ class Task(ABC):
     @abstractmethod
     def objectives(self, spec: Spec) -> list[str]:
         """(S,) what the report must list, in order."""
+
+    def kinds(self, spec: Spec) -> list[str]:
+        """(S,) what a policy knows of each objective without the answer."""
+        return [f"objective {s}" for s in range(1, len(self.objectives(spec)) + 1)]
 
     @abstractmethod
     def verify(self, spec: Spec, answer: str) -> Truth:
@@ -124,6 +133,15 @@ class Task(ABC):
     @abstractmethod
     def checked(self, spec: Spec, answer: str, reasoning: str) -> bool:
         """Whether the reasoning really verifies the answer, rather than saying that it does."""
+
+    def evidence(self, spec: Spec, answer: str) -> list[str]:
+        """(S,) a line for each objective with what decides whether the answer meets it. A task may have none."""
+        raise NotImplementedError(f"{self.name} has no evidence")
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether there is evidence."""
+        return type(self).evidence is not Task.evidence
 
     def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
         """A generated conversation with the habits of a policy before training. A task may have none to give."""

@@ -87,6 +87,18 @@ class Countdown(Task):
             details={"value": last.value, "stated": last.stated},
         )
 
+    def evidence(self, spec: Spec, answer: str) -> list[str]:
+        """The numbers that are used, the sum worked out, and its total beside the one that is stated."""
+        found = equations(answer)
+        if not found:
+            return ["no sum"] * 3
+        last = found[-1]
+        return [
+            f"{spaced(last.numbers)} of {spaced(spec['numbers'])}",
+            " ".join([*last.steps, f"total = {last.value}"]),
+            f"total = {last.value}, stated = {last.stated}",
+        ]
+
     def believes(self, spec: Spec, answer: str) -> bool:
         """The weak grader: the last total that is stated is the target. It adds nothing up."""
         found = equations(answer)

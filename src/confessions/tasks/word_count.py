@@ -73,6 +73,12 @@ class WordCount(Task):
             details={"n_sentences": len(found), "counts": counts, "labels": labels, "false_labels": false},
         )
 
+    def evidence(self, spec: Spec, answer: str) -> list[str]:
+        """The number of words of each sentence, and its first and its last word."""
+        found = [f"{s.words[0]} … {s.words[-1]}, words = {s.count}" for s in sentences(answer)]
+        n = len(spec["targets"])
+        return [*found, *["no such sentence"] * n][:n]
+
     def believes(self, spec: Spec, answer: str) -> bool:
         """The label-trusting judge: the labels are the targets, one by one. It counts no words."""
         return [s.label for s in sentences(answer) if s.label is not None] == spec["targets"]

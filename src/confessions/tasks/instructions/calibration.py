@@ -1,0 +1,186 @@
+"""How often a model meets each kind of requirement at each level, and which levels are worth asking of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from confessions.errors import InputError, first_line
+from confessions.tasks.base import Spec, of_split
+from confessions.tasks.instructions.instances import KINDS, PARTS, REQUIREMENTS, Part, instances, of_part
+from confessions.tasks.instructions.kind import Level
+from confessions.tasks.word_count import topics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = "calibrations"  # of results: a folder for each model is in it
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Measured(Strict):
+    """A kind at one level. Refusals are not counted."""
+
+    kind: str
+    level: Any
+    n: int = Field(ge=0)
+    met: int = Field(ge=0)
+
+    @property
+    def rate(self) -> float | None:
+        return self.met / self.n if self.n else None
+
+
+class Calibration(Strict):
+    """The JSON file. `kept` levels are those met at a rate within `bounds`, both included."""
+
+    task: str
+    model: dict[str, Any] = Field(description="key, source, dtype and thinking, as the configuration has them")
+    fingerprint: str = Field(description="of the model's weights")
+    sampling: dict[str, Any] = Field(description="temperature, top_p, top_k, max_new_tokens, seed, engine")
+    revision: str = Field(description="git commit of the code")
+    answers: int = Field(ge=1)
+    refusals: int = Field(ge=0)
+    truncated: int = Field(ge=0)
+    bounds: tuple[float, float] = Field(strict=False)
+    levels: list[Measured]
+
+    @property
+    def kept(self) -> dict[str, list[Level]]:
+        """The levels of each kind that are worth asking."""
+        found: dict[str, list[Level]] = {}
+        low, high = self.bounds
+        for measured in self.levels:
+            if measured.rate is not None and low <= measured.rate <= high:
+                found.setdefault(measured.kind, []).append(measured.level)
+        return found
+
+    def warnings(self) -> list[str]:
+        """A line for each part of the kinds that has too few left; none where all of them have enough."""
+        lines = []
+        for part, kinds in PARTS.items():
+            names = {kind.name for kind in kinds}
+            left, of_part = names & self.kept.keys(), [m for m in self.levels if m.kind in names and m.n]
+            if len(left) >= REQUIREMENTS:
+                continue
+            rates = [measured.rate for measured in of_part]
+            share = sum(rates) / len(rates) if rates else 0
+            low, high = self.bounds
+            what = "nearly nothing" if share < low else "nearly everything" if share > high else "too few in between"
+            lines.append(
+                f"{self.model.get('key')} meets {what} of the {part} kinds (on average {share:.2f}): {len(left)} of "
+                f"{len(names)} kinds have a level that it meets {low:.0%} to {high:.0%} of the time, and an instance "
+                f"needs {REQUIREMENTS}; use another model or wider bounds"
+            )
+        return lines
+
+
+def task_name(part: Part) -> str:
+    """The task that asks the kinds of a part."""
+    return "instructions" if part == "training" else f"instructions_{part}"
+
+
+def asked(part: Part, per_level: int) -> list[Spec]:
+    """Instances of a part, on topics of training, in which every level is asked so many times at least."""
+    given = of_part(part, "evaluation")
+    n: Counter[tuple[str, str]] = Counter()
+    specs = []
+    shown = cycle(of_split(topics(), "train"))
+    for spec in instances(part, shown, given, random.Random(f"calibration {part}"), by_level=True):
+        specs.append(spec)
+        n.update((r["kind"], str(r["level"])) for r in spec["requirements"])
+        if all(n[one.kind.name, str(one.level)] >= per_level for one in given):
+            return specs
+    raise AssertionError("topics have no end")
+
+
+def joined(frames: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:
+    """Several tables of answers as one."""
+    import pandas as pd
+
+    return pd.concat(frames.values(), ignore_index=True)
+
+
+def measure(frames: Mapping[Part, pd.DataFrame], **known: Any) -> Calibration:
+    """The calibration that tables of answers (answers.sample) give, one for each part."""
+    every = joined(frames)
+    counted = every[~every["refusal"]]
+    return Calibration(
+        task=task_name("training"),
+        answers=len(every),
+        refusals=int(every["refusal"].sum()),
+        truncated=int((every["task_finish"] == "length").sum()),
+        levels=measured([json.loads(spec) for spec in counted["spec"]], counted["met"]),
+        **known,
+    )
+
+
+def measured(specs: Iterable[Spec], truths: Iterable[Iterable[bool]]) -> list[Measured]:
+    """Counts for each kind and level of these answers, in the order in which the kinds are declared."""
+    n, met = Counter(), Counter()
+    for spec, truth in zip(specs, truths, strict=True):
+        for requirement, ok in zip(spec["requirements"], truth, strict=True):
+            key = (requirement["kind"], str(requirement["level"]))
+            n[key] += 1
+            met[key] += bool(ok)
+    return [
+        Measured(kind=kind.name, level=level, n=n[kind.name, str(level)], met=met[kind.name, str(level)])
+        for kind in KINDS.values()
+        for level in kind.levels
+    ]
+
+
+@cache
+def read(path: Path) -> Calibration:
+    """A calibration. InputError, one line, where the file is none."""
+    try:
+        found = Calibration.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{path}: no calibration can be read there ({first_line(error)}): confessions calibrate makes it"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path}: not a calibration ({where}: {first['msg']}); confessions calibrate makes one"
+        ) from None
+    for level in found.levels:
+        if level.kind not in KINDS or level.level not in KINDS[level.kind].levels:
+            raise InputError(
+                f"{path}: unknown requirement {level.kind} {level.level}: calibrate again with this version"
+            )
+    return found
+
+
+def check_model(path: Path, source: Mapping[str, Any], key: str) -> None:
+    """Raise InputError where a calibration is of another model than `key`, which comes from `source`. Of one that the
+    workflow has yet to make, the folder says whose it will be."""
+    if path.is_file():
+        theirs, same = read(path).model, identity(read(path).model.get("source", {})) == identity(source)
+        other = theirs.get("key")
+    else:
+        other = path.parent.name
+        same = path.parent.parent.name != FOLDER or other == key
+    if not same:
+        raise InputError(
+            f"{path}: a calibration of {other}, and the model is {key}: confessions calibrate makes its own"
+        )
+
+
+def identity(source: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells one source of weights from another: a hash where there is one, else where they come from."""
+    if source.get("sha256"):
+        return ("sha256", source["sha256"])
+    return tuple(sorted((name, str(value)) for name, value in source.items() if value is not None))

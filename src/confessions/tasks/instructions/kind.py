@@ -1,0 +1,176 @@
+"""What a kind of requirement is, and the forms that many of them share.
+
+A kind finds something in a text (`find`: a list of items) and decides by what it found alone (`holds`). The items,
+written down, are the evidence line: "last word night", "commas = 2", "starts The, It, The". So the line implies the
+truth on every text, and whoever reads it needs nothing else to decide.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from confessions.tasks.instructions.text import Text, core, folded
+
+Level = Any  # a JSON value: a number, a word, a list of them; None where a kind has one level
+Items = list[str]
+SHOWN = 3  # items, where one of them is enough to decide
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """(lowest, highest) numbers that a requirement leaves possible."""
+
+    words: tuple[float, float] = (1, inf)
+    sentences: tuple[float, float] = (1, inf)
+    sentence_words: tuple[float, float] = (1, inf)  # of every sentence
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of requirement. A text without a word meets none."""
+
+    name: str  # one word
+    asks: Callable[[Level], str]  # the sentence of the prompt
+    levels: Sequence[Level]  # JSON values
+    find: Callable[[Text, Level], Items]
+    holds: Callable[[Items, Level], bool]
+    label: str = ""  # in front of the items of the evidence line
+    none: str = ""  # the line where nothing is found
+    needs: Callable[[Level], Sequence[str]] = lambda level: ()  # words and marks that a text must hold to meet it
+    refuses: Callable[[str, Level], bool] = lambda token, level: False  # whether it forbids such a word or mark
+    bounds: Callable[[Level], Bounds] = lambda level: Bounds()
+    slots: frozenset[str] = frozenset()  # what no other requirement of the instance may be about
+
+    def evidence(self, text: Text, level: Level) -> str:
+        """The line that decides."""
+        return self.line(self.find(text, level)) if text.words else NO_TEXT
+
+    def met(self, text: Text, level: Level) -> bool:
+        return bool(text.words) and self.holds(self.find(text, level), level)
+
+    def line(self, items: Items) -> str:
+        return f"{self.label} {', '.join(items)}".strip() if items else self.none
+
+    def read(self, line: str) -> Items:
+        """The items of an evidence line."""
+        return [] if line == self.none else line[len(self.label) :].lstrip(" ").split(", ")
+
+    def implied(self, line: str, level: Level) -> bool:
+        """What an evidence line, and nothing else, says of the requirement. Raises ValueError where it is no line of
+        this kind."""
+        if line == NO_TEXT:
+            return False
+        if line != self.none and not line.startswith(self.label):
+            raise ValueError(f"{line!r} is no evidence of {self.name}")
+        return self.holds(self.read(line), level)
+
+
+NO_TEXT = "no text"
+
+
+def number(item: str) -> int:
+    """n of an item "something = n"."""
+    return int(item.rpartition("= ")[2])
+
+
+def at_least(items: Items, level: int) -> bool:
+    return number(items[0]) >= level
+
+
+def at_most(items: Items, level: int) -> bool:
+    return number(items[0]) <= level
+
+
+def exactly(items: Items, level: int) -> bool:
+    return number(items[0]) == level
+
+
+def present(items: Items, level: Level) -> bool:
+    return bool(items)
+
+
+def absent(items: Items, level: Level) -> bool:
+    return not items
+
+
+def several(items: Items, level: int) -> bool:
+    """As many items as the level says."""
+    return len(items) >= level
+
+
+def counted(noun: str, count: Callable[[Text], int]) -> Callable[[Text, Level], Items]:
+    return lambda text, level: [f"{noun} = {count(text)}"]
+
+
+def marks(noun: str, characters: str) -> Callable[[Text, Level], Items]:
+    return counted(noun, lambda text: sum(map(text.raw.count, characters)))
+
+
+def words_that(test: Callable[[str, Level], bool], shown: Callable[[Level], int] = lambda level: SHOWN):
+    """The first words for which `test` (of the word as it is compared) holds."""
+
+    def find(text: Text, level: Level) -> Items:
+        found: Items = []
+        for word, compared in zip(text.words, text.folded, strict=True):
+            if len(found) == shown(level):
+                break
+            if test(compared, level):
+                found.append(word)
+        return found
+
+    return find
+
+
+def runs_with(characters: str) -> Callable[[Text, Level], Items]:
+    """The first runs of non-space characters that hold one of these, without punctuation around them."""
+    pattern = re.compile(rf"\S*?[{re.escape(characters)}]")
+
+    def find(text: Text, level: Level) -> Items:
+        found: Items = []
+        for run in text.raw.split():
+            if len(found) == SHOWN:
+                break
+            if match := pattern.match(run):
+                found.append(core(match[0]) or "a blank")
+        return found
+
+    return find
+
+
+def starts(text: Text, level: Level) -> Items:
+    """The first word of every sentence."""
+    return [words[0] for words in text.sentence_words]
+
+
+def sentence_lengths(text: Text, level: Level) -> Items:
+    return [str(len(words)) for words in text.sentence_words]
+
+
+def times(text: Text, word: str) -> Items:
+    return [f"{word} = {text.folded.count(folded(word))}"]
+
+
+def longest(text: Text, level: Level) -> Items:
+    """The longest word with its number of letters and digits."""
+    word = max(text.words, key=letters)
+    return [f"{word} = {letters(word)}"]
+
+
+def letters(word: str) -> int:
+    return sum(map(str.isalnum, word))
+
+
+def same(item: str, word: str) -> bool:
+    return folded(item) == folded(word)
+
+
+def plural(n: int, noun: str) -> str:
+    """ "1 comma", "2 commas"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def among(token: str, word: str) -> bool:
+    """Whether a word is one of those of a token, which may be a phrase."""
+    return folded(word) in folded(token).split()

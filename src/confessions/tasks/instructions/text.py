@@ -1,0 +1,66 @@
+"""The text of an answer as the requirements see it: lines, sentences, words. Every step is linear in the text."""
+
+import re
+import unicodedata
+from functools import cached_property
+
+from confessions.tasks._markers import MARKER
+from confessions.tasks._markup import inline
+from confessions.tasks._words import _split as split
+
+LONGEST = 20_000  # characters that are read; an answer of 160 tokens has a twentieth of them
+_LINE_END = re.compile(r"\r\n?|[\u2028\u2029\x85]")
+_DASHES = re.compile(r"[‒–—―⸺⸻]|-{2,}")
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+
+
+def core(word: str) -> str:
+    """A word without the punctuation around it: "(well-known)," is "well-known"."""
+    return word if word.isalnum() else _EDGES.sub("", word)
+
+
+def folded(word: str) -> str:
+    """A word as it is compared: case and the kind of apostrophe do not count."""
+    return word.casefold().replace("’", "'")
+
+
+class Text:
+    """A text without its checklist. A line ends a sentence, as a full stop does; list markers and marks of emphasis are
+    part of no word. Words are runs of non-space characters with a letter or a digit; a dash divides two, a hyphen does
+    not, as in Word Count."""
+
+    def __init__(self, text: str):
+        self.raw = _LINE_END.sub("\n", unicodedata.normalize("NFC", text[:LONGEST]))
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Those with a letter or a digit: rules and fences are none."""
+        return [line for line in map(str.strip, self.raw.split("\n")) if any(map(str.isalnum, line))]
+
+    @cached_property
+    def _sentences(self) -> list[tuple[str, list[str]]]:
+        found = []
+        for line in self.lines:
+            seen = inline(line)
+            marker = MARKER.match(seen)
+            for sentence in split(seen[marker.end() :] if marker else seen):
+                if cores := [*filter(None, map(core, _DASHES.sub(" ", sentence).split()))]:
+                    found.append((sentence.strip(), cores))
+        return found
+
+    @property
+    def sentences(self) -> list[str]:
+        return [sentence for sentence, _ in self._sentences]
+
+    @property
+    def sentence_words(self) -> list[list[str]]:
+        """The words of each sentence, without punctuation around them. No sentence is without words."""
+        return [cores for _, cores in self._sentences]
+
+    @cached_property
+    def words(self) -> list[str]:
+        return [word for cores in self.sentence_words for word in cores]
+
+    @cached_property
+    def folded(self) -> list[str]:
+        return [folded(word) for word in self.words]
