@@ -449,7 +449,7 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
             )
     finally:
         model.train(was_training)
-    _require_logprobs(rollouts, step + 1, first)
+    _require_logprobs(rollouts, trainer.state.global_step + 1, trainer.accelerator.process_index * len(specs))
     return {
         "prompt_ids": [r.x_ids for r in rollouts],
         "completion_ids": [r.completion_ids for r in rollouts],
