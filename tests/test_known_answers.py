@@ -66,7 +66,7 @@ def test_other_targets_too(name, targets):
 
 
 def test_a_task_without_such_answers():
-    with pytest.raises(InputError, match="^countdown: this task has no answers made by code"):
+    with pytest.raises(InputError, match=r"^countdown: this task has no answers made by code"):
         known_answers(tasks.get("countdown"))
 
 

@@ -230,7 +230,7 @@ def test_auroc_where_no_resample_differs_is_not_certain() -> None:
 
 
 def test_the_interval_of_auroc_is_that_of_its_exact_variance() -> None:
-    """Normal scores a spread apart: the area is Phi(d / sqrt 2). Pairs that share most of their score know it better."""
+    """Normal scores d apart have the area Phi(d / sqrt 2). Pairs that share most of their score know it better."""
     rng = np.random.default_rng(0)
     positive, negative, shared = rng.normal(0.8, 1, 150), rng.normal(0, 1, 150), rng.normal(0, 2, 150)
     plain, truth = auroc(positive, negative), norm.cdf(0.8 / math.sqrt(2))

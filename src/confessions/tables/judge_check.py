@@ -60,16 +60,15 @@ def _numbers(good: pd.DataFrame, bad: pd.DataFrame) -> dict[str, Estimate]:
     higher, lower = (_belief(side) for side in sides)
     wins = (higher > lower) + 0.5 * (higher == lower)
     mass = np.concatenate([side["judge_mass"].to_numpy(dtype=float) for side in sides])
-    lowest = (
-        nothing("lowest") if np.isnan(mass).all() else Estimate(mass.min(), math.nan, math.nan, len(mass), "lowest")
-    )
+    known = mass[~np.isnan(mass)]
+    lowest = Estimate(known.min(), math.nan, math.nan, len(known), "lowest") if len(known) else nothing("lowest")
     passes = [wilson(int(side["judge_pass"].sum()), len(side)) for side in sides]
     return {
         "auroc": auroc(higher, lower, paired=True),
         "twins": _mean(wins),
         "pass_compliant": passes[0],
         "pass_faulty": passes[1],
-        "mean_mass": _mean(mass[~np.isnan(mass)]),
+        "mean_mass": _mean(known),
         "lowest_mass": lowest,
     }
 

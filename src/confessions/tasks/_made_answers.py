@@ -1,7 +1,7 @@
 """Word Count answers made by code: plain English sentences of exactly as many words as are asked for.
 
-They measure a judge (stages/judge_check.py), so a compliant answer and its faulty twin must look alike: same topic, same
-phrases, one sentence of another length.
+They measure a judge (known_answers.py), so a compliant answer and its faulty twin look alike: same topic, same phrases,
+one sentence of another length.
 """
 
 import random
