@@ -21,6 +21,7 @@ from confessions.tables.base import COLUMNS, GRID_COLUMNS, LABELS, MODEL_COLUMNS
 from confessions.tables.grid import stress_grid
 from confessions.tables.judge import JUDGE_COLUMNS, judge
 from confessions.tables.judge_check import JUDGE_CHECK_COLUMNS, judge_check, judge_check_in_words
+from confessions.tables.long import LONG_COLUMNS, long, write_long
 from confessions.tables.models import by_model
 from confessions.tables.onset import onset
 from confessions.tables.power import POWER_COLUMNS, power
@@ -36,6 +37,7 @@ __all__ = [
     "JUDGE_CHECK_COLUMNS",
     "JUDGE_COLUMNS",
     "LABELS",
+    "LONG_COLUMNS",
     "MODEL_COLUMNS",
     "POWER_COLUMNS",
     "SEEDING_COLUMNS",
@@ -47,6 +49,7 @@ __all__ = [
     "judge",
     "judge_check",
     "judge_check_in_words",
+    "long",
     "onset",
     "power",
     "read",
@@ -56,4 +59,5 @@ __all__ = [
     "training",
     "verification",
     "write",
+    "write_long",
 ]
