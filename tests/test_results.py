@@ -60,7 +60,8 @@ def results(tmp_path) -> Path:
     """What a run of two seeds leaves behind."""
     folder = tmp_path / "results"
     made_stress_grid(folder / "tables/stress_grid.csv", seeds=(0, 1))
-    made_by_model(folder / "tables/scale.csv")
+    for axis in ("scale", "ladder"):  # which have their models in common: a number is kept once
+        made_by_model(folder / f"tables/{axis}.csv")
     metrics = {seed: write_metrics(folder / f"demo/seed{seed}/train/metrics.jsonl") for seed in (0, 1)}
     tables.write(tables.training(metrics, 8, LABELS), folder / "tables/training.csv")
     tables.write(tables.onset(metrics, 8, LABELS), folder / "tables/onset.csv")

@@ -54,6 +54,7 @@ def long(folder: str | Path, experiment: str) -> pd.DataFrame:
             )
         parts.append(FORMS[name](table))
     rows = pd.concat(parts, ignore_index=True).reindex(columns=list(LONG_COLUMNS))
+    rows = rows.drop_duplicates(ignore_index=True)  # a model on both axes
     return rows.astype(dict.fromkeys(("seed", "step", "n"), "Int64"))
 
 
