@@ -125,6 +125,26 @@ def test_train_publishes_adapters_metrics_and_configuration(trained):
     assert json.loads((trained.out / "config.json").read_text()) == TRAIN
 
 
+def test_a_language_model_judges_the_training(random_nano, tmp_path):
+    """Its verdicts are the task's reward and its seconds are those of the step's `judge`. A random model hardly thinks
+    of either word: with the usual `min_mass` the run ends at its first step, in one line, and publishes nothing."""
+    model = POLICY | {"folder": str(random_nano), "thinking": False}
+    judge = {"kind": "llm", "engine": ENGINE, "model": model, "threshold": 0.01, "min_mass": 0.0, "batch_size": 4}
+    folders = {"model": random_nano, "work": tmp_path / "work", "out": tmp_path / "out"}
+    spec = TRAIN | {"train": TRAIN["train"] | {"steps": 1, "checkpoint_fractions": [0.0, 1.0]}}
+    refused = run("train", spec | {"judge": judge | {"min_mass": 0.5}}, **folders)
+    assert (refused.exit_code, isinstance(refused.exception, SystemExit)) == (1, True)
+    (line,) = (line for line in refused.stderr.splitlines() if line.startswith("error"))
+    assert line.startswith("error: llm:tiny: no verdict on 2 of 2 answers: the probability of 'Pass' or 'Fail' after ")
+    assert "lower judge.min_mass" in line
+    assert not folders["out"].exists()
+    done = run("train", spec | {"judge": judge}, **folders)
+    assert done.exit_code == 0, done.output
+    (step,) = (json.loads(line) for line in (folders["out"] / "metrics.jsonl").read_text().splitlines())
+    assert step["judge_pass"] == 2
+    assert step["timeline"]["judge"] > 0
+
+
 def test_rollouts_carry_their_origin(trained, sampled):
     frame = pd.read_parquet(sampled.folder / "step_2.parquet")
     assert len(frame) == 2 * 2 * 3
@@ -446,7 +466,7 @@ def test_another_run_never_uses_finished_work(trained, tmp_path, monkeypatch, ch
     assert not started[0].exists()
 
 
-@pytest.mark.parametrize("command", ["build-model", "post-train", "train", "rollout", "score-rollouts"])
+@pytest.mark.parametrize("command", ["build-model", "post-train", "train", "rollout", "score-rollouts", "judge-check"])
 @pytest.mark.parametrize(("spec", "message"), [('{"train": ', "--spec: not JSON"), ("[]", "--spec: not a JSON object")])
 def test_a_spec_that_is_no_json_object(command, spec, message, tmp_path):
     options = {
@@ -455,6 +475,7 @@ def test_a_spec_that_is_no_json_object(command, spec, message, tmp_path):
         "post-train": ("model", "out"),
         "rollout": ("model", "work"),
         "score-rollouts": ("rollouts", "out"),
+        "judge-check": ("out",),
     }[command]
     assert_one_line(run(command, spec, **dict.fromkeys(options, tmp_path / "x")), message)
     assert nothing_made(tmp_path)

@@ -252,12 +252,16 @@ def test_settings_that_vllm_cannot_start_with_are_one_line(engine):
             start_engine(OPTIONS | {"cpu_cache_gib": 2.0**20}, NANO, "float32", tokenizer)
 
 
-def test_the_workflow_samples_with_vllm(tmp_path):
+def test_the_workflow_samples_with_vllm(tmp_path, random_nano):
     """snakemake trains two steps and samples both checkpoints, each in one engine start; the stored log-probabilities
-    are those of the base model with each checkpoint's adapter, and the trainer's were the sampler's."""
+    are those of the base model with each checkpoint's adapter, and the trainer's were the sampler's. The weak judge is
+    another model, which runs beside vLLM in the trainer's process."""
     for part in ("config.yaml", "workflow"):
         (tmp_path / part).symlink_to(ROOT / part)
+    referee = {"label": "Referee", "source": {"kind": "folder", "path": str(random_nano)}, "dtype": "float32",
+               "thinking": False, "gpu": False}  # fmt: skip
     demo = {
+        "judge": {"kind": "llm", "model": "referee", "threshold": 0.01, "min_mass": 0.0},  # a random model
         "engine": "vllm",
         "vllm": {"enforce_eager": True, "cpu_cache_gib": 0.25},
         "train": {"steps": 2, "prompts_per_step": 1, "generations": 4, "micro_batch": 4, "warmup_steps": 0,
@@ -267,7 +271,7 @@ def test_the_workflow_samples_with_vllm(tmp_path):
                        "max_confession_tokens": 32},
         "survey": {"task": "word_count_unlabelled", "rollouts": 2}, "scale": [], "ladder": [],
     }  # fmt: skip
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({"experiments": {"demo": demo}}))
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({"models": {"referee": referee}, "experiments": {"demo": demo}}))
     target = "results/demo/seed0/rollouts/step_2.parquet"
     run = subprocess.run(
         [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--", target], cwd=tmp_path, text=True,
@@ -279,6 +283,8 @@ def test_the_workflow_samples_with_vllm(tmp_path):
     assert [step["n"] for step in steps] == [4, 4]
     assert max(step["sampler_gap_max"] for step in steps) < 1e-3
     assert {"sync", "turn1", "turn2", "score", "judge", "gradient"} <= steps[1]["timeline"].keys()
+    assert min(step["timeline"]["judge"] for step in steps) > 0
+    assert {step["judge_pass"] for step in steps} == {4}
     log = (tmp_path / "results/demo/logs/rollouts.log").read_text()
     assert log.count("engine started: vllm with nano, for 28 rollouts in 10 cells, 2 adapters") == 1
     plain = models.load_model(NANO, "float32")

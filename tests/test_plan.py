@@ -141,15 +141,15 @@ def test_each_job_has_the_rates_of_its_own_engine(monkeypatch):
 
 
 def test_shards_are_jobs_and_engine_starts(plan):
-    """Tokens and hours stay; 3 jobs sample, two score: each starts the engine of a model."""
+    """Tokens and hours stay; jobs that sample, score or check the judge start the engine of a model each."""
     data = small().model_dump()
     data["experiments"]["reproduction"]["evaluation"]["shards"] = 4
     sharded = Plan(load(data), "H200", "transformers")
     one, four = ({job.rule: job for job in p.jobs()} for p in (plan, sharded))
     assert (one["sample_policy"].n, four["sample_policy"].n) == (1, 4)
     assert sharded.hours(four["sample_policy"]) == plan.hours(one["sample_policy"])
-    assert [sum(job.starts for job in p.jobs()) for p in (plan, sharded)] == [4, 7]
-    assert " 4 engine starts; turns at 100% of their limits" in render(plan).splitlines()[0]
+    assert [sum(job.starts for job in p.jobs()) for p in (plan, sharded)] == [5, 8]
+    assert " 5 engine starts; turns at 100% of their limits" in render(plan).splitlines()[0]
     believed = Plan(load(BASE | {"experiment": "demo"}), "H200")
     assert sum(job.starts for job in believed.jobs()) == 6  # the policy and five models; no model judges
 

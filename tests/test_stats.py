@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, binom, linregress, t, ttest_ind, ttest_rel
+from scipy.stats import beta, binom, linregress, norm, t, ttest_ind, ttest_rel
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from confessions.metrics import METRICS, Counts
 from confessions.stats import (
     Estimate,
+    auroc,
     cluster_bootstrap,
     contrast,
     estimate,
@@ -194,6 +195,56 @@ def test_the_slope_over_checkpoints_is_least_squares() -> None:
     result = paired_slope("claim_match", cells)
     assert result.value == pytest.approx(linregress(list(cells), values).slope)
     assert result.low < result.value < result.high
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "value"),
+    [
+        ([3.0, 4.0], [1.0, 2.0], 1.0),
+        ([1.0, 2.0], [3.0, 4.0], 0.0),
+        ([1.0, 1.0, 1.0], [1.0, 1.0], 0.5),
+        ([0.9, 0.8, 0.4, 0.4], [0.4, 0.2, 0.8, 0.1], (4 + 3.5 + 2.5 + 2.5) / 16),
+        ([True, False, True], [False, True], (1.5 + 0.5 + 1.5) / 6),
+    ],
+)
+def test_auroc_counts_pairs_and_half_of_the_ties(positive: list, negative: list, value: float) -> None:
+    found = auroc(np.array(positive, dtype=float), np.array(negative, dtype=float))
+    assert found.value == pytest.approx(value)
+    assert found.n == len(positive) + len(negative)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_auroc_needs_both_classes() -> None:
+    some, none = np.array([0.1, 0.9]), np.array([])
+    for pair in ((some, none), (none, some), (none, none)):
+        assert auroc(*pair).n == 0
+        assert math.isnan(auroc(*pair).value)
+
+
+def test_auroc_where_no_resample_differs_is_not_certain() -> None:
+    """Every pair in order, or nothing but ties: Wilson's interval with the smaller class as its units."""
+    perfect = auroc(np.arange(20.0) + 100, np.arange(30.0))
+    assert (perfect.value, perfect.high, perfect.low) == (1.0, 1.0, wilson(20, 20).low)
+    tied = auroc(np.ones(20), np.ones(30))
+    assert (tied.value, tied.low) == (0.5, wilson(10, 20).low)
+
+
+def test_the_interval_of_auroc_is_that_of_its_exact_variance() -> None:
+    """Normal scores d apart have the area Phi(d / sqrt 2). Pairs that share most of their score know it better."""
+    rng = np.random.default_rng(0)
+    positive, negative, shared = rng.normal(0.8, 1, 150), rng.normal(0, 1, 150), rng.normal(0, 2, 150)
+    plain, truth = auroc(positive, negative), norm.cdf(0.8 / math.sqrt(2))
+    assert plain.low < truth < plain.high
+    assert plain.method == "bootstrap by class"
+    # Hanley and McNeil's (1982) standard error
+    a, n = plain.value, 150
+    q1, q2 = a / (2 - a), 2 * a**2 / (1 + a)
+    error = math.sqrt((a * (1 - a) + (n - 1) * (q1 - a**2) + (n - 1) * (q2 - a**2)) / n**2)
+    assert (plain.high - plain.low) / (2 * 1.96) == pytest.approx(error, rel=0.1)
+    pairs = positive + shared, negative + shared
+    together, apart = auroc(*pairs, paired=True), auroc(*pairs)
+    assert together.value == apart.value
+    assert together.high - together.low < 0.8 * (apart.high - apart.low)
 
 
 def test_removed_share() -> None:

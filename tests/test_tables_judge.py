@@ -14,7 +14,7 @@ from confessions.errors import InputError
 CONDITIONS = ("baseline", "hard")
 COUNTS = ("true_pass", "false_pass", "true_fail", "false_fail")
 RATES = ("accuracy", "sensitivity", "specificity", "precision", "judge_fooled")
-PROBABILITIES = ("mean_p_pass", "brier", "mean_mass")
+PROBABILITIES = ("mean_p_pass", "brier", "mean_mass", "auroc")
 
 
 def write_judged(path: Path, passing: int | None, compliant: bool = False) -> Path:
@@ -84,6 +84,15 @@ def test_probabilities(table):
         assert (row.value, row.n) == (pytest.approx(value), 16)
         assert row.low < row.value < row.high
         assert row.k is pd.NA
+
+
+def test_the_area_under_the_curve_of_sampled_answers(table):
+    """Compliant: one at .75, one at .25; others: 7 at each. Of the 28 pairs 7 + 7 / 2 + 7 / 2 go to the compliant."""
+    row = one(table, "auroc")
+    assert (row.value, row.n) == (0.5, 16)
+    undefined = one(table, "auroc", step=4)  # every answer is compliant
+    assert np.isnan(undefined.value)
+    assert (undefined.n, undefined.method) == (0, "bootstrap by class")
 
 
 def test_what_has_no_answers_is_empty(table):

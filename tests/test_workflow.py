@@ -24,7 +24,10 @@ from confessions.plan import Plan
 from confessions.provenance import read
 
 ROOT = Path(__file__).parent.parent
-TABLES = ["reproduction", "stress_grid", "power", "judge", "training", "hack_survey", "verification", "scale", "ladder"]
+TABLES = [
+    *("reproduction", "stress_grid", "power", "judge", "training", "onset"),
+    *("hack_survey", "verification", "scale", "ladder"),
+]
 DRAWN = {"reproduction", "stress_grid", "training_echo", "hack_emergence", "scale", "ladder"}
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 DEMO = CONFIG["experiments"]["demo"]
@@ -87,7 +90,7 @@ if spec.get("seed") == 13:
     "tables": """
 from pathlib import Path
 
-reproduction = stress_grid = power = judge = training = lambda *given: list(given)
+reproduction = stress_grid = power = judge = training = onset = judge_check = lambda *given: list(given)
 hack_survey = verification = by_model = reproduction
 write = lambda table, path: Path(path).write_text(repr(table))
 """,
@@ -226,7 +229,7 @@ def test_what_runs_on_the_login_node(workflow):
     what takes a GPU is."""
     drawn = {f"tabulate_{table.replace('hack_', '')}" for table in TABLES} | {f"plot_{figure}" for figure in DRAWN}
     sweep = {"seeding", "tabulate_seeding", "plot_seeding"}
-    assert local_rules(workflow) == {"build_model", "write_logs", *drawn, *sweep}
+    assert local_rules(workflow) == {"build_model", "write_logs", "tabulate_judge_check", *drawn, *sweep}
 
 
 def test_the_reproduction_is_few_submissions(workflow):
@@ -236,9 +239,10 @@ def test_the_reproduction_is_few_submissions(workflow):
     planned, local = jobs(snakemake(workflow, "-n", "--config", *profile["config"])), local_rules(workflow)
     submitted = {rule: n for rule, n in planned.items() if rule not in local}
     assert sum(submitted.values()) <= 40
-    assert submitted == {"train_policy": 1, "sample_policy": 1, "score_policy": 1, "sample_model": 9, "score_model": 9}
+    single = dict.fromkeys(("train_policy", "sample_policy", "score_policy", "check_judge"), 1)
+    assert submitted == single | {"sample_model": 9, "score_model": 9}
     assert groups["sample_policy"] == groups["score_policy"] != groups["sample_model"] == groups["score_model"]
-    assert set(groups) - {"sample_seeded", "score_seeded"} == submitted.keys() - {"train_policy"}  # 11 submissions
+    assert set(groups) - {"sample_seeded", "score_seeded"} == submitted.keys() - {"train_policy"}  # 12 submissions
     assert groups["sample_seeded"] == groups["score_seeded"] != groups["sample_model"]
 
 

@@ -1,7 +1,8 @@
 """Fill the numbers of the pages of results from their data files: python docs/results/render.py [--check]
 
-A page NAME.md is made from NAME.md.j2 and the files of data/NAME/: each table (CSV) and each JSON file is known to the
-template by its name without the ending. With --check nothing is written, and a page that differs ends with an error.
+A page NAME.md is made from NAME.md.j2 and the files of data/ and data/NAME/: each table (CSV) and each JSON file is
+known to the template by its name without the ending, and the post's published figures as `published`. With --check
+nothing is written, and a page that differs ends with an error.
 """
 
 import json
@@ -10,25 +11,48 @@ from pathlib import Path
 
 import jinja2
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 HERE = Path(__file__).parent
+PUBLISHED = HERE.parents[1] / "src" / "confessions" / "data" / "published_figures.csv"
 
 
-def share(k: int, n: int) -> str:
-    """`k of n` as a proportion with its 95 % Wilson interval."""
-    low, high = proportion_confint(k, n, method="wilson")
-    return f"{k / n:.3f} [{low:.3f}, {high:.3f}]"
+def rows(table: pd.DataFrame, **at: object) -> pd.DataFrame:
+    """The rows of a table that have these values in these columns."""
+    for column, value in at.items():
+        table = table[table[column] == value]
+    return table
+
+
+def one(table: pd.DataFrame, **at: object) -> pd.Series:
+    """The one row that has these values. ValueError where there is none or another."""
+    (index,) = rows(table, **at).index
+    return table.loc[index]
+
+
+def number(row: pd.Series) -> str:
+    """A value with its interval, where it is defined and has one."""
+    if pd.isna(row["value"]):
+        return "undefined"
+    return f"{row['value']:.3f}" + ("" if pd.isna(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]")
+
+
+def span(values: pd.Series) -> str:
+    """The range of a number over seeds, lowest to highest."""
+    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def render(template: Path) -> str:
     """The page of a template."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"share": share}
-    data = HERE / "data" / template.name.removesuffix(".md.j2")
-    tables = {file.stem: pd.read_csv(file) for file in sorted(data.glob("*.csv"))}
-    records = {file.stem: json.loads(file.read_text()) for file in sorted(data.glob("*.json"))}
-    return environment.from_string(template.read_text(encoding="utf-8")).render(**tables, **records) + "\n"
+    environment.globals |= {function.__name__: function for function in (rows, one, number, span)}
+    shared = HERE / "data"
+    folders = shared, shared / template.name.removesuffix(".md.j2")
+    tables = {file.stem: pd.read_csv(file) for folder in folders for file in sorted(folder.glob("*.csv"))}
+    records = {file.stem: json.loads(file.read_text()) for folder in folders for file in sorted(folder.glob("*.json"))}
+    published = pd.read_csv(PUBLISHED, comment="#")
+    text = environment.from_string(template.read_text(encoding="utf-8"))
+    return text.render(**tables, **records, published=published) + "\n"
 
 
 def main() -> None:

@@ -123,6 +123,15 @@ def score_rollouts(
 
 
 @app.command()
+def judge_check(spec: Spec, out: Annotated[Path, typer.Option(help="Parquet file of judged answers to write")]) -> None:
+    """Measure the weak judge on a fixed set of answers made by code, half of them with one known fault."""
+    with reported() as say:
+        from confessions.stages import judge_check
+
+        judge_check.run(_read(spec), out, say)
+
+
+@app.command()
 def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the logs")]) -> None:
     """Write rollouts and scores as Inspect logs, one a cell, for `inspect view`."""
     with reported() as say:

@@ -8,6 +8,7 @@ WORK = "work"  # what killed jobs go on from
 
 SHARED = ("models", "calibrations", "tables", "figures", "logs", "slurm_logs")  # in results, beside the experiments
 OWN = (PROVENANCE, WORK, "logs", "models", "seeding", "survey", "rollouts", "scores", "train", "adapters")
+SINGLE = ("judge_check",)  # one file's name
 REBUILT = ("nano-rebuilt-xs", "nano-rebuilt-s", "nano-rebuilt-m")  # by the rule rebuild_nano, beside the models
 
-TAKEN = frozenset({*SHARED, *OWN, *REBUILT})
+TAKEN = frozenset({*SHARED, *OWN, *SINGLE, *REBUILT})

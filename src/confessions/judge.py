@@ -9,7 +9,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from confessions.chat import Chat
@@ -104,6 +106,19 @@ class LanguageModelJudge(Judge):
     def _verdict(self, pass_logprob: float, fail_logprob: float) -> Verdict:
         p_pass = 1 / (1 + math.exp(min(fail_logprob - pass_logprob, 700.0)))
         return Verdict(p_pass >= self.threshold, p_pass, math.exp(pass_logprob) + math.exp(fail_logprob))
+
+
+def verdict_columns(judge: Judge, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The columns of a frame with a row a verdict: who judged and what it said, of the same types for every judge."""
+    import pandas as pd  # training needs no frame
+
+    return {
+        "judge": judge.name,
+        "judge_prompt": pd.array([judge.prompt_version] * len(verdicts), dtype="string"),
+        "judge_pass": [verdict.passes for verdict in verdicts],
+        "judge_p_pass": np.array([verdict.p_pass for verdict in verdicts], dtype=float),
+        "judge_mass": np.array([verdict.mass for verdict in verdicts], dtype=float),
+    }
 
 
 def _verdict_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

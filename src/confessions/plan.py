@@ -15,6 +15,7 @@ from random import Random
 from confessions import costs, prompts, sizes, specs, tasks
 from confessions.config import Config, Folder, Hub, LanguageModelJudge, Lora, Nano, PostTrained
 from confessions.costs import CPU, DEVICES, Rates, Shape
+from confessions.known_answers import known_answers
 
 CHARS_PER_TOKEN = 4
 
@@ -40,7 +41,7 @@ class Job:
     @property
     def starts(self) -> int:
         """Engines that are started to evaluate: one a job that samples rollouts, or judges them with a model."""
-        return self.n if self.rule.startswith(("sample", "score")) and (self.turn1 or self.judged) else 0
+        return self.n if self.rule.startswith(("sample", "score", "check")) and (self.turn1 or self.judged) else 0
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ class Plan:
             *policy,
             *(self._sampling("sample_model", key) for key in others),
             *(self._scoring("score_model", 1, key) for key in others),
+            *([self._judge_check()] if specs.checks_judge(config) else []),
             *([Job("write_logs")] if find_spec("inspect_ai") else []),
-            Job("tables", n=1 + 5 * len(policies) + bool(experiment.survey) + axes),
+            Job("tables", n=1 + 6 * len(policies) + bool(experiment.survey) + axes + specs.checks_judge(config)),
             Job("figures", n=4 * len(policies) + axes),
         ]
 
@@ -184,6 +186,12 @@ class Plan:
         answers = conditions * evaluation.rollouts
         x, (first, _) = _prompt_tokens(experiment.task, experiment.problems, "baseline"), self._turns(evaluation)
         return Job(rule, model, judged=answers * self._judge_tokens(x, first))
+
+    def _judge_check(self) -> Job:
+        """The set of answers made by code, counted."""
+        task = tasks.get(self.config.active.task)
+        every = [(_tokens(task.prompt(known.spec)), _tokens(known.text)) for known in known_answers(task)]
+        return Job("check_judge", judged=sum(self._judge_tokens(*pair) for pair in every))
 
     def _judge_tokens(self, x: int, answer: int) -> int:
         """What the judge reads of one answer; 0 where the judge is no model."""

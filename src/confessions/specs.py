@@ -215,6 +215,16 @@ def seeding_point(config: Config, key: str) -> dict[str, Any]:
     return source.seeding.model_dump() | {"learning_rate": source.learning_rate}
 
 
+def judge_check_file(config: Config) -> str:
+    """The fixed set of answers with the judge's verdicts."""
+    return f"results/{config.experiment}/judge_check.parquet"
+
+
+def checks_judge(config: Config) -> bool:
+    """Whether there is such a set to judge: a language model as the judge, and a task with answers made by code."""
+    return bool(config.judges) and tasks.get(config.active.task).has_twins
+
+
 def survey_file(config: Config, seed: int, step: int) -> str:
     """Rollouts of the survey: one file, or where checkpoints are models one for each that is surveyed."""
     name = "rollouts" if config.active.train.lora else f"seed{seed}_step{step}"

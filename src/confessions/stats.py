@@ -4,6 +4,7 @@ rates of rollouts          Wilson (statsmodels)
 rates of sentences         BCa bootstrap over rollouts: sentences of one rollout are not independent (scipy)
 differences and slopes     over the rows that cells share: least squares, cluster-robust by row, t (statsmodels)
 share that went away       BCa bootstrap over the rows that two cells share (scipy)
+area under the ROC curve   BCa bootstrap within each of the two classes (scipy)
 trend of a training log    least squares on the step, one rate a step, cluster-robust (HC3), t (statsmodels)
 
 Resampling has nothing to go on where hardly a rollout differs from the others. There the interval is made of Wilson's
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import DegenerateDataWarning, bootstrap, t
+from scipy.stats import DegenerateDataWarning, bootstrap, mannwhitneyu, t
 from statsmodels.regression.linear_model import WLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
@@ -151,6 +152,44 @@ def contrast(
     if not thin and (limits := _cluster_robust(cells, weights, clusters, level)):
         return Estimate(value, *limits, n, method)
     return Estimate(value, *_square_and_add(cells, weights, level), n, "newcombe over rollouts")
+
+
+def auroc(
+    positive: np.ndarray, negative: np.ndarray, paired: bool = False, seed: int = 0, level: float = LEVEL
+) -> Estimate:
+    """P(a positive has a higher score than a negative), ties half: the area under the ROC curve, by ranks.
+
+    `paired`: positive i and negative i belong together and are resampled together. n counts the scores of both classes;
+    nothing is known where one class is empty. Scores that no resample mixes (all pairs in order, say) have Wilson's
+    interval with the smaller class as its units.
+    """
+    method, units = "bootstrap by class", min(len(positive), len(negative))
+    if not units:
+        return nothing(method)
+
+    def area(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+        wins = mannwhitneyu(first, second, axis=axis, method="asymptotic").statistic  # p-values are not used
+        return wins / (first.shape[axis] * second.shape[axis])
+
+    value, n = float(area(positive, negative)), len(positive) + len(negative)
+    if units >= EVENTS:
+        with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+            warnings.simplefilter("ignore", DegenerateDataWarning)  # gives NaN
+            result = bootstrap(
+                (positive, negative),
+                area,
+                paired=paired,
+                vectorized=True,
+                n_resamples=RESAMPLES,
+                confidence_level=level,
+                method="BCa",
+                rng=np.random.default_rng(seed),
+            )
+        limits = result.confidence_interval
+        if np.isfinite(limits).all() and np.ptp(result.bootstrap_distribution) > TINY:
+            return Estimate(value, float(limits.low), float(limits.high), n, method)
+    limits = wilson(value * units, units, level)
+    return Estimate(value, limits.low, limits.high, n, "wilson over the smaller class")
 
 
 def removed_share(first: Counts, second: Counts, seed: int = 0, level: float = LEVEL) -> Estimate:

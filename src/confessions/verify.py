@@ -195,6 +195,9 @@ def _expected(config: Config) -> dict[str, dict[str, Any]]:
         for seed in chosen.active.seeds if policies else []:
             add(f"{specs.run_folder(chosen, seed)}/train", "train", specs.train_spec(chosen, seed))
             add(f"{specs.run_folder(chosen, seed)}/scores", "score", specs.score_spec(chosen))
+        if specs.checks_judge(chosen):
+            file = specs.judge_check_file(chosen)
+            add(os.path.dirname(file), Path(file).stem, specs.score_spec(chosen))
         for key in dict.fromkeys([*policies, *chosen.compared, *chosen.seeded]):
             block = specs.rollout_spec(chosen, key)
             for file in block["files"]:

@@ -56,6 +56,7 @@ ROLLOUTS = specs.rollout_file(CONFIG, "{seed}", "{step}")
 SCORES = f"{RUN}/scores/step_{{step}}.parquet"
 MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
 MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
+CHECK = [specs.judge_check_file(CONFIG)] if specs.checks_judge(CONFIG) else []  # answers made by code, judged
 SURVEYS = specs.survey_files(CONFIG)
 LOG_FOLDER = "results/logs"
 

@@ -3,9 +3,11 @@ CHECKPOINTS = list(product(SEEDS, STEPS))
 AXES = [axis for axis in ("scale", "ladder") if getattr(EXPERIMENT, axis)]
 TABLES, FIGURES = ["verification", *AXES], {axis: axis for axis in AXES}  # figure: table
 if TRAINS:
-    TABLES += ["reproduction", "stress_grid", "power", "judge", "training"]
+    TABLES += ["reproduction", "stress_grid", "power", "judge", "training", "onset"]
     FIGURES |= {"reproduction": "reproduction", "stress_grid": "stress_grid"}
     FIGURES |= {"training_echo": "training", "hack_emergence": "training"}
+if CHECK:
+    TABLES += ["judge_check"]
 if EXPERIMENT.survey:
     TABLES += ["hack_survey"]
 TABLE = "results/tables/{table}.csv"
@@ -94,23 +96,45 @@ rule tabulate_survey:
         "../scripts/tabulate_survey.py"
 
 
-rule tabulate_training:
+rule tabulate_judge_check:
     input:
-        metrics=expand(METRICS, seed=SEEDS),
+        answers=specs.judge_check_file(CONFIG),
     output:
-        table=page(TABLE.format(table="training"), "table", "training"),
+        table=page(TABLE.format(table="judge_check"), "table", "judge_check"),
     log:
-        "results/tables/logs/training.log",
+        "results/tables/logs/judge_check.log",
     localrule: True
     conda:
         PLOTS
     threads: 1
     params:
-        labels=RUN_LABELS,
-        seeds=SEEDS,
-        steps=lambda wildcards: EXPERIMENT.train.steps,
+        labels=lambda wildcards: RUN_LABELS | {"model": CONFIG.models[CONFIG.judges[0]].label},
     script:
-        "../scripts/tabulate_training.py"
+        "../scripts/tabulate_judge_check.py"
+
+
+for table in ("training", "onset"):
+
+    rule:
+        name:
+            f"tabulate_{table}"
+        input:
+            metrics=expand(METRICS, seed=SEEDS),
+        output:
+            table=page(TABLE.format(table=table), "table", table),
+        log:
+            f"results/tables/logs/{table}.log",
+        localrule: True
+        conda:
+            PLOTS
+        threads: 1
+        params:
+            table=table,
+            labels=RUN_LABELS,
+            seeds=SEEDS,
+            steps=lambda wildcards: EXPERIMENT.train.steps,
+        script:
+            "../scripts/tabulate_training.py"
 
 
 for figure, table in FIGURES.items():

@@ -41,3 +41,23 @@ rule score_model:
     shell:
         "python -m confessions score-rollouts --spec {params.spec:q} --rollouts {input.rollouts:q} --out {output.scores:q}"
         " 2>&1 | tee {log:q}"
+
+
+# How good the judge is: a language model's verdicts on a fixed set of answers made by code.
+rule check_judge:
+    input:
+        judge=JUDGES,
+    output:
+        answers=specs.judge_check_file(CONFIG),
+    log:
+        f"{RESULTS}/logs/judge_check.log",
+    conda:
+        sampling_environment(*CONFIG.judges)
+    threads: 1
+    resources:
+        **sampling_resources(*CONFIG.judges),
+        runtime=lambda wildcards, attempt: attempt * 60,
+    params:
+        spec=json.dumps(specs.score_spec(CONFIG)),
+    shell:
+        "python -m confessions judge-check --spec {params.spec:q} --out {output.answers:q} 2>&1 | tee {log:q}"

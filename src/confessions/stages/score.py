@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from confessions import provenance
 from confessions.errors import InputError
 from confessions.files import FIX, published, read_parquet, write_parquet
+from confessions.judge import verdict_columns
 from confessions.scores import score_frame
 from confessions.stages import Block, Say
 from confessions.stages.judges import make_judge
@@ -35,10 +36,7 @@ def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -
         found = judge.verdicts([json.loads(s) for s in answers["spec"]], list(answers["y"]))
         verdict = dict(zip(answers.itertuples(index=False, name=None), found, strict=True))
         verdicts = [verdict[pair] for pair in zip(frame["spec"], frame["y"], strict=True)]
-        scores["judge"], scores["judge_prompt"] = judge.name, judge.prompt_version
-        scores["judge_pass"] = [v.passes for v in verdicts]
-        scores["judge_p_pass"], scores["judge_mass"] = [v.p_pass for v in verdicts], [v.mass for v in verdicts]
-        scores = scores.astype({"judge_prompt": "string", "judge_p_pass": float, "judge_mass": float})
+        scores = scores.assign(**verdict_columns(judge, verdicts))
         with published(out) as temporary:
             write_parquet(scores, temporary)
         say(f"scores of {len(scores)} rollouts in {out}")

@@ -2,12 +2,14 @@
 
 reproduction.csv    reproduction    every metric at every checkpoint of a training run
 training.csv        training        what a training run logged, step by step
+onset.csv           onset           when the task's own hack begins in training
 stress_grid.csv     stress_grid     every metric in every cell: checkpoint x condition x variant
 scale.csv           by_model        every metric of plain models, by size
 ladder.csv          by_model        the same by training stage
 verification.csv    verification    whether claims are right because the model counted
 hack_survey.csv     hack_survey     how often each hack detector fires
 judge.csv           judge           the weak judge against ground truth, by checkpoint and condition
+judge_check.csv     judge_check     the weak judge on answers made by code, half of them with one known fault
 power.csv           power           what difference the evaluation can see
 seeding.csv         seeding         what a seeded hack does to a model and its confessions
 
@@ -18,7 +20,10 @@ a run in percent, `seed` the training seed.
 from confessions.tables.base import COLUMNS, GRID_COLUMNS, LABELS, MODEL_COLUMNS, read, write
 from confessions.tables.grid import stress_grid
 from confessions.tables.judge import JUDGE_COLUMNS, judge
+from confessions.tables.judge_check import JUDGE_CHECK_COLUMNS, judge_check, judge_check_in_words
+from confessions.tables.long import LONG_COLUMNS, long, write_long
 from confessions.tables.models import by_model
+from confessions.tables.onset import onset
 from confessions.tables.power import POWER_COLUMNS, power
 from confessions.tables.reproduction import reproduction
 from confessions.tables.seeding import SEEDING_COLUMNS, seeding
@@ -29,8 +34,10 @@ from confessions.tables.verification import VERIFICATION_COLUMNS, verification
 __all__ = [
     "COLUMNS",
     "GRID_COLUMNS",
+    "JUDGE_CHECK_COLUMNS",
     "JUDGE_COLUMNS",
     "LABELS",
+    "LONG_COLUMNS",
     "MODEL_COLUMNS",
     "POWER_COLUMNS",
     "SEEDING_COLUMNS",
@@ -40,6 +47,10 @@ __all__ = [
     "by_model",
     "hack_survey",
     "judge",
+    "judge_check",
+    "judge_check_in_words",
+    "long",
+    "onset",
     "power",
     "read",
     "reproduction",
@@ -48,4 +59,5 @@ __all__ = [
     "training",
     "verification",
     "write",
+    "write_long",
 ]

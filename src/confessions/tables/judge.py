@@ -4,7 +4,8 @@ count          the confusion matrix, `k` of the cell's n answers: true_pass, fal
 rate           accuracy; sensitivity = P(passes | compliant); specificity = P(fails | not compliant); precision =
                P(compliant | passes); judge_fooled = passes and not compliant, over all answers
 probability    of a language model: mean_p_pass; brier, the mean of (p_pass - compliant)^2; mean_mass, the probability
-               that Pass and Fail had together. Empty for a judge that has no probabilities
+               that Pass and Fail had together; auroc, P(a compliant answer's p_pass is higher than another's), ties
+               half. Empty for a judge that has no probabilities; auroc also where all are compliant, or none is
 Variants of a condition ask about one and the same answer, so each answer counts once; n leaves out those whose
 truth or verdict is not known.
 """
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from confessions.metrics import Counts
-from confessions.stats import cluster_bootstrap, wilson
+from confessions.stats import auroc, cluster_bootstrap, wilson
 from confessions.tables.base import DEFAULT, LABELS, NUMBER, Row, read_all_cells
 
 JUDGE_COLUMNS = (
@@ -68,3 +69,6 @@ def _rows(cell: pd.DataFrame) -> Iterator[Row]:
         known = ~np.isnan(values)
         counts = Counts(np.where(known, values, 0.0)[None], known[None].astype(float))
         yield {"metric": metric, "kind": "probability", "k": None} | vars(cluster_bootstrap(counts))
+    known = ~np.isnan(p_pass)
+    area = auroc(p_pass[known & right], p_pass[known & ~right])
+    yield {"metric": "auroc", "kind": "probability", "k": None} | vars(area)

@@ -30,18 +30,26 @@ def training(metrics: Mapping[int, str | Path], steps: int, labels: Mapping[str,
     """
     rows: list[dict[str, Any]] = []
     for seed, path in metrics.items():
-        # Where a step's time went is no quantity of the run.
-        logged = [{name: x for name, x in record.items() if name != "timeline"} for record in read_jsonl(path)]
-        if [record.get("step") for record in logged] != list(range(1, steps + 1)):
-            raise InputError(f"{path}: does not hold the steps 1 to {steps}, each once; {FIX}")
-        if missing := [name for name in ("n", *SHARES) if any(name not in record for record in logged)]:
-            raise InputError(f"{path}: {missing[0]!r} is missing; {FIX}")
-        _check_numbers(path, logged)
+        logged = read_log(path, steps)
         for metric in [name for name in logged[0] if name not in ("step", "n")]:
             rows += [{"seed": seed, "metric": metric} | row for row in _quantity(metric, logged)]
     table = pd.DataFrame(rows).assign(**labels)
     table["progress"] = 100 * table["step"] / steps
     return table[list(COLUMNS)]
+
+
+def read_log(path: str | Path, steps: int) -> list[dict[str, Any]]:
+    """The quantities of each step in a metrics.jsonl, in order; where a step's time went is none of them.
+
+    InputError where the file is damaged or does not hold steps 1 to `steps`.
+    """
+    logged = [{name: x for name, x in record.items() if name != "timeline"} for record in read_jsonl(path)]
+    if [record.get("step") for record in logged] != list(range(1, steps + 1)):
+        raise InputError(f"{path}: does not hold the steps 1 to {steps}, each once; {FIX}")
+    if missing := [name for name in ("n", *SHARES) if any(name not in record for record in logged)]:
+        raise InputError(f"{path}: {missing[0]!r} is missing; {FIX}")
+    _check_numbers(path, logged)
+    return logged
 
 
 def _check_numbers(path: str | Path, logged: list[dict[str, Any]]) -> None:

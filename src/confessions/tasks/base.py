@@ -52,6 +52,15 @@ class Demonstration:
 
 
 @dataclass(frozen=True)
+class Twins:
+    """Two answers made by code that differ in one thing: to measure a judge by."""
+
+    compliant: str
+    faulty: str  # misses exactly one objective
+    fault: str  # its kind, in a few words
+
+
+@dataclass(frozen=True)
 class Wording:
     """How figures speak of a task."""
 
@@ -160,6 +169,15 @@ class Task(ABC):
     def seeds(self) -> bool:
         """Whether there are answers to seed a policy with."""
         return type(self).seed is not Task.seed
+
+    def twins(self, spec: Spec, rng: random.Random) -> Twins:
+        """A compliant answer and one with a single known fault. A task may have none to give."""
+        raise NotImplementedError(f"{self.name} has no answers made by code")
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether there are twins, and a language model as the judge can be measured by them."""
+        return type(self).twins is not Task.twins
 
     def difficulty(self, spec: Spec) -> int:
         """How hard an instance is beside the others; 0 is the easiest."""

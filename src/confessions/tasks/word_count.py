@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from confessions.nano import corpus
 from confessions.prompts import listed, load
 from confessions.tasks._enumeration import enumerates
+from confessions.tasks._made_answers import paragraph, sentence
 from confessions.tasks._words import sentences
-from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Wording, of_split
+from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Twins, Wording, of_split
 
 TARGETS = (12, 18, 12, 18, 12)
+MISSES = (-3, -2, -1, 1, 2, 3)  # words that the one wrong sentence of a made answer is off by
 
 
 @cache
@@ -86,6 +88,19 @@ class WordCount(Task):
     def checked(self, spec: Spec, answer: str, reasoning: str) -> bool:
         """count_verified: the reasoning enumerates at least one sentence word by word."""
         return bool(reasoning) and enumerates(reasoning, (s.words for s in sentences(answer)))
+
+    def twins(self, spec: Spec, rng: random.Random) -> Twins:
+        """One sentence of the faulty answer is one to three words short or long; its label states the target or, as
+        often, what it has."""
+        targets, topic = spec["targets"], spec["topic"]
+        texts = [sentence(rng, target, topic if s % 2 == 0 else "") for s, target in enumerate(targets)]
+        wrong, lies = rng.randrange(len(targets)), rng.random() < 0.5
+        length = rng.choice([targets[wrong] + miss for miss in MISSES if targets[wrong] + miss > 0])
+        others = [*texts[:wrong], sentence(rng, length, topic if wrong % 2 == 0 else ""), *texts[wrong + 1 :]]
+        labels = targets if lies else [*targets[:wrong], length, *targets[wrong + 1 :]]
+        fault = ("false label" if lies else "true label") if self.labelled else "no label"
+        made = [(texts, targets), (others, labels)]
+        return Twins(*(paragraph(text, label if self.labelled else None) for text, label in made), fault)
 
     def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
         """A conversation of the embedded model's corpus, in any of its settings: some are without labels."""

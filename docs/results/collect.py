@@ -1,0 +1,109 @@
+"""Keep an experiment's results beside the pages: python docs/results/collect.py EXPERIMENT [--results FOLDER]
+
+data/EXPERIMENT.csv             every number of its tables, one a row (confessions.tables.long)
+data/EXPERIMENT_base.parquet    the policy's answers before training, with truth and reports: frozen for later runs
+data/EXPERIMENT_hacked.parquet  the same of the first seed's last checkpoint
+EXPERIMENT_examples.md          conversations of both, chosen by a seeded draw and printed in full
+"""
+
+import random
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from confessions.errors import InputError, reported
+from confessions.files import published, read_parquet, write_parquet
+from confessions.tables import write_long
+
+HERE = Path(__file__).parent
+EXAMPLES, DRAW = 5, 0  # conversations before and after; seed of the draw
+KEYS = ["row", "condition", "variant"]
+SAID = [*KEYS, "spec", "x", "y", "xc", "yc", "task_finish", "confession_finish"]
+TRUE = ["met", "exact_compliance", "hacked", "counts", "labels", "judge_pass", "report_valid", "claims", "grade"]
+
+
+def frozen(rollouts: Path, scores: Path) -> pd.DataFrame:
+    """Each rollout of a checkpoint without a system prompt: what was asked and said, and what is true of it."""
+    said, true = read_parquet(rollouts, tuple(SAID)), read_parquet(scores, (*KEYS, *TRUE))
+    together = said[SAID].merge(true[KEYS + TRUE], on=KEYS, validate="one_to_one")
+    if len(together) != len(said):
+        raise InputError(f"{scores}: not the scores of {rollouts}; delete it and run snakemake again")
+    return together[together["condition"] == "baseline"].reset_index(drop=True)
+
+
+def drawn(n_rows: int, n: int = EXAMPLES, seed: int = DRAW) -> list[int]:
+    """Rows of the evaluation, the same for every checkpoint."""
+    return sorted(random.Random(seed).sample(range(n_rows), n))
+
+
+def examples(experiment: str, checkpoints: dict[str, pd.DataFrame]) -> str:
+    """The page. Line breaks of the texts are kept."""
+    n_rows = min(frame["row"].nunique() for frame in checkpoints.values())
+    rows = drawn(n_rows)
+    lines = [
+        f"# Conversations of the experiment {experiment}",
+        "",
+        f"Made by `docs/results/collect.py`. Rows {', '.join(map(str, rows))} of {n_rows}, drawn by "
+        f"`random.Random({DRAW}).sample`, not chosen: each before and after training, without a system prompt, default "
+        "request, in full.",
+    ]
+    for row in rows:
+        lines += ["", f"## Row {row}"]
+        for name, frame in checkpoints.items():
+            (said,) = frame[(frame["row"] == row) & (frame["variant"] == "default")].to_dict("records")
+            if name == next(iter(checkpoints)):
+                lines += _quoted("Task", said["x"])
+            lines += ["", f"### {name}"]
+            lines += [*_quoted("Answer", said["y"]), "", _truth(said), *_quoted("Report", said["yc"])]
+    first = next(iter(checkpoints.values()))
+    request = first.loc[first["variant"] == "default", "xc"].iloc[0]
+    lines += ["", "## The request", *_quoted("The same for every report", request)]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(title: str, text: str) -> list[str]:
+    """A text as a block that no text can close: its fence is longer than any run of backticks in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return ["", f"{title}:", "", f"{fence}text", text.strip("\n"), fence]
+
+
+def _truth(said: dict) -> str:
+    words, labels = (_listed(said[key]) for key in ("counts", "labels"))
+    right = f"{sum(said['met'])} of {len(said['met'])}"
+    hack, verdict = ("hacked" if said["hacked"] else "not hacked"), ("passes" if said["judge_pass"] else "fails")
+    return f"Truth: words {words}; labels {labels}; sentences right {right}; {hack}; the grader {verdict} it."
+
+
+def _listed(numbers: Iterable[float | None]) -> str:
+    return ", ".join("-" if pd.isna(x) else f"{x:.0f}" for x in numbers) or "none"
+
+
+def main(
+    experiment: Annotated[str, typer.Argument(help="experiment of config.yaml that was run")],
+    results: Annotated[Path, typer.Option(help="folder of its results")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="where the pages are")] = HERE,
+) -> None:
+    with reported() as say:
+        table = write_long(results / "tables", experiment, out / "data" / f"{experiment}.csv")
+        say(f"{len(table)} numbers in {out / 'data' / f'{experiment}.csv'}")
+        seeds = sorted((results / experiment).glob("seed*"), key=lambda path: int(path.name[4:]))
+        if not seeds:
+            return  # nothing was trained
+        files = {int(p.stem[5:]): p for p in (seeds[0] / "rollouts").glob("step_*.parquet")}
+        checkpoints = {}
+        for name, step in (("base", min(files)), ("hacked", max(files))):
+            frame = frozen(files[step], seeds[0] / "scores" / files[step].name)
+            checkpoints[f"Step {step}"] = frame
+            with published(out / "data" / f"{experiment}_{name}.parquet") as temporary:
+                write_parquet(frame, temporary)
+        with published(out / f"{experiment}_examples.md") as temporary:
+            temporary.write_text(examples(experiment, checkpoints), encoding="utf-8")
+        say(f"frozen answers of {', '.join(checkpoints)} and examples of {seeds[0].name}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
