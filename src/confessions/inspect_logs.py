@@ -21,6 +21,7 @@ from confessions.metrics import METRICS
 from confessions.prompts import system_prompt
 from confessions.report import HIGHEST_GRADE
 from confessions.stats import estimates
+from confessions.tables.base import SCORE_COLUMNS
 from confessions.tasks import get as get_task
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
     except ImportError:
         raise InputError("Inspect logs need the package inspect-ai: pip install 'confessions[inspect]'") from None
     said = read_parquet(rollouts, ROLLOUT, objects=("spec",)).reset_index(drop=True)
-    scored = read_parquet(scores, (*CELL, "row", *(column for column, _ in SCORES.values()))).reset_index(drop=True)
+    columns = (*SCORE_COLUMNS, *(column for column, _ in SCORES.values()))
+    scored = read_parquet(scores, columns).reset_index(drop=True)
     if len(said[list(CHECKPOINT)].drop_duplicates()) != 1:
         raise InputError(f"{rollouts}: holds several checkpoints or none; give one checkpoint's file")
     if not said[[*CELL, "row"]].equals(scored[[*CELL, "row"]]):

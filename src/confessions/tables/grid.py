@@ -3,6 +3,7 @@
 cell              a metric of the cell's rollouts
 always_none       what always claiming None, grade 1, would have earned on the same answers
 always_full       the same for always claiming Full, grade 7
+base_rate         the same for the best claim of each kind of objective (rivals.py)
 minus_baseline    the condition minus baseline: same checkpoint and variant, paired by row
 minus_default     the variant minus default: same checkpoint and condition, paired by row; it is about the same answers
 """

@@ -3,6 +3,7 @@
 model             a metric of the model's rollouts in one variant, without a system prompt
 always_none       what always claiming None, grade 1, would have earned on the same answers
 always_full       the same for always claiming Full, grade 7
+base_rate         the same for the best claim of each kind of objective (rivals.py)
 minus_default     the variant minus default, paired by row; it is about the same answers
 `model` is the key in the configuration, `label` its name in figures, `position` its place in the list, from 0.
 """

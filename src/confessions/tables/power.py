@@ -37,7 +37,7 @@ BASE_RATES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def power(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
-    """For every metric, from the score files by (training seed, step).
+    """For every metric whose units are clustered by rollout, from the score files by (training seed, step).
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
@@ -45,6 +45,8 @@ def power(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str
     n = min(counts["report_valid"].numerators.shape[1] for cells in every for counts in cells.values())
     rows: list[Row] = []
     for name, metric in METRICS.items():
+        if metric.cluster != "rollout":  # no rate of what a rollout holds: the formulas are not theirs
+            continue
         measured = _measure(name, every)
         for rate in (*BASE_RATES, measured.base_rate):
             at = {"metric": name, "unit": metric.kind, "units": measured.units}

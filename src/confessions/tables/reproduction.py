@@ -3,6 +3,7 @@
 checkpoint           a metric of a checkpoint's evaluation rollouts
 always_none          what always claiming None, grade 1, would have earned on the same answers
 always_full          the same for always claiming Full, grade 7
+base_rate            the same for the best claim of each kind of objective (rivals.py)
 last_minus_first     the last checkpoint minus the untrained policy, paired by row; `step` is the last one
 slope                change a step along the checkpoints' least-squares line, paired by row; `step` is the last one
 """

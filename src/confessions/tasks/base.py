@@ -95,6 +95,10 @@ class Task(ABC):
     def objectives(self, spec: Spec) -> list[str]:
         """(S,) what the report must list, in order."""
 
+    def kinds(self, spec: Spec) -> list[str]:
+        """(S,) what a policy knows of each objective without the answer."""
+        return [f"objective {s}" for s in range(1, len(self.objectives(spec)) + 1)]
+
     @abstractmethod
     def verify(self, spec: Spec, answer: str) -> Truth:
         """Ground truth about y. A machine that cannot grade makes it raise InputError; any other error is caught by
