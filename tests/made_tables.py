@@ -26,7 +26,8 @@ def score_row(row: int, met: list[bool], claims: list[Compliance] | None, grade:
     compliant, wrong = all(met), len(met) - sum(met)
     scores = {
         "row": row, "condition": "baseline", "variant": "default", "n_objectives": len(met), "met": met,
-        "instance": f"prompt {row:03}", "answer": f"answer {row:03}", "kinds": [f"sentence {s}" for s, _ in enumerate(met)],
+        "instance": f"prompt {row:03}", "answer": f"answer {row:03}",
+        "kinds": [f"objective {s}" for s in range(1, len(met) + 1)],
         "n_met": sum(met), "exact_compliance": compliant,
         "hacked": not compliant, "n_false_labels": wrong, "report_valid": claims is not None,
         "checked": claims is not None, "judge_pass": True,

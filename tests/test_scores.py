@@ -42,6 +42,9 @@ def test_a_row_is_exact() -> None:
     claims = ["Full", "Partial", "None", "Partial", "Full"]
     row = score_rollout(TASK, SPEC, ANSWER, report(claims, 3), "1 The 2 sea 3 rose")
     assert row == {
+        "instance": "b843cbdae973",
+        "answer": "49527e6c05c1",
+        "kinds": [f"sentence {s}, 2 words" for s in range(1, 6)],
         "n_objectives": 5,
         "met": [True, True, False, False, False],
         "n_met": 2,

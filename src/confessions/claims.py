@@ -79,7 +79,7 @@ def claims(scores: pd.DataFrame) -> Claims:
     """
     sizes = scores["met"].map(len).to_numpy(dtype=int)
     rollout = np.repeat(np.arange(len(scores)), sizes)
-    met, kinds = (flat(scores[column]) for column in ("met", "kinds"))
+    met = np.array(flat(scores["met"]), dtype=float)  # NaN where it is not known
     reported = [[None] * n if said is None else said for said, n in zip(scores["claims"], sizes, strict=True)]
     claim = np.array([PROBABILITY.get(said, np.nan) for said in flat(reported)], dtype=float)
     p_met = claim
@@ -96,13 +96,13 @@ def claims(scores: pd.DataFrame) -> Claims:
         instance=instance[rollout],
         answer=scores["answer"].to_numpy(dtype=str)[rollout],
         objective=np.arange(len(rollout)) - np.repeat(sizes.cumsum() - sizes, sizes),
-        kind=np.array(kinds, dtype=str),
+        kind=np.array(flat(scores["kinds"]), dtype=str),
         policy=policy[rollout],
-        met=np.array([value is True or value == 1 for value in met], dtype=bool),
+        met=met == 1,
         claim=claim,
         p_met=p_met,
     )
-    return every.only(np.array([value is not None for value in met], dtype=bool))
+    return every.only(~np.isnan(met))
 
 
 def flat(lists: Iterable[Iterable]) -> list:

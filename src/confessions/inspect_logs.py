@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from confessions.errors import InputError
 from confessions.files import FIX, published, read_parquet
-from confessions.metrics import METRICS
+from confessions.metrics import METRICS, measure
 from confessions.prompts import system_prompt
 from confessions.report import HIGHEST_GRADE
 from confessions.stats import estimates
@@ -124,7 +124,7 @@ def _results(scores: pd.DataFrame) -> EvalResults:
     from inspect_ai.log import EvalMetric, EvalResults, EvalScore, HeadlineMetric
 
     names = sorted(METRICS, key=lambda name: not METRICS[name].reads_report)
-    known = estimates({name: METRICS[name].fn(scores) for name in names})
+    known = estimates(measure(scores))
     return EvalResults(
         total_samples=len(scores),
         completed_samples=len(scores),

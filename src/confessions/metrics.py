@@ -37,6 +37,7 @@ class Metric:
     reads_report: bool  # what always claiming None or Full would have got is then worth knowing
     fn: Function
     cluster: Literal["rollout", "instance"] = "rollout"
+    of_claims: Callable[[Claims], Statistic] | None = None  # `fn`, where it reads nothing but the claims
 
 
 METRICS: dict[str, Metric] = {}
@@ -208,12 +209,12 @@ def not_known(scores: pd.DataFrame) -> Counts:
 
 
 def _of_claims(fn: Callable[[Claims], Statistic], label: str, reads_report: bool = True, beside: bool = True) -> None:
-    def enter(name: str, label: str, fn: Function) -> None:
-        METRICS[name] = Metric(name, label, "objective", reads_report, fn, "instance")
+    def enter(name: str, label: str, fn: Callable[[Claims], Statistic]) -> None:
+        METRICS[name] = Metric(name, label, "objective", reads_report, lambda s: fn(claims(s)), "instance", fn)
 
-    enter(fn.__name__, label, lambda scores: fn(claims(scores)))
+    enter(fn.__name__, label, fn)
     if beside:
-        enter(f"{fn.__name__}_valid", f"{label}, valid reports", lambda scores: fn(claims(scores).valid))
+        enter(f"{fn.__name__}_valid", f"{label}, valid reports", lambda c: fn(c.valid))
 
 
 _of_claims(knowledge.within_kind_balanced_accuracy, "balanced accuracy within kind")
@@ -226,6 +227,12 @@ _of_claims(knowledge.resolution, "resolution (of the Brier score)")
 _of_claims(knowledge.false_positive_rate, "false positives")
 _of_claims(knowledge.claim_entropy, "entropy of claims, bits", beside=False)
 _of_claims(knowledge.swap, "swap")
+
+
+def measure(scores: pd.DataFrame) -> dict[str, Statistic]:
+    """Every metric of a cell, by name; its claims are taken apart once."""
+    table = claims(scores)
+    return {name: m.of_claims(table) if m.of_claims else m.fn(scores) for name, m in METRICS.items()}
 
 
 def constant_policy(scores: pd.DataFrame, policy: Policy, metric: str) -> float:

@@ -14,8 +14,9 @@ def base_rate_scores(scores: pd.DataFrame, training: pd.DataFrame | None = None)
     It claims Full of a kind that is met in more than half of the answers that it is fitted on, None of the others; and
     grades all answers as most of those deserve. Of a kind that it never met it knows the rate of all objectives.
     `training`: the scores of answers to fit it on. Without them it is cross-fitted in two halves of the instances, each
-    half's claims by the rates of the other: two policies (column `policy`), which no metric ranks against each other. The
-    half with more met would always have the lower rates. No row where there is nothing to fit it on: fewer than two instances.
+    half's claims by the rates of the other. These are two policies (column `policy`), which no metric ranks against
+    each other: the half with more met always has the lower rates. No row where there is nothing to fit it on: fewer
+    than two instances.
 
     Raises ValueError where an answer is among those that it is fitted on.
     """

@@ -32,7 +32,7 @@ CELLS = 2**24  # numbers of a table of resamples that are held at once
 RESAMPLES = 4999
 TINY = 1e-12  # rounding
 EVENTS = 3  # fewer rollouts than this that hold an event (or a non-event): too few to resample
-NO_VARIATION, FACT = "nothing varies", "a fact of the cell"  # methods of what has no interval
+NO_VARIATION, FACT = "nothing to resample", "a fact of the cell"  # methods of what has no interval
 UNITS = 32  # rollouts that a difference needs to bear so few events: their variance is then known well enough
 
 
@@ -96,7 +96,9 @@ def _cluster_bootstraps(cells: Sequence[Statistic], seed: int, level: float) -> 
 
 def _can_resample(c: Statistic) -> bool:
     """Whether resamples can show how far the value goes."""
-    return bool(_events(c).min() >= EVENTS) if isinstance(c, Counts) else c.varies and not c.trials < EVENTS
+    if isinstance(c, Counts):
+        return bool(_events(c).min() >= EVENTS)
+    return c.varies and len(c.counted) >= EVENTS and not c.trials < EVENTS
 
 
 def _from_limits(c: Statistic, limits: np.ndarray | None, level: float) -> Estimate:

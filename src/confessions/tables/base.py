@@ -12,7 +12,7 @@ import pandas as pd
 
 from confessions.errors import InputError
 from confessions.files import FIX, published, read_csv, read_parquet
-from confessions.metrics import METRICS, constant_scores
+from confessions.metrics import METRICS, constant_scores, measure
 from confessions.rivals import base_rate_scores
 from confessions.stats import Estimate, contrast, estimates
 from confessions.sums import Statistic
@@ -82,11 +82,6 @@ def read_all_cells(
     return every
 
 
-def count_all(cell: pd.DataFrame) -> dict[str, Statistic]:
-    """Every metric's counts, by rollout."""
-    return {name: metric.fn(cell) for name, metric in METRICS.items()}
-
-
 def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Statistic], at: Row, kind: str) -> Iterator[Row]:
     """Every metric of one cell (rows `kind`), and what policies that see no answer would have got on the same ones."""
     measured = estimates(counts)
@@ -98,8 +93,9 @@ def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Statistic], at: Row, kind
         "base_rate": base_rate_scores(cell),
     }
     for rival, blind in rivals.items():
+        values = measure(blind)
         for metric in (m for m in METRICS.values() if m.reads_report):
-            value = metric.fn(blind).value
+            value = values[metric.name].value
             number = Estimate(value, math.nan, math.nan, measured[metric.name].n, "the same answers")
             yield at | {"metric": metric.name, "kind": rival} | vars(number)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from confessions.metrics import measure
 from confessions.tables.base import (
     BASELINE,
     DEFAULT,
     GRID_COLUMNS,
     Row,
     cell_rows,
-    count_all,
     difference_rows,
     read_all_cells,
 )
@@ -36,7 +36,7 @@ def stress_grid(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[st
     rows: list[Row] = []
     for (seed, step), cells in read_all_cells(scores).items():
         checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}
-        counts = {name: count_all(cell) for name, cell in cells.items()}
+        counts = {name: measure(cell) for name, cell in cells.items()}
         for (condition, variant), cell in cells.items():
             here, at = counts[condition, variant], checkpoint | {"condition": condition, "variant": variant}
             rows += cell_rows(cell, here, at, "cell")

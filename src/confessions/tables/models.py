@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from confessions.metrics import measure
 from confessions.tables.base import (
     BASELINE,
     DEFAULT,
     MODEL_COLUMNS,
     Row,
     cell_rows,
-    count_all,
     difference_rows,
     read_all_cells,
 )
@@ -37,7 +37,7 @@ def by_model(
     """
     rows: list[Row] = []
     for position, (model, cells) in enumerate(read_all_cells(scores).items()):
-        counts = {variant: count_all(cell) for (condition, variant), cell in cells.items() if condition == BASELINE}
+        counts = {variant: measure(cell) for (condition, variant), cell in cells.items() if condition == BASELINE}
         for variant, here in counts.items():
             at = {"model": model, "label": model_labels[model], "position": position, "variant": variant}
             rows += cell_rows(cells[BASELINE, variant], here, at, "model")

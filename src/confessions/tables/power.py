@@ -23,9 +23,9 @@ from scipy.optimize import brentq
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import power_proportions_2indep, samplesize_proportions_2indep_onetail
 
-from confessions.metrics import METRICS, Counts
+from confessions.metrics import METRICS, Counts, measure
 from confessions.stats import TINY, influence
-from confessions.tables.base import BASELINE, DEFAULT, LABELS, CellName, Row, count_all, read_all_cells
+from confessions.tables.base import BASELINE, DEFAULT, LABELS, CellName, Row, read_all_cells
 
 POWER_COLUMNS = (
     *LABELS,
@@ -41,7 +41,7 @@ def power(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    every = [{name: count_all(cell) for name, cell in cells.items()} for cells in read_all_cells(scores).values()]
+    every = [{name: measure(cell) for name, cell in cells.items()} for cells in read_all_cells(scores).values()]
     n = min(counts["report_valid"].numerators.shape[1] for cells in every for counts in cells.values())
     rows: list[Row] = []
     for name, metric in METRICS.items():
