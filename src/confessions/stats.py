@@ -16,7 +16,7 @@ was chosen: docs/statistics.md. Nothing to count: value and interval are NaN and
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ RESAMPLES = 4999
 TINY = 1e-12  # rounding
 EVENTS = 3  # fewer rollouts than this that hold an event (or a non-event): too few to resample
 NO_VARIATION, FACT = "nothing to resample", "a fact of the cell"  # methods of what has no interval
+PAIR = 2  # a mean of more ratios than these has many chances to vary: their events count together
 UNITS = 32  # rollouts that a difference needs to bear so few events: their variance is then known well enough
 
 
@@ -97,7 +98,7 @@ def _cluster_bootstraps(cells: Sequence[Statistic], seed: int, level: float) -> 
 def _can_resample(c: Statistic) -> bool:
     """Whether resamples can show how far the value goes."""
     if isinstance(c, Counts):
-        return bool(_events(c).min() >= EVENTS)
+        return bool(_events(_judged(c)).min() >= EVENTS)
     return c.varies and len(c.counted) >= EVENTS and not c.trials < EVENTS
 
 
@@ -106,12 +107,13 @@ def _from_limits(c: Statistic, limits: np.ndarray | None, level: float) -> Estim
         return nothing("cluster bootstrap")
     if limits is not None and np.isfinite(limits).all():
         return Estimate(c.value, *limits.tolist(), c.n, "cluster bootstrap")
-    if isinstance(c, Counts):
+    if isinstance(c, Counts) and len(c.numerators) <= PAIR:
         name = "wilson" if len(c.numerators) == 1 else "newcombe"
         return Estimate(c.value, *_square_and_add([c], [1.0], level), c.n, f"{name} over {c.clusters}")
-    if math.isnan(c.trials):
+    trials = _units(_judged(c)).item() if isinstance(c, Counts) else c.trials
+    if math.isnan(trials):
         return Estimate(c.value, math.nan, math.nan, c.n, NO_VARIATION if c.varies else FACT)
-    share = wilson(c.value * c.trials, c.trials, level)
+    share = wilson(c.value * trials, trials, level)
     return Estimate(c.value, share.low, share.high, c.n, f"wilson over {c.clusters}")
 
 
@@ -165,10 +167,13 @@ def contrast(
         return nothing(method)
     if any(isinstance(c, Sums) for c in cells):
         return _jackknife(cells, weights, clusters, value, level)
-    thin = any(((_events(c) < EVENTS) & (_units(c) < UNITS)).any() for c in cells)
+    judged = [_judged(c) for c in cells]
+    thin = any(((_events(c) < EVENTS) & (_units(c) < UNITS)).any() for c in judged)
     if not thin and (limits := _cluster_robust(cells, weights, clusters, level)):
         return Estimate(value, *limits, n, method)
-    return Estimate(value, *_square_and_add(cells, weights, level), n, f"newcombe over {cells[0].clusters}")
+    off = value - sum(weight * c.value for c, weight in zip(judged, weights, strict=True))  # 0 but for pooled ratios
+    low, high = _square_and_add(judged, weights, level)
+    return Estimate(value, low + off, high + off, n, f"newcombe over {cells[0].clusters}")
 
 
 def _jackknife(
@@ -263,6 +268,13 @@ def influence(counts: Counts) -> np.ndarray:
 def _events(counts: Counts) -> np.ndarray:
     """(K,) rollouts that hold an event, or those that hold a non-event, whichever are fewer."""
     return np.minimum((counts.numerators > 0).sum(1), (counts.numerators < counts.denominators).sum(1))
+
+
+def _judged(counts: Counts) -> Counts:
+    """What shows whether there is enough to resample: the ratios, or all as one where there are many."""
+    if len(counts.numerators) <= PAIR:
+        return counts
+    return replace(counts, numerators=counts.numerators.sum(0)[None], denominators=counts.denominators.sum(0)[None])
 
 
 def _units(counts: Counts) -> np.ndarray:
