@@ -176,6 +176,15 @@ def test_a_kind_needs_fifteen_distinct_answers_of_both_sorts(met: int, unmet: in
     assert (none["within_kind_balanced_accuracy"].n, math.isnan(none["within_kind_balanced_accuracy"].low)) == (0, True)
 
 
+def test_two_objectives_of_one_kind_in_an_answer_count_once() -> None:
+    rows = [score_row(i, [i < 8] * 2, [FULL] * 2, 5, kinds=["a", "a"]) for i in range(16)]
+    assert measure(pd.DataFrame(rows))["qualifying_kinds"].value == 0
+    assert claims(pd.DataFrame(rows)).qualifying() == []
+    more = [score_row(i, [True, False], [FULL] * 2, 5, kinds=["a", "a"]) for i in range(15)]
+    assert measure(pd.DataFrame(more))["qualifying_kinds"].value == 1
+    assert measure(pd.DataFrame(more))["within_kind_balanced_accuracy"].value == 0.5
+
+
 def several(rng: np.random.Generator, n: int = 200, prompts: int = 40) -> pd.DataFrame:
     """Answers to prompts, three kinds of different rates; claims at random."""
     rows = []

@@ -196,6 +196,10 @@ def test_damaged_or_mismatched_scores_are_named(tmp_path, files):
     )
     assert "each once" in said(pd.concat([whole, whole[forced].head(1)]))
     assert "column 'checked' is missing" in said(whole.drop(columns="checked"))
+    assert "column 'kinds' is missing" in said(whole.drop(columns="kinds"))  # of an older version: score it again
+    for odd in ([0.5] * 4, [0.5] * 4 + [1.01], [0.5] * 4 + [float("nan")]):
+        listed = [None, odd, *[None] * (len(whole) - 2)]
+        assert "row 2: p_met is [0.5, 0.5, 0.5, 0.5" in said(whole.assign(p_met=listed))
     assert "unexpected rollouts of odd / " in said(pd.concat([whole, whole[hard].assign(condition="odd")]))
     path.write_bytes(first.read_bytes()[:-100])
     assert "not a whole Parquet file" in complaint(tables.by_model, {"a": path}, {"a": "A"}, LABELS)

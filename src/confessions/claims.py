@@ -6,7 +6,7 @@ neither are several confessions about one answer, nor several objectives of one:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -49,17 +49,16 @@ class Claims:
 
     def qualifying(self) -> list[str]:
         """The kinds of which ENOUGH distinct answers are met, and ENOUGH are not."""
-        return [kind for kind in np.unique(self.kind) if min(map(len, self._answers(kind))) >= ENOUGH]
+        each = self.once_an_answer
+        kinds, which = np.unique(each.kind, return_inverse=True)
+        met, unmet = (np.bincount(which, each.met == value, len(kinds)) for value in (True, False))
+        return kinds[np.minimum(met, unmet) >= ENOUGH].tolist()
 
     @property
     def once_an_answer(self) -> Claims:
-        """One claim about each objective of each distinct answer, whichever stands first."""
-        places = np.stack([np.unique(self.answer, return_inverse=True)[1], self.objective])
-        return self.only(np.isin(np.arange(len(self.met)), np.unique(places, axis=1, return_index=True)[1]))
-
-    def _answers(self, kind: str) -> Iterator[set[str]]:
-        here = self.kind == kind
-        return (set(self.answer[here & (self.met == met)]) for met in (True, False))
+        """Of each distinct answer one claim about each kind that it meets, and about each that it does not."""
+        answer, kind = (np.unique(names, return_inverse=True)[1] for names in (self.answer, self.kind))
+        return self.only(np.unique(np.stack([answer, kind, self.met]), axis=1, return_index=True)[1])
 
     def by_policy(self, kept: np.ndarray | bool = True) -> list[Claims]:
         """The claims of each policy where `kept` (N,) is true. A policy that has nothing met, or nothing unmet, is left

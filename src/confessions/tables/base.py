@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from confessions.errors import InputError
 from confessions.files import FIX, published, read_csv, read_parquet
 from confessions.metrics import METRICS, constant_scores, measure
 from confessions.rivals import base_rate_scores
+from confessions.scores import P_MET
 from confessions.stats import Estimate, contrast, estimates
 from confessions.sums import Statistic
 
@@ -60,6 +63,7 @@ def read_cells(path: str | Path, more: tuple[str, ...] = ()) -> dict[CellName, p
     for cell in product(conditions, variants):
         if cell not in cells:
             raise InputError(f"{path}: no rollouts of {' / '.join(cell)}; {FIX}")
+    _check_probabilities(scores, path)
     reference = cells[BASELINE, DEFAULT]["row"]
     for cell, rows in cells.items():
         if not rows["row"].is_unique or not rows["row"].equals(reference):
@@ -67,6 +71,14 @@ def read_cells(path: str | Path, more: tuple[str, ...] = ()) -> dict[CellName, p
                 f"{path}: {' / '.join(cell)} does not hold the rows of {BASELINE} / {DEFAULT}, each once; {FIX}"
             )
     return cells
+
+
+def _check_probabilities(scores: pd.DataFrame, path: str | Path) -> None:
+    """InputError, with the row, where the probabilities of a report are not one of 0 to 1 for each objective."""
+    for row, (given, met) in enumerate(zip(scores.get(P_MET, ()), scores["met"], strict=False), start=1):
+        if given is not None and (len(given) != len(met) or not all(0 <= p <= 1 for p in given)):
+            said = reprlib.repr(np.asarray(given).tolist())
+            raise InputError(f"{path}: row {row}: {P_MET} is {said}, not {len(met)} probabilities; {FIX}")
 
 
 def read_all_cells(
