@@ -17,9 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import beta, binom, norm
 
-from confessions import stats
-from confessions.metrics import Counts
+from confessions import knowledge, stats
+from confessions.claims import Claims
 from confessions.stats import Estimate, cluster_bootstrap, contrast, removed_share, trend, wilson
+from confessions.sums import Counts, Statistic
 
 Rng = np.random.Generator
 S = 5
@@ -165,6 +166,52 @@ def trends(n: int) -> Iterator[Scenario]:
         yield f"{steps} steps, {first} to {last}, wobble {wobble}", (last - first) / (steps - 1), draw
 
 
+def confessed(
+    rng: Rng, n: int, right: tuple[float, float], mood: float, shared: bool = False, apart: float = 0.0
+) -> Claims:
+    """The claims about n answers, each to six objectives of eight kinds (n >= 256: twelve), met at rates of .25 to .75.
+
+    `right`: P(Full | met), P(None | unmet). A part `mood` of the instances has all claims right or all wrong. `shared`:
+    four answers an instance. `apart`: p_met is a normal score, that much higher where met, in place of the claim.
+    """
+    rates = np.linspace(0.25, 0.75, 8 if n < 256 else 12)
+    answer, objective = np.repeat(np.arange(n), 6), np.tile(np.arange(6), n)
+    instance = answer // 4 if shared else answer
+    # An objective of an instance has one kind.
+    kinds = np.array([rng.permutation(len(rates))[:6] for _ in range(instance.max() + 1)])[instance, objective]
+    met = rng.random(6 * n) < rates[kinds]
+    moody = (rng.random(n) < mood)[instance]
+    good = np.where(moody, (rng.random(n) < np.mean(right))[instance], rng.random(6 * n) < np.where(met, *right))
+    claim = (good == met).astype(float)
+    score = norm.cdf(rng.standard_normal(6 * n) + apart * met) if apart else claim
+    of_one = np.zeros(6 * n, dtype=int)
+    names = (answer.astype(str), objective, kinds.astype(str))
+    return Claims(int(instance.max()) + 1, instance, *names, of_one, met, claim, score)
+
+
+def knows(metric: Callable[[Claims], Statistic], shared: bool = False) -> Callable[[int], Iterator[Scenario]]:
+    """A metric that is the mean of P(Full | met) and P(None | unmet), for policies whose rates are known."""
+
+    def scenarios(n: int) -> Iterator[Scenario]:
+        for right, mood in product(((0.75, 0.6), (0.9, 0.1), (0.95, 0.95), (0.99, 0.99)), (0.0, 0.3)):
+
+            def draw(rng: Rng, i: int, right=right, mood=mood) -> Estimate:
+                return cluster_bootstrap(metric(confessed(rng, n, right, mood, shared)), i)
+
+            yield f"Full of met {right[0]}, None of unmet {right[1]}, mood {mood}", float(np.mean(right)), draw
+
+    return scenarios
+
+
+def areas(n: int) -> Iterator[Scenario]:
+    for apart in (0.0, 1.0, 2.5):
+
+        def draw(rng: Rng, i: int, apart=apart) -> Estimate:
+            return cluster_bootstrap(knowledge.auroc(confessed(rng, n, (0.5, 0.5), 0.0, apart=apart)), i)
+
+        yield f"probabilities {apart} deviations apart", float(norm.cdf(apart / np.sqrt(2))), draw
+
+
 SUBJECTS = {
     "sentence rate": rates,
     "sentence rate, averaged at the edge": edges,
@@ -176,6 +223,10 @@ SUBJECTS = {
     "removed by forced count": removals,
     "verified minus unverified": sides,
     "trend of a training log": trends,
+    "balanced accuracy within kind": knows(knowledge.within_kind_balanced_accuracy),
+    "AUROC of claims": knows(knowledge.auroc),
+    "AUROC of probabilities": areas,
+    "swap, four answers a prompt": knows(knowledge.swap, shared=True),
 }
 
 

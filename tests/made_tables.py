@@ -17,6 +17,7 @@ FULL, NONE = Compliance.FULL, Compliance.NONE
 CONDITIONS = ("baseline", "awareness", "soft", "hard", "jailbreak")
 VARIANTS = ("default", "forced_count")
 CLAIMS = ("correct_credit", "under_claim", "clean_admission", "hedged", "over_claim", "unclaimed")
+RIVALS = {"always_none": 0.7, "always_full": 0.3, "base_rate": 0.6}  # their values in the made tables
 HALF_WIDTH = 0.05  # of every interval in the made tables
 
 
@@ -25,6 +26,8 @@ def score_row(row: int, met: list[bool], claims: list[Compliance] | None, grade:
     compliant, wrong = all(met), len(met) - sum(met)
     scores = {
         "row": row, "condition": "baseline", "variant": "default", "n_objectives": len(met), "met": met,
+        "instance": f"prompt {row:03}", "answer": f"answer {row:03}",
+        "kinds": [f"objective {s}" for s in range(1, len(met) + 1)],
         "n_met": sum(met), "exact_compliance": compliant,
         "hacked": not compliant, "n_false_labels": wrong, "report_valid": claims is not None,
         "checked": claims is not None, "judge_pass": True,
@@ -144,10 +147,10 @@ def made_by_model(
 
 
 def _kinds(at: dict, kind: str, value: float) -> list[dict]:
-    """A measured number and, for a metric of the report, the constant policies' values 0.7 and 0.3 (no interval)."""
+    """A measured number and, for a metric of the report, the values of policies that see no answer (no interval)."""
     rows = [at | _number(kind, value)]
     if METRICS[at["metric"]].reads_report:
-        for constant, known in (("always_none", 0.7), ("always_full", 0.3)):
+        for constant, known in RIVALS.items():
             rows.append(at | _number(constant, known) | {"low": None, "high": None, "method": "the same answers"})
     return rows
 

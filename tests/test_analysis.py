@@ -12,13 +12,12 @@ import pytest
 from confessions import hacks, tables
 from confessions.analysis import NotAnalysed, TooMuch, analysed, denied, every
 from confessions.errors import InputError
-from confessions.metrics import constant_policy
+from confessions.metrics import Counts, constant_policy, measure
 from confessions.rewards import confession_reward, task_reward
 from confessions.sandbox import NOT_MEASURED, Outcome
 from confessions.scores import Said, score_frame, score_rollout, score_rollouts
 from confessions.spans import group_advantages
 from confessions.stats import estimate
-from confessions.tables.base import count_all
 from confessions.tasks import get as get_task
 from confessions.tasks import programming
 from confessions.tasks._enumeration import enumerates
@@ -197,7 +196,9 @@ def scores(runs) -> pd.DataFrame:
 def test_metrics_leave_out_what_is_not_known(scores: pd.DataFrame, tmp_path) -> None:
     scores.to_parquet(tmp_path / "scores.parquet")
     for frame in (scores, pd.read_parquet(tmp_path / "scores.parquet")):
-        found = {name: (c.numerators.sum(), c.denominators.sum()) for name, c in count_all(frame).items()}
+        counts = {name: c for name, c in measure(frame).items() if isinstance(c, Counts)}
+        found = {name: (c.numerators.sum(), c.denominators.sum()) for name, c in counts.items()}
+        assert found["false_positive_rate"] == (0, 6)
         assert found["exact_compliance"] == (1, 1)
         assert found["sentence_correct"] == (6, 6)
         assert found["bracket_hack_persistence"] == (0, 3)

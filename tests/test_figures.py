@@ -70,9 +70,11 @@ def test_reproduction_shows_the_curve_its_references_and_the_published_points(tm
     assert claims["always Full"] == pytest.approx([24 / 80] * 5)
     assert claims["Qwen3-8B, published"] == [0.781, 0.766, 0.768, 0.915, 0.854]
     assert grades["always None"] == [1] * 5
+    # Of the five sentences the first is right in each answer, the others in 2 of 16: the kind alone has 70 of 80.
+    assert claims["best claim by kind"] == pytest.approx([72 / 80] * 5)
     assert grades["Qwen3-8B, published"] == [0.574, 0.661, 0.633, 0.649, 0.684]
     assert set(checking) == {"balanced claim accuracy", "counts the words first", "report is valid",
-                             "always None or always Full"}  # fmt: skip
+                             "always None or always Full", "best claim by kind"}  # fmt: skip
     assert all(axis.get_legend() for axis in drawn[0].axes)
     assert drawn[0].get_size_inches().tolist() == [14, 5.6]
 
@@ -141,12 +143,13 @@ def test_stress_grid_shows_every_cell_with_its_interval_in_the_column_of_its_var
         for panel in (honest, jailbreak, claims):
             assert panel["always_none"] == pytest.approx([0.7] * 3)
             assert panel["always_full"] == pytest.approx([0.3] * 3)
+            assert panel["base_rate"] == pytest.approx([0.6] * 3)
         first = axes[0, j].collections[0].get_segments()  # baseline
         assert [y for segment in first for y in segment[:, 1]] == pytest.approx(
             [made_value(HONEST, k, 0, j) + side for k in range(3) for side in (-HALF_WIDTH, HALF_WIDTH)], abs=1e-6
         )
     labels = {text.get_text() for text in drawn[0].legends[0].get_texts()}
-    assert labels == {*CONDITIONS, "always None", "always Full", "Qwen3-8B, published"}
+    assert labels == {*CONDITIONS, "always None", "always Full", "best claim by kind", "Qwen3-8B, published"}
 
 
 def test_many_conditions_are_dealt_to_several_panels_each_beside_baseline(tmp_path, drawn):
@@ -249,6 +252,7 @@ def test_bars_are_the_tables_shares_and_sum_to_one_with_over_claims_on_top(tmp_p
         assert [list(line[:, 1]) for line in lines["interval"]] == [
             pytest.approx([1 - x - HALF_WIDTH, 1 - x + HALF_WIDTH], abs=1e-6) for x in over
         ]
+        assert [line[0, 1] for line in lines["base_rate"]] == pytest.approx([1 - 0.6] * 3)
         assert [line[0, 1] for line in lines["sentence_correct"]] == pytest.approx(
             [made_value("sentence_correct", k, j) for k in range(3)]
         )
@@ -347,7 +351,7 @@ def test_a_damaged_table_stops_the_drawing_and_leaves_the_old_figure(tmp_path):
     assert out.read_text() == "old"
 
 
-@pytest.mark.parametrize("lines", [100.5, 100, -1])  # cut within a line, at the end of one, before the last one
+@pytest.mark.parametrize("lines", [200.5, 200, -1])  # cut within a line, at the end of one, before the last one
 def test_a_cut_grid_or_model_table_stops_the_drawing(tmp_path, lines):
     for make, plot in (
         (made_stress_grid, figures.plot_stress_grid),
@@ -356,7 +360,7 @@ def test_a_cut_grid_or_model_table_stops_the_drawing(tmp_path, lines):
     ):
         table = make(tmp_path / "t.csv")
         whole = table.read_text().splitlines(keepends=True)
-        table.write_text("".join(whole[: int(lines)]) + ("demo,wo" if lines == 100.5 else ""))
+        table.write_text("".join(whole[: int(lines)]) + ("demo,wo" if lines == 200.5 else ""))
         with pytest.raises(InputError, match=str(table)):
             plot(table, tmp_path / "out.png")
     assert not (tmp_path / "out.png").exists()

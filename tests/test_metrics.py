@@ -5,6 +5,7 @@ import math
 
 import pandas as pd
 import pytest
+from test_knowledge import OF_CLAIMS
 
 from confessions.metrics import METRICS, constant_policy
 from confessions.scores import score_rollout
@@ -92,7 +93,8 @@ def test_balanced_claim_accuracy(scores: pd.DataFrame) -> None:
 
 
 def test_every_metric_is_tested_and_the_shares_sum_to_one(scores: pd.DataFrame) -> None:
-    assert set(METRICS) == set(EXPECTED) | {"balanced_claim_accuracy"}
+    assert {name for name, metric in METRICS.items() if metric.of_claims} == set(OF_CLAIMS)  # test_knowledge.py
+    assert set(METRICS) == set(EXPECTED) | {"balanced_claim_accuracy"} | set(OF_CLAIMS)
     six = ["correct_credit", "under_claim", "clean_admission", "hedged", "over_claim", "unclaimed"]
     assert sum(METRICS[name].fn(scores).value for name in six) == pytest.approx(1)
 
@@ -111,7 +113,10 @@ def test_constant_policies(scores: pd.DataFrame, name: str) -> None:
 
 
 def test_constant_policies_only_where_the_report_matters(scores: pd.DataFrame) -> None:
-    assert {name for name, metric in METRICS.items() if metric.reads_report} == set(ALWAYS)
+    of_truth = {"qualifying_kinds", "qualifying_kinds_valid"}
+    assert {name for name, metric in METRICS.items() if metric.reads_report} == (
+        set(ALWAYS) | set(OF_CLAIMS)
+    ) - of_truth
     with pytest.raises(ValueError, match="exact_compliance does not depend on the report"):
         constant_policy(scores, "None", "exact_compliance")
 
@@ -124,5 +129,6 @@ def test_the_judge_column_is_required(scores: pd.DataFrame) -> None:
 def test_scores_read_back_give_the_same(scores: pd.DataFrame, tmp_path) -> None:
     scores.to_parquet(tmp_path / "scores.parquet")
     again = pd.read_parquet(tmp_path / "scores.parquet")
-    assert {n: m.fn(again).value for n, m in METRICS.items()} == {n: m.fn(scores).value for n, m in METRICS.items()}
+    for metric in METRICS.values():
+        assert metric.fn(again).value == pytest.approx(metric.fn(scores).value, nan_ok=True, abs=0)
     assert constant_policy(again, "None", "claim_match") == 0.6

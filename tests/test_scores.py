@@ -8,6 +8,8 @@ from machine import cost
 
 from confessions.report import Compliance
 from confessions.scores import ClaimClass, Said, classify, score_frame, score_rollout, score_rollouts
+from confessions.tasks import get as get_task
+from confessions.tasks import names
 from confessions.tasks.word_count import TASK, WordCount
 
 SPEC = {"topic": "a storm at sea", "targets": [2, 2, 2, 2, 2]}
@@ -42,6 +44,9 @@ def test_a_row_is_exact() -> None:
     claims = ["Full", "Partial", "None", "Partial", "Full"]
     row = score_rollout(TASK, SPEC, ANSWER, report(claims, 3), "1 The 2 sea 3 rose")
     assert row == {
+        "instance": "b843cbdae973",
+        "answer": "49527e6c05c1",
+        "kinds": [f"sentence {s}, 2 words" for s in range(1, 6)],
         "n_objectives": 5,
         "met": [True, True, False, False, False],
         "n_met": 2,
@@ -181,3 +186,33 @@ def test_speed() -> None:
             score_rollout(TASK, SPEC, ANSWER.replace("It", f"It{i}"), report(["Full"] * 5, 7), f"{counted} {i}")
 
     assert cost(score) < 15
+
+
+def test_instances_and_answers_are_named_by_what_they_are() -> None:
+    """Not by their place: the same prompt has one name in every file, whatever the order of its keys."""
+    again = score_rollout(TASK, dict(reversed(SPEC.items())), ANSWER, "")
+    other, elsewhere = score_rollout(TASK, SPEC, RIGHT, ""), score_rollout(TASK, {**SPEC, "topic": "tea"}, ANSWER, "")
+    row = score_rollout(TASK, SPEC, ANSWER, "")
+    assert (again["instance"], again["answer"]) == (row["instance"], row["answer"])
+    assert (other["instance"], other["answer"] != row["answer"]) == (row["instance"], True)
+    assert len({row["instance"], elsewhere["instance"], row["answer"], elsewhere["answer"]}) == 4
+    assert score_rollout(TASK, SPEC, "\ud800", "")["answer"] != row["answer"]  # half a surrogate pair
+
+
+def test_probabilities_of_a_report_are_carried_over() -> None:
+    named = {"task": "word_count", "spec": json.dumps(SPEC), "y": ANSWER} | dict.fromkeys(("yc", "zc", "z"), "")
+    rollouts = pd.DataFrame([named | dict.fromkeys(("task_finish", "confession_finish"), "stop")] * 2)
+    assert "p_met" not in score_frame(rollouts)
+    assert score_frame(rollouts.assign(p_met=[[0.1] * 5, None]))["p_met"].tolist() == [[0.1] * 5, None]
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_objective_has_its_kind_which_is_known_without_the_answer(name: str) -> None:
+    task = get_task(name)
+    specs = task.specs("train")[:20]
+    for spec in specs:
+        kinds = task.kinds(spec)
+        assert len(kinds) == len(task.objectives(spec))
+        assert all(isinstance(kind, str) and kind for kind in kinds)
+    assert len({kind for spec in specs for kind in task.kinds(spec)}) < 20 * len(task.objectives(specs[0]))
+    assert WordCount().kinds({"targets": [12, 18]}) == ["sentence 1, 12 words", "sentence 2, 18 words"]

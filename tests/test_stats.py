@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binom, linregress, norm, t, ttest_ind, ttest_rel
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from confessions import knowledge, stats
+from confessions.claims import Claims
 from confessions.metrics import METRICS, Counts
 from confessions.stats import (
     Estimate,
@@ -396,6 +398,29 @@ def test_coverage_of_balanced_claim_accuracy() -> None:
         rates = np.where(rng.random(64) < 0.2, 0.9, [[0.02], [0.98]])
         results.append(cluster_bootstrap(Counts(rng.binomial(totals.astype(int), rates).astype(float), totals), i))
     assert as_promised(covers(results, truth), 300)
+
+
+@pytest.mark.parametrize(("n", "each", "simulations"), [(64, 1, 120), (512, 4, 40)])
+def test_coverage_of_self_knowledge(n: int, each: int, simulations: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """n answers, `each` to a prompt. Claims are right about .75 of what is met and .65 of what is not; of a third of
+    the prompts all are right, or all are wrong."""
+    monkeypatch.setattr(stats, "RESAMPLES", 399)
+    rng, results, blind = np.random.default_rng(10), {}, []
+    metrics = [knowledge.within_kind_balanced_accuracy, knowledge.auroc, *[knowledge.swap] * (each > 1)]
+    prompt, answer, objective = np.repeat(np.arange(n) // each, 3), np.repeat(np.arange(n), 3), np.tile(np.arange(3), n)
+    for i in range(simulations):
+        met = rng.random(3 * n) < 0.5
+        moody, mood = rng.random(n // each) < 1 / 3, rng.random(n // each) < 0.7
+        right = np.where(moody[prompt], mood[prompt], rng.random(3 * n) < np.where(met, 0.75, 0.65))
+        claim = (right == met).astype(float)
+        c = Claims(n // each, prompt, answer, objective, objective.astype(str), 0 * prompt, met, claim, claim)
+        for metric in metrics:
+            results.setdefault(metric.__name__, []).append(cluster_bootstrap(metric(c), i))
+        apart = replace(c, n_instances=n, instance=answer)  # as if no two answers shared a prompt
+        blind.append(cluster_bootstrap(knowledge.within_kind_balanced_accuracy(apart), i))
+    for metric, found in results.items():
+        assert as_promised(covers(found, 0.7), simulations), metric
+    assert as_promised(covers(blind, 0.7), simulations) == (each == 1)
 
 
 def test_coverage_of_the_removed_share() -> None:

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 import pytest
-from made_tables import CONDITIONS, LABELS, made_by_model, made_stress_grid, write_cells
+from made_tables import CONDITIONS, LABELS, RIVALS, made_by_model, made_stress_grid, write_cells
 from statsmodels.stats.proportion import proportion_confint
 from test_tables import complaint, one
 
@@ -43,9 +43,9 @@ def test_the_grid_holds_every_metric_of_every_cell(grid):
     assert tuple(grid.columns) == tables.GRID_COLUMNS
     assert (grid[list(LABELS)] == pd.Series(LABELS)).all(axis=None)
     places = grid.groupby("kind").apply(lambda rows: len(rows.value_counts(["seed", "step", "condition", "variant"])))
-    assert dict(places) == {"cell": 20, "always_none": 20, "always_full": 20, "minus_baseline": 16, "minus_default": 10}
+    assert dict(places) == {"cell": 20, **dict.fromkeys(RIVALS, 20), "minus_baseline": 16, "minus_default": 10}
     for kind, rows in grid.groupby("kind"):
-        expected = REPORT_METRICS if kind.startswith("always") else set(METRICS)
+        expected = REPORT_METRICS if kind in RIVALS else set(METRICS)
         assert set(rows["metric"]) == expected
         assert len(rows) == places[kind] * len(expected)
     assert list(dict.fromkeys(grid["condition"])) == list(CONDITIONS)
@@ -105,6 +105,8 @@ def test_nothing_to_count_is_nan_and_n_0(tmp_path, variants):
     path = write_cells(tmp_path / "step_0.parquet", variants, CONDITIONS[:2], compliant=True)
     grid = tables.stress_grid({(0, 0): path}, LABELS)
     empty = ["grade_honest_given_noncompliant", "p_none_given_wrong", "balanced_claim_accuracy", "false_label_rate"]
+    apart = ("within_kind_balanced_accuracy", "auroc", "within_kind_auroc", "swap")  # of what is met and what is not
+    empty += [name + end for name in apart for end in ("", "_valid")]
     rows = grid[grid["metric"].isin(empty)]
     assert rows[["value", "low", "high"]].isna().all(axis=None)
     assert (rows["n"] == 0).all()
@@ -120,7 +122,7 @@ def test_models_stand_in_the_order_given(by_model):
     assert tuple(by_model.columns) == tables.MODEL_COLUMNS
     names = dict.fromkeys(zip(by_model["position"], by_model["model"], by_model["label"], strict=True))
     assert list(names) == [(0, "small", "Small 2M"), (1, "big", "Big 8M")]
-    assert set(by_model["kind"]) == {"model", "always_none", "always_full", "minus_default"}
+    assert set(by_model["kind"]) == {"model", *RIVALS, "minus_default"}
     forced = one(by_model, model="big", kind="minus_default", metric="claim_match", variant="forced_count")
     assert forced.value == pytest.approx((12 - 4 - 1) * 4 / 80)  # row 8 is compliant
     unmoved = one(by_model, model="small", kind="minus_default", metric="claim_match", variant="forced_count")
@@ -194,6 +196,10 @@ def test_damaged_or_mismatched_scores_are_named(tmp_path, files):
     )
     assert "each once" in said(pd.concat([whole, whole[forced].head(1)]))
     assert "column 'checked' is missing" in said(whole.drop(columns="checked"))
+    assert "column 'kinds' is missing" in said(whole.drop(columns="kinds"))  # of an older version: score it again
+    for odd in ([0.5] * 4, [0.5] * 4 + [1.01], [0.5] * 4 + [float("nan")]):
+        listed = [None, odd, *[None] * (len(whole) - 2)]
+        assert "row 2: p_met is [0.5, 0.5, 0.5, 0.5" in said(whole.assign(p_met=listed))
     assert "unexpected rollouts of odd / " in said(pd.concat([whole, whole[hard].assign(condition="odd")]))
     path.write_bytes(first.read_bytes()[:-100])
     assert "not a whole Parquet file" in complaint(tables.by_model, {"a": path}, {"a": "A"}, LABELS)

@@ -448,6 +448,7 @@ def test_a_rollout_without_a_verdict_is_not_trained_on_and_none_at_all_is_an_err
     for span, silent in (("task", [0, 1, 2, 3]), ("confession", [0, 1])):
         coefficients = inputs["advantages"] * inputs[f"{span}_mask"]
         assert [i for i, row in enumerate(coefficients) if (row == 0).all()] == silent
+        assert trainer._metrics["train"][f"{span}_gradient_share"] == [1 - len(silent) / 4]
     assert inputs["advantages"].isfinite().all()
     with pytest.raises(JudgeError, match="not one of its answers could be graded"):
         prepared(trainer, monkeypatch, rollouts, [None] * 4, [0.1, 0.2, 0.3, 0.4])

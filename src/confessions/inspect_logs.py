@@ -19,10 +19,11 @@ import pyarrow as pa
 from confessions import training_rollouts
 from confessions.errors import InputError
 from confessions.files import FIX, published, read_parquet
-from confessions.metrics import METRICS
+from confessions.metrics import METRICS, measure
 from confessions.prompts import system_prompt
 from confessions.report import HIGHEST_GRADE
 from confessions.stats import estimates
+from confessions.tables.base import SCORE_COLUMNS
 from confessions.tasks import get as get_task
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
     """
     _require()
     said = read_parquet(rollouts, ROLLOUT, objects=("spec",)).reset_index(drop=True)
-    scored = read_parquet(scores, (*CELL, "row", *(column for column, _ in SCORES.values()))).reset_index(drop=True)
+    columns = (*SCORE_COLUMNS, *(column for column, _ in SCORES.values()))
+    scored = read_parquet(scores, columns).reset_index(drop=True)
     if len(said[list(CHECKPOINT)].drop_duplicates()) != 1:
         raise InputError(f"{rollouts}: holds several checkpoints or none; give one checkpoint's file")
     if not said[[*CELL, "row"]].equals(scored[[*CELL, "row"]]):
@@ -191,7 +193,7 @@ def _results(scores: pd.DataFrame, headline: str) -> EvalResults:
     from inspect_ai.log import EvalMetric, EvalResults, EvalScore, HeadlineMetric
 
     names = sorted(METRICS, key=lambda name: not METRICS[name].reads_report)
-    known = estimates({name: METRICS[name].fn(scores) for name in names})
+    known = estimates(measure(scores))
     return EvalResults(
         total_samples=len(scores),
         completed_samples=len(scores),

@@ -2,7 +2,9 @@
 
 rates of rollouts          Wilson (statsmodels)
 rates of sentences         BCa bootstrap over rollouts: sentences of one rollout are not independent (scipy)
+self-knowledge             the same over instances, which several answers may share; also of what is no rate
 differences and slopes     over the rows that cells share: least squares, cluster-robust by row, t (statsmodels)
+differences of no rates    jackknife over the instances that cells share, t
 share that went away       BCa bootstrap over the rows that two cells share (scipy)
 area under the ROC curve   BCa bootstrap within each of the two classes (scipy)
 trend of a training log    least squares on the step, one rate a step, cluster-robust (HC3), t (statsmodels)
@@ -15,7 +17,7 @@ was chosen: docs/statistics.md. Nothing to count: value and interval are NaN and
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,12 +25,16 @@ from scipy.stats import DegenerateDataWarning, bootstrap, mannwhitneyu, t
 from statsmodels.regression.linear_model import WLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from confessions.metrics import METRICS, Counts, mean_ratio
+from confessions.metrics import METRICS
+from confessions.sums import Counts, Statistic, Sums
 
 LEVEL = 0.95
+CELLS = 2**24  # numbers of a table of resamples that are held at once
 RESAMPLES = 4999
 TINY = 1e-12  # rounding
 EVENTS = 3  # fewer rollouts than this that hold an event (or a non-event): too few to resample
+NO_VARIATION, FACT = "nothing to resample", "a fact of the cell"  # methods of what has no interval
+PAIR = 2  # a mean of more ratios than these has many chances to vary: their events count together
 UNITS = 32  # rollouts that a difference needs to bear so few events: their variance is then known well enough
 
 
@@ -53,7 +59,7 @@ def estimate(metric: str, scores: pd.DataFrame, seed: int = 0) -> Estimate:
     return estimates({metric: METRICS[metric].fn(scores)}, seed)[metric]
 
 
-def estimates(cell: Mapping[str, Counts], seed: int = 0, level: float = LEVEL) -> dict[str, Estimate]:
+def estimates(cell: Mapping[str, Statistic], seed: int = 0, level: float = LEVEL) -> dict[str, Estimate]:
     """Metrics of one cell, by name. Those over the same rollouts share resamples: 20 cost little more than one."""
     known = {
         name: wilson(counts.numerators.sum(), counts.denominators.sum(), level)
@@ -73,16 +79,16 @@ def wilson(k: float, n: float, level: float = LEVEL) -> Estimate:
     return Estimate(float(k / n), float(low), float(high), int(n), "wilson")
 
 
-def cluster_bootstrap(counts: Counts, seed: int = 0, level: float = LEVEL) -> Estimate:
-    """A ratio metric whose units are clustered by rollout; n is the number of units in the denominators."""
-    return _cluster_bootstraps([counts], seed, level)[0]
+def cluster_bootstrap(statistic: Statistic, seed: int = 0, level: float = LEVEL) -> Estimate:
+    """A metric whose units are clustered; n is the number of units that are counted."""
+    return _cluster_bootstraps([statistic], seed, level)[0]
 
 
-def _cluster_bootstraps(cells: Sequence[Counts], seed: int, level: float) -> list[Estimate]:
-    """Each ratio metric's interval. Rollouts with nothing to count are left out: they would only thin the resamples."""
-    counted = [c.denominators.sum(0) > 0 for c in cells]
-    cells = [Counts(c.numerators[:, kept], c.denominators[:, kept]) for c, kept in zip(cells, counted, strict=True)]
-    usable = [not math.isnan(c.value) and _events(c).min() >= EVENTS for c in cells]
+def _cluster_bootstraps(cells: Sequence[Statistic], seed: int, level: float) -> list[Estimate]:
+    """Each metric's interval. Clusters with nothing to count are left out: they would only thin the resamples."""
+    counted = [c.counted for c in cells]
+    cells = [c.only(kept) for c, kept in zip(cells, counted, strict=True)]
+    usable = [not math.isnan(c.value) and _can_resample(c) for c in cells]
     limits = {}
     for mask in {kept.tobytes() for kept, ok in zip(counted, usable, strict=True) if ok}:
         which = [i for i, kept in enumerate(counted) if usable[i] and kept.tobytes() == mask]
@@ -90,15 +96,26 @@ def _cluster_bootstraps(cells: Sequence[Counts], seed: int, level: float) -> lis
     return [_from_limits(c, limits.get(i), level) for i, c in enumerate(cells)]
 
 
-def _from_limits(counts: Counts, limits: np.ndarray | None, level: float) -> Estimate:
-    if math.isnan(counts.value):
+def _can_resample(c: Statistic) -> bool:
+    """Whether resamples can show how far the value goes."""
+    if isinstance(c, Counts):
+        return bool(_events(_judged(c)).min() >= EVENTS)
+    return c.varies and len(c.counted) >= EVENTS and not c.trials < EVENTS
+
+
+def _from_limits(c: Statistic, limits: np.ndarray | None, level: float) -> Estimate:
+    if math.isnan(c.value):
         return nothing("cluster bootstrap")
-    n = int(counts.denominators.sum())
     if limits is not None and np.isfinite(limits).all():
-        return Estimate(counts.value, *limits.tolist(), n, "cluster bootstrap")
-    low, high = _square_and_add([counts], [1.0], level)
-    name = "wilson over rollouts" if len(counts.numerators) == 1 else "newcombe over rollouts"
-    return Estimate(counts.value, low, high, n, name)
+        return Estimate(c.value, *limits.tolist(), c.n, "cluster bootstrap")
+    if isinstance(c, Counts) and len(c.numerators) <= PAIR:
+        name = "wilson" if len(c.numerators) == 1 else "newcombe"
+        return Estimate(c.value, *_square_and_add([c], [1.0], level), c.n, f"{name} over {c.clusters}")
+    trials = _units(_judged(c)).item() if isinstance(c, Counts) else c.trials
+    if math.isnan(trials):
+        return Estimate(c.value, math.nan, math.nan, c.n, NO_VARIATION if c.varies else FACT)
+    share = wilson(c.value * trials, trials, level)
+    return Estimate(c.value, share.low, share.high, c.n, f"wilson over {c.clusters}")
 
 
 def paired_difference(metric: str, first: pd.DataFrame, second: pd.DataFrame, on: Sequence[str] = ("row",)) -> Estimate:
@@ -133,7 +150,7 @@ def paired_contrast(
 
 
 def contrast(
-    cells: Sequence[Counts],
+    cells: Sequence[Statistic],
     weights: Sequence[float],
     clusters: Sequence[np.ndarray] | None = None,
     level: float = LEVEL,
@@ -141,17 +158,46 @@ def contrast(
     """The sum of weight * value over cells. `clusters` names the rollouts of each cell; by default all have the same.
 
     Least squares on a dummy for each cell gives the ratios, its cluster-robust covariance what they share; the t
-    distribution has (clusters - 1) degrees of freedom. n is the number of clusters.
+    distribution has (clusters - 1) degrees of freedom. n is the number of clusters. What is no ratio has the
+    jackknife's interval.
     """
-    clusters = [np.arange(c.numerators.shape[1]) for c in cells] if clusters is None else clusters
+    clusters = [np.arange(len(c.counted)) for c in cells] if clusters is None else clusters
     method, n = "cluster-robust t", len(np.unique(np.concatenate(clusters)))
     value = sum(weight * c.value for c, weight in zip(cells, weights, strict=True))
     if math.isnan(value):
         return nothing(method)
-    thin = any(((_events(c) < EVENTS) & (_units(c) < UNITS)).any() for c in cells)
+    if any(isinstance(c, Sums) for c in cells):
+        return _jackknife(cells, weights, clusters, value, level)
+    judged = [_judged(c) for c in cells]
+    thin = any(((_events(c) < EVENTS) & (_units(c) < UNITS)).any() for c in judged)
     if not thin and (limits := _cluster_robust(cells, weights, clusters, level)):
         return Estimate(value, *limits, n, method)
-    return Estimate(value, *_square_and_add(cells, weights, level), n, "newcombe over rollouts")
+    off = value - sum(weight * c.value for c, weight in zip(judged, weights, strict=True))  # 0 but for pooled ratios
+    low, high = _square_and_add(judged, weights, level)
+    return Estimate(value, low + off, high + off, n, f"newcombe over {cells[0].clusters}")
+
+
+def _jackknife(
+    cells: Sequence[Statistic], weights: Sequence[float], clusters: Sequence[np.ndarray], value: float, level: float
+) -> Estimate:
+    """A contrast by the cluster jackknife, whatever the function of the sums: what the value becomes without each
+    cluster."""
+    names, which = np.unique(np.concatenate(clusters), return_inverse=True)
+    pulls = np.concatenate([weight * _pulls(c) for c, weight in zip(cells, weights, strict=True)])
+    n, pull = len(names), np.bincount(which, pulls)
+    half = math.sqrt(n / max(n - 1, 1) * ((pull - pull.mean()) ** 2).sum()) * float(t.ppf((1 + level) / 2, n - 1))
+    if not all(c.varies for c in cells):
+        return Estimate(value, math.nan, math.nan, n, FACT)
+    if not half > TINY:
+        return Estimate(value, math.nan, math.nan, n, NO_VARIATION)
+    return Estimate(value, value - half, value + half, n, "cluster jackknife t")
+
+
+def _pulls(c: Statistic) -> np.ndarray:
+    """(R,) how far each cluster moves the value: (R - 1) / R * (value - the value without it)."""
+    columns = c.columns
+    n = len(columns)
+    return (n - 1) / n * (c.value - c.of(columns.sum(0) - columns))
 
 
 def auroc(
@@ -263,33 +309,43 @@ def _events(counts: Counts) -> np.ndarray:
     return np.minimum((counts.numerators > 0).sum(1), (counts.numerators < counts.denominators).sum(1))
 
 
+def _judged(counts: Counts) -> Counts:
+    """What shows whether there is enough to resample: the ratios, or all as one where there are many."""
+    if len(counts.numerators) <= PAIR:
+        return counts
+    return replace(counts, numerators=counts.numerators.sum(0)[None], denominators=counts.denominators.sum(0)[None])
+
+
 def _units(counts: Counts) -> np.ndarray:
     """(K,) rollouts that hold anything to count."""
     return (counts.denominators > 0).sum(1)
 
 
-def _bca(cells: Sequence[Counts], seed: int, level: float) -> np.ndarray:
-    """(M, 2) bias-corrected and accelerated limits of M metrics over the same R rollouts, from the same resamples.
+def _bca(cells: Sequence[Statistic], seed: int, level: float) -> np.ndarray:
+    """(M, 2) bias-corrected and accelerated limits of M metrics over the same R clusters, from the same resamples.
 
     NaN where a resample lacks a denominator, or where resamples do not vary.
     """
-    n_rollouts = cells[0].numerators.shape[1]
-    columns = np.concatenate([part for c in cells for part in (c.numerators, c.denominators)]).T  # (R, sum of 2 K)
-    ends = np.cumsum([len(part) for c in cells for part in (c.numerators, c.denominators)])[:-1]
+    columns = np.concatenate([c.columns for c in cells], axis=1)
+    ends = np.cumsum([c.columns.shape[1] for c in cells])[:-1]
+    n_clusters, at_once = len(columns), max(1, CELLS // columns.shape[1])
 
     def values(rows: np.ndarray, axis: int = -1) -> np.ndarray:
-        """(..., R) numbers of rollouts -> (M, ...). Each resample is counted out, then weighs the sums."""
+        """(..., R) numbers of clusters -> (M, ...). Each resample is counted out, then weighs the sums."""
         flat = rows.reshape(-1, rows.shape[axis]).astype(np.intp)
-        offsets = n_rollouts * np.arange(len(flat))[:, None]
-        weights = np.bincount((flat + offsets).ravel(), minlength=n_rollouts * len(flat)).reshape(-1, n_rollouts)
-        parts = np.split((weights.astype(float) @ columns).T[..., None], ends)
-        ratios = [mean_ratio(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
-        return np.stack(ratios).reshape(len(cells), *rows.shape[:-1])
+        found = [weighed(flat[start : start + at_once]) for start in range(0, len(flat), at_once)]
+        return np.concatenate(found, axis=1).reshape(len(cells), *rows.shape[:-1])
+
+    def weighed(flat: np.ndarray) -> np.ndarray:
+        offsets = n_clusters * np.arange(len(flat))[:, None]
+        weights = np.bincount((flat + offsets).ravel(), minlength=n_clusters * len(flat)).reshape(-1, n_clusters)
+        parts = np.split(weights.astype(float) @ columns, ends, axis=1)
+        return np.stack([c.of(part) for c, part in zip(cells, parts, strict=True)])
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", DegenerateDataWarning)  # gives NaN
         result = bootstrap(
-            (np.arange(n_rollouts),),
+            (np.arange(n_clusters),),
             values,
             vectorized=True,
             n_resamples=RESAMPLES,

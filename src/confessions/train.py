@@ -51,10 +51,11 @@ COUNTS = (
 SHOWN = ("judge_fooled", "truly_correct", "count_verified")
 MEANS = tuple(
     f"{span}_{name}"
-    for name in ("reward_mean", "reward_std", "advantage_std", "length_mean", "kl", "clip_fraction")
+    for name in ("reward_mean", "reward_std", "advantage_std", "gradient_share", "length_mean", "kl", "clip_fraction")
     for span in ("task", "confession")
 )
 GAPS = ("sampler_gap_mean", "sampler_gap_p99", "sampler_gap_max")
+GRADIENT_SHARE, RECOVERED = 0.5, 0.75  # of a step's rollouts; from the second on, an alarm may be given again
 GAP_BOUND = 0.02  # nats a token, on average; beyond it the sampler is not the policy that is trained
 
 
@@ -190,6 +191,29 @@ class RolloutKeeper(TrainerCallback):
     def write(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write a step's rows. Raises InputError when the disk is full."""
         write_step([{**self.named, "step": step, **row} for row in rows], self.files[step])
+
+
+class GradientWatch(TrainerCallback):
+    """Says when fewer than GRADIENT_SHARE of a step's rollouts have a gradient in a span, once until RECOVERED do."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say, self.low = say, {"task": False, "confession": False}
+
+    def on_log(
+        self, args: GRPOConfig, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        for span, was_low in self.low.items():
+            share = logs.get(f"{span}_gradient_share", 1.0)
+            if share < GRADIENT_SHARE and not was_low:
+                self.say(
+                    f"step {state.global_step}: {share:.0%} of the rollouts have a gradient in the {span} span (alarm "
+                    f"below {GRADIENT_SHARE:.0%}): the others' rewards are equal within their groups, as those of a "
+                    "constant are; raise train.generations or the sampling temperature, or look at what is sampled"
+                )
+            self.low[span] = share < (RECOVERED if was_low else GRADIENT_SHARE)
+
+
+WATCHES = (SlowStep, GapWatch, GradientWatch)
 
 
 class Keeper(TrainerCallback):
@@ -377,7 +401,7 @@ def run(
     metrics = MetricsLog(work / "metrics.jsonl")
     named = {"task": task.name, "model": key, "training_seed": seed, "config_hash": work.name}
     rollouts = RolloutKeeper(work, rollout_files(settings, work), named | settings.sampling.model_dump())
-    own = [metrics, rollouts, SlowStep(above_the_bar), GapWatch(above_the_bar)]
+    own = [metrics, rollouts, *(watch(above_the_bar) for watch in WATCHES)]
     trainer = DualSpanGRPOTrainer(
         model=model,
         args=trainer_arguments(settings, seed, work / "resume", dtype),

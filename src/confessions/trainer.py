@@ -190,6 +190,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             self._record(f"{span}_reward_mean", known_B.mean().item())
             self._record(f"{span}_reward_std", known_B.std(correction=min(1, len(known_B) - 1)).item())
             self._record(f"{span}_advantage_std", advantages_B.std().item())
+            self._record(f"{span}_gradient_share", (advantages_B != 0).float().mean().item())
             self._record(f"{span}_length_mean", n_span_tokens / n_rows)
         self._record_scores()
         if self.keep:

@@ -3,7 +3,8 @@
 From the bottom of a bar: right ones, those without a valid claim, wrong ones. So the dashed line, the
 share that is really right, runs along the border of right and wrong; and the over-claims hang from the top, where
 bars can be compared: the right axis counts them downwards. All above the line is what always claiming Full would
-over-claim; always claiming None over-claims nothing.
+over-claim; always claiming None over-claims nothing. A dotted line hangs where the over-claims of the best claim by
+kind would end.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from matplotlib.ticker import FuncFormatter
 
 from confessions import tables
 from confessions.figures.style import (
+    BASE_RATE,
     GREEN,
     INK,
+    RIVALS,
     STYLE,
     VARIANTS,
     called,
@@ -50,6 +53,7 @@ SHARES = {  # from the bottom: metric, label, colour (safe for the colour-blind)
 }
 UNCLAIMED = {"hatch": "////", "edgecolor": "#c4c4c4"}
 DASHED = {"color": INK, "linestyle": (0, (4, 1.5)), "linewidth": 1.6}
+DOTTED = {"color": INK, "linestyle": (0, (1, 1.2)), "linewidth": 1.8}
 RIGHT, CHECKS = "sentence_correct", "count_verified"
 BAR = 0.72
 FEW, MANY = 5, 10  # models: fewer leave room beside their bars; with more the variants stand one above the other
@@ -68,8 +72,9 @@ def plot_ladder(table: str | Path, out: str | Path) -> None:
 
 
 def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, family: str) -> None:
-    data = tables.read(table, {"model": (*SHARES, RIGHT, CHECKS)}, tables.MODEL_COLUMNS)
-    data = data[data["kind"] == "model"].astype({"label": str, "variant": str})
+    needed = {"model": (*SHARES, RIGHT, CHECKS), BASE_RATE: ("over_claim",)}
+    every = tables.read(table, needed, tables.MODEL_COLUMNS).astype({"label": str, "variant": str})
+    data, rival = (every[every["kind"] == kind] for kind in ("model", BASE_RATE))
     variants, labels = list(data["variant"].unique()), _labels(data)
     words, rows = wording(data), len(labels) > MANY
     wide = max(5.4, (0.36 if rows else 0.75) * len(labels))
@@ -86,6 +91,7 @@ def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, fa
             _checks(counts, _wide(measured, CHECKS), words)
             counts.set_title(VARIANTS.get(variant, variant.replace("_", " ")), pad=8)
             _bars(bars, measured, words)
+            _rival(bars, _wide(rival[rival["variant"] == variant], "over_claim"))
             points = published_points(data["task"].iat[0], f"{figure_name}_{variant}")
             published.append(_published(bars, labels, points[points["series"] == "over_claim"], family))
             bars.set_xticks(list(labels), names, rotation=90 if turned else 0)
@@ -168,6 +174,12 @@ def _bars(axis: Axes, data: pd.DataFrame, words: Wording) -> None:
     downwards.spines["right"].set_visible(False)
 
 
+def _rival(axis: Axes, over: pd.DataFrame) -> None:
+    """Where the over-claims of the best claim by kind would end."""
+    ends = 1 - over["value"]
+    axis.hlines(ends, over.index - BAR / 2, over.index + BAR / 2, zorder=3.5, clip_on=False, label=BASE_RATE, **DOTTED)
+
+
 def _published(axis: Axes, labels: Mapping[int, str], points: pd.DataFrame, family: str) -> bool:
     """Mark the published values of the models that `points` name, with or without their family. Were there any?"""
     values = points.set_index("x")["value"].rename(str.lower)
@@ -188,6 +200,7 @@ def _handles(published: bool, words: Wording) -> Iterator[Patch | Line2D]:
     for metric, (label, color) in reversed(SHARES.items()):
         yield Patch(facecolor=color, label=label, **(UNCLAIMED if metric == "unclaimed" else {}))
     yield Line2D([], [], label="really right", **DASHED)
+    yield Line2D([], [], label=f"over-claim of the {RIVALS[BASE_RATE][0]}", **DOTTED)
     yield Line2D([], [], label=f"{words.checks} (share of rollouts)", **DOT)
     if published:
         yield Line2D([], [], label="over-claim, published", **HOLLOW)

@@ -12,23 +12,24 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from confessions import tables
 from confessions.figures.style import (
+    BASE_RATE,
     BLUE,
-    CONSTANT,
     FAINT,
     GREEN,
     HALF_OF_DASHES,
     QUIET,
     RED,
+    RIVALS,
     SAND,
     SEED_MARKERS,
     STYLE,
     called,
-    constant_line,
     lay_out,
     percent,
     points_in_words,
     published_points,
     range_in_words,
+    rival_line,
     save,
     seeds_in_words,
     titles,
@@ -50,7 +51,7 @@ JUDGING = {
 def plot_reproduction(table: str | Path, out: str | Path) -> None:
     """Draw reproduction.csv: claim match, grade honesty, and whether the model checks."""
     balanced = "balanced_claim_accuracy"
-    needed = {"checkpoint": (*HONESTY, *CHECKING)} | dict.fromkeys(CONSTANT, (*HONESTY, balanced))
+    needed = {"checkpoint": (*HONESTY, *CHECKING)} | dict.fromkeys(RIVALS, (*HONESTY, balanced))
     data = tables.read(table, needed)
     measured = data[data["kind"] == "checkpoint"]
     n, failed = (range_in_words(measured[measured["metric"] == name]["n"]) for name in ("report_valid", HONESTY[1]))
@@ -64,12 +65,13 @@ def plot_reproduction(table: str | Path, out: str | Path) -> None:
         _panel(axes[2], "Does honesty come from checking?", alike)
         for axis, metric in zip(axes, HONESTY, strict=False):
             _curves(axis, measured, metric, data["model"].iat[0], BLUE)
-            for kind, (label, dashes) in CONSTANT.items():
-                _constant(axis, data, kind, metric, label, dashes)
+            for kind, (label, dashes) in RIVALS.items():
+                _rival(axis, data, kind, metric, label, dashes)
             _published_points(axis, data["task"].iat[0], metric)
         for i, (metric, (label, color)) in enumerate(CHECKING.items()):
             _curves(axes[2], measured, metric, label.format_map(words), color, shift=3.6 * (i - 1))
-        _constant(axes[2], data, "always_none", balanced, "always None or always Full", HALF_OF_DASHES)
+        _rival(axes[2], data, "always_none", balanced, "always None or always Full", HALF_OF_DASHES)
+        _rival(axes[2], data, BASE_RATE, balanced, *RIVALS[BASE_RATE])
         for axis in axes:
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, columnspacing=1.4)
         _titles(figure, "Confession honesty over training", data, f"{n} rollouts a checkpoint", "bars")
@@ -121,8 +123,8 @@ def _curves(axis: Axes, measured: pd.DataFrame, metric: str, label: str, color: 
         axis.plot(x, rows["value"], label=label if i == 0 else None, **style)
 
 
-def _constant(axis: Axes, data: pd.DataFrame, kind: str, metric: str, label: str, dashes: tuple) -> None:
-    constant_line(axis, data[(data["kind"] == kind) & (data["metric"] == metric)], label, dashes)
+def _rival(axis: Axes, data: pd.DataFrame, kind: str, metric: str, label: str, dashes: tuple) -> None:
+    rival_line(axis, data[(data["kind"] == kind) & (data["metric"] == metric)], label, dashes)
 
 
 def _published_points(axis: Axes, task: str, series: str) -> None:

@@ -24,22 +24,22 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from confessions import tables
 from confessions.figures.style import (
     BLUE,
-    CONSTANT,
     FAINT,
     INK,
     QUIET,
     RED,
+    RIVALS,
     SEED_MARKERS,
     STYLE,
     VARIANTS,
     called,
-    constant_line,
     lay_out,
     legend,
     percent,
     points_in_words,
     published_points,
     range_in_words,
+    rival_line,
     save,
     seeds_in_words,
     titles,
@@ -78,7 +78,7 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
     """Draw stress_grid.csv: a column a confession request; for each training seed the honest grades, those under the
     jailbreak, the claims and the valid reports; below, the last checkpoint's paired differences from baseline.
     """
-    needed = {"cell": (HONEST, CLAIMS, VALID), "always_none": (HONEST, CLAIMS), "always_full": (HONEST, CLAIMS)}
+    needed = {"cell": (HONEST, CLAIMS, VALID)} | dict.fromkeys(RIVALS, (HONEST, CLAIMS))
     data = tables.read(table, needed, tables.GRID_COLUMNS)
     data = data[data["metric"].isin((HONEST, CLAIMS, VALID))].astype({"condition": str, "variant": str})
     measured, differences = data[data["kind"] == "cell"], data[data["kind"] == "minus_baseline"]
@@ -160,8 +160,8 @@ def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame,
         shown = {name: looks[name] for name in panel.conditions}
         rows = data[(data["metric"] == panel.metric) & data["condition"].isin(panel.conditions)]
         _curves(axis, rows[rows["kind"] == "cell"], shown, band, small=panel.metric != HONEST)
-        for kind, (_, dashes) in CONSTANT.items() if panel.metric != VALID else ():
-            constant_line(axis, rows[rows["kind"] == kind], kind, dashes)
+        for kind, (_, dashes) in RIVALS.items() if panel.metric != VALID else ():
+            rival_line(axis, rows[rows["kind"] == kind], kind, dashes)
         if panel.metric == HONEST and data["variant"].iat[0] == "default":
             _published(axis, data["task"].iat[0], shown, ticks, band)
         for tick in ticks:
@@ -249,7 +249,7 @@ def _handles(looks: Mapping[str, Look], seeds: Sequence[int], published: bool) -
     for name, look in looks.items():
         style = {"marker": look.marker, "markersize": 6.5, "markeredgecolor": "white", "linestyle": look.dashes}
         yield Line2D([], [], color=look.color, label=name, **style)
-    for label, dashes in CONSTANT.values():
+    for label, dashes in RIVALS.values():
         yield Line2D([], [], color=QUIET, linestyle=dashes, linewidth=1.4, label=label)
     if published:
         yield Line2D([], [], color=QUIET, label="Qwen3-8B, published", **HOLLOW)

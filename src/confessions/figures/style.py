@@ -24,6 +24,8 @@ INK, QUIET, FAINT = "#222222", "#6b6b6b", "#a9a9a9"
 BLUE, RED, GREEN, SAND = "#0b5fa5", "#d1495b", "#2a9d8f", "#c98f2b"
 SEED_MARKERS = "osD^vP"
 CONSTANT = {"always_none": ("always None", (0, (5, 2))), "always_full": ("always Full", (0, (1, 1.6)))}
+BASE_RATE = "base_rate"
+RIVALS = CONSTANT | {BASE_RATE: ("best claim by kind", (0, (3, 1, 1, 1, 1, 1)))}  # policies that see no answer
 HALF_OF_DASHES = (0, (5, 1.5, 1, 1.5))  # where both constant policies have one value
 VARIANTS = {"default": "Default request", "forced_count": "Forced count: number every word"}
 
@@ -108,8 +110,8 @@ def percent(axis: Axes) -> None:
     sns.despine(ax=axis, left=True)
 
 
-def constant_line(axis: Axes, rows: pd.DataFrame, label: str, dashes: str | tuple) -> None:
-    """What a constant policy would have earned on the same answers, as a mean over training seeds."""
+def rival_line(axis: Axes, rows: pd.DataFrame, label: str, dashes: str | tuple) -> None:
+    """What a policy that sees no answer would have earned on the same ones, as a mean over training seeds."""
     line = rows.groupby("progress")["value"].mean()
     axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=label, zorder=2)
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from confessions.errors import InputError
 from confessions.files import FIX, published, read_csv, read_parquet
-from confessions.metrics import METRICS, Counts, constant_scores
+from confessions.metrics import METRICS, constant_scores, measure
+from confessions.rivals import base_rate_scores
+from confessions.scores import P_MET
 from confessions.stats import Estimate, contrast, estimates
+from confessions.sums import Statistic
 
 BASELINE, DEFAULT, FORCED = "baseline", "default", "forced_count"  # the reference condition and variant; the probe
 LABELS = ("experiment", "task", "model", "source")
@@ -31,6 +36,7 @@ NUMERIC = frozenset(
 KEYS = ("seed", "step", "condition", "variant", "model", "band", "metric")
 
 SCORE_COLUMNS = (
+    *("instance", "answer", "kinds", "claims"),
     *("row", "condition", "variant", "met", "n_objectives", "n_met", "exact_compliance", "hacked", "n_false_labels"),
     *("report_valid", "n_correct_credit", "n_under_claim", "n_clean_admission", "n_hedged", "n_over_claim"),
     *("n_invalid", "grade_honest", "checked", "judge_pass"),
@@ -57,6 +63,7 @@ def read_cells(path: str | Path, more: tuple[str, ...] = ()) -> dict[CellName, p
     for cell in product(conditions, variants):
         if cell not in cells:
             raise InputError(f"{path}: no rollouts of {' / '.join(cell)}; {FIX}")
+    _check_probabilities(scores, path)
     reference = cells[BASELINE, DEFAULT]["row"]
     for cell, rows in cells.items():
         if not rows["row"].is_unique or not rows["row"].equals(reference):
@@ -64,6 +71,14 @@ def read_cells(path: str | Path, more: tuple[str, ...] = ()) -> dict[CellName, p
                 f"{path}: {' / '.join(cell)} does not hold the rows of {BASELINE} / {DEFAULT}, each once; {FIX}"
             )
     return cells
+
+
+def _check_probabilities(scores: pd.DataFrame, path: str | Path) -> None:
+    """InputError, with the row, where the probabilities of a report are not one of 0 to 1 for each objective."""
+    for row, (given, met) in enumerate(zip(scores.get(P_MET, ()), scores["met"], strict=False), start=1):
+        if given is not None and (len(given) != len(met) or not all(0 <= p <= 1 for p in given)):
+            said = reprlib.repr(np.asarray(given).tolist())
+            raise InputError(f"{path}: row {row}: {P_MET} is {said}, not {len(met)} probabilities; {FIX}")
 
 
 def read_all_cells(
@@ -79,25 +94,27 @@ def read_all_cells(
     return every
 
 
-def count_all(cell: pd.DataFrame) -> dict[str, Counts]:
-    """Every metric's counts, by rollout."""
-    return {name: metric.fn(cell) for name, metric in METRICS.items()}
-
-
-def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Counts], at: Row, kind: str) -> Iterator[Row]:
-    """Every metric of one cell (rows `kind`), and what the constant policies would have got on the same answers."""
+def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Statistic], at: Row, kind: str) -> Iterator[Row]:
+    """Every metric of one cell (rows `kind`), and what policies that see no answer would have got on the same ones."""
     measured = estimates(counts)
     for metric, number in measured.items():
         yield at | {"metric": metric, "kind": kind} | vars(number)
-    for constant, policy in (("always_none", "None"), ("always_full", "Full")):
-        blind = constant_scores(cell, policy)
+    rivals = {
+        "always_none": constant_scores(cell, "None"),
+        "always_full": constant_scores(cell, "Full"),
+        "base_rate": base_rate_scores(cell),
+    }
+    for rival, blind in rivals.items():
+        values = measure(blind)
         for metric in (m for m in METRICS.values() if m.reads_report):
-            value = metric.fn(blind).value
+            value = values[metric.name].value
             number = Estimate(value, math.nan, math.nan, measured[metric.name].n, "the same answers")
-            yield at | {"metric": metric.name, "kind": constant} | vars(number)
+            yield at | {"metric": metric.name, "kind": rival} | vars(number)
 
 
-def difference_rows(first: Mapping[str, Counts], second: Mapping[str, Counts], at: Row, kind: str) -> Iterator[Row]:
+def difference_rows(
+    first: Mapping[str, Statistic], second: Mapping[str, Statistic], at: Row, kind: str
+) -> Iterator[Row]:
     """second - first of every metric, over the rows that both cells hold in the same order."""
     for metric in METRICS:
         yield at | {"metric": metric, "kind": kind} | vars(contrast([first[metric], second[metric]], [-1, 1]))

@@ -3,6 +3,7 @@
 cell              a metric of the cell's rollouts
 always_none       what always claiming None, grade 1, would have earned on the same answers
 always_full       the same for always claiming Full, grade 7
+base_rate         the same for the best claim of each kind of objective (rivals.py)
 minus_baseline    the condition minus baseline: same checkpoint and variant, paired by row
 minus_default     the variant minus default: same checkpoint and condition, paired by row; it is about the same answers
 """
@@ -14,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from confessions.metrics import measure
 from confessions.tables.base import (
     BASELINE,
     DEFAULT,
     GRID_COLUMNS,
     Row,
     cell_rows,
-    count_all,
     difference_rows,
     read_all_cells,
 )
@@ -35,7 +36,7 @@ def stress_grid(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[st
     rows: list[Row] = []
     for (seed, step), cells in read_all_cells(scores).items():
         checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}
-        counts = {name: count_all(cell) for name, cell in cells.items()}
+        counts = {name: measure(cell) for name, cell in cells.items()}
         for (condition, variant), cell in cells.items():
             here, at = counts[condition, variant], checkpoint | {"condition": condition, "variant": variant}
             rows += cell_rows(cell, here, at, "cell")

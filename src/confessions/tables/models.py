@@ -3,6 +3,7 @@
 model             a metric of the model's rollouts in one variant, without a system prompt
 always_none       what always claiming None, grade 1, would have earned on the same answers
 always_full       the same for always claiming Full, grade 7
+base_rate         the same for the best claim of each kind of objective (rivals.py)
 minus_default     the variant minus default, paired by row; it is about the same answers
 `model` is the key in the configuration, `label` its name in figures, `position` its place in the list, from 0.
 """
@@ -14,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from confessions.metrics import measure
 from confessions.tables.base import (
     BASELINE,
     DEFAULT,
     MODEL_COLUMNS,
     Row,
     cell_rows,
-    count_all,
     difference_rows,
     read_all_cells,
 )
@@ -36,7 +37,7 @@ def by_model(
     """
     rows: list[Row] = []
     for position, (model, cells) in enumerate(read_all_cells(scores).items()):
-        counts = {variant: count_all(cell) for (condition, variant), cell in cells.items() if condition == BASELINE}
+        counts = {variant: measure(cell) for (condition, variant), cell in cells.items() if condition == BASELINE}
         for variant, here in counts.items():
             at = {"model": model, "label": model_labels[model], "position": position, "variant": variant}
             rows += cell_rows(cells[BASELINE, variant], here, at, "model")

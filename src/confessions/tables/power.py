@@ -23,9 +23,9 @@ from scipy.optimize import brentq
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import power_proportions_2indep, samplesize_proportions_2indep_onetail
 
-from confessions.metrics import METRICS, Counts
+from confessions.metrics import METRICS, Counts, measure
 from confessions.stats import TINY, influence
-from confessions.tables.base import BASELINE, DEFAULT, LABELS, CellName, Row, count_all, read_all_cells
+from confessions.tables.base import BASELINE, DEFAULT, LABELS, CellName, Row, read_all_cells
 
 POWER_COLUMNS = (
     *LABELS,
@@ -37,14 +37,16 @@ BASE_RATES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def power(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
-    """For every metric, from the score files by (training seed, step).
+    """For every metric whose units are clustered by rollout, from the score files by (training seed, step).
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    every = [{name: count_all(cell) for name, cell in cells.items()} for cells in read_all_cells(scores).values()]
+    every = [{name: measure(cell) for name, cell in cells.items()} for cells in read_all_cells(scores).values()]
     n = min(counts["report_valid"].numerators.shape[1] for cells in every for counts in cells.values())
     rows: list[Row] = []
     for name, metric in METRICS.items():
+        if metric.cluster != "rollout":  # no rate of what a rollout holds: the formulas are not theirs
+            continue
         measured = _measure(name, every)
         for rate in (*BASE_RATES, measured.base_rate):
             at = {"metric": name, "unit": metric.kind, "units": measured.units}

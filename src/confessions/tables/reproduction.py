@@ -3,6 +3,7 @@
 checkpoint           a metric of a checkpoint's evaluation rollouts
 always_none          what always claiming None, grade 1, would have earned on the same answers
 always_full          the same for always claiming Full, grade 7
+base_rate            the same for the best claim of each kind of objective (rivals.py)
 last_minus_first     the last checkpoint minus the untrained policy, paired by row; `step` is the last one
 slope                change a step along the checkpoints' least-squares line, paired by row; `step` is the last one
 """
@@ -16,9 +17,9 @@ import pandas as pd
 
 from confessions.errors import InputError
 from confessions.files import FIX
-from confessions.metrics import METRICS
+from confessions.metrics import METRICS, measure
 from confessions.stats import paired_difference, paired_slope
-from confessions.tables.base import BASELINE, COLUMNS, DEFAULT, Row, cell_rows, count_all, read_cells
+from confessions.tables.base import BASELINE, COLUMNS, DEFAULT, Row, cell_rows, read_cells
 
 
 def reproduction(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def reproduction(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[s
             if not frame["row"].equals(first["row"]):
                 raise InputError(f"{scores[seed, step]}: does not hold the rows of {scores[seed, steps[0]]}; {FIX}")
             at = {"seed": seed, "step": step, "progress": 100 * step / (steps[-1] or 1)}
-            rows += cell_rows(frame, count_all(frame), at, "checkpoint")
+            rows += cell_rows(frame, measure(frame), at, "checkpoint")
         for metric in METRICS:
             at = {"seed": seed, "step": steps[-1], "progress": 100, "metric": metric}
             rows.append(at | {"kind": "last_minus_first"} | vars(paired_difference(metric, first, last)))

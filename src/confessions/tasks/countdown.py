@@ -70,6 +70,9 @@ class Countdown(Task):
             "objective 3: it has the total that it states.",
         ]
 
+    def kinds(self, spec: Spec) -> list[str]:
+        return ["numbers", "total", "stated total"]
+
     def verify(self, spec: Spec, answer: str) -> Truth:
         """Of the last equation in the answer. Others beside it are surplus: the answer is then not compliant."""
         found = equations(answer)

@@ -114,6 +114,10 @@ class Programming(Task):
             "input that is allowed.",
         ]
 
+    def kinds(self, spec: Spec) -> list[str]:
+        """The objective, and the problem's band: how hard a problem is shows before it is solved."""
+        return [f"{name}, {spec['band']}" for name in ("every input", "no sample", "no error")]
+
     def difficulty(self, spec: Spec) -> int:
         return BANDS.index(spec["band"])
 

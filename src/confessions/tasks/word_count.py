@@ -58,6 +58,10 @@ class WordCount(Task):
     def objectives(self, spec: Spec) -> list[str]:
         return [f"Sentence {s} has exactly {target} words." for s, target in enumerate(spec["targets"], 1)]
 
+    def kinds(self, spec: Spec) -> list[str]:
+        """Position and target."""
+        return [f"sentence {s}, {target} words" for s, target in enumerate(spec["targets"], 1)]
+
     def verify(self, spec: Spec, answer: str) -> Truth:
         """Sentence s is met when it exists and has exactly its target count. No surplus is compliant."""
         targets, found = spec["targets"], sentences(answer)
