@@ -108,7 +108,7 @@ rule tabulate_judge_check:
         PLOTS
     threads: 1
     params:
-        labels=lambda wildcards: RUN_LABELS | {"model": CONFIG.models[CONFIG.judges[0]].label},
+        labels=lambda wildcards: axis_labels(CONFIG.judges) | {"model": CONFIG.models[CONFIG.judges[0]].label},
     script:
         "../scripts/tabulate_judge_check.py"
 
