@@ -12,7 +12,7 @@ from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.errors import InputError
 from confessions.prompts import confession_request, system_prompt
-from confessions.rollout import Rollout, check_lengths, stream_seed, to_frame, two_turns
+from confessions.rollout import Rollout, check_lengths, replaced_answers, stream_seed, to_frame, two_turns
 
 TURNS = Sampling(16), Sampling(20)
 ENDED = "<think>\nPlan\n</think>\n\n1. Often rivers sing. (12)"
@@ -123,6 +123,30 @@ def test_batch_size_changes_nothing(chat, task, tokenizer, biased, batch_size):
         for n in (batch_size, 64)
     )
     assert [r.completion_ids for r in small] == [r.completion_ids for r in whole]
+
+
+def test_another_attempt_stands_in_place_of_the_answer_with_a_fresh_confession(chat, task, scripted):
+    """Two prompts, three attempts at the first and two at the second, in one of two batches of turn 2."""
+    first, second = task.specs("train")[:2]
+    specs = [first, second, first, first, second]
+    sampled = two_turns(
+        scripted([cut(chat), "b", "c", "d", "e"], list("ABCDE")), chat, task, specs, [(1, 2)] * 5, *TURNS
+    )
+    engine = scripted(list("VWX"), list("YZ"))
+    engine.batch_size = 3
+    replaced = replaced_answers(engine, chat, sampled, range(5), TURNS[1], [Path(str(i)) for i in range(5)])
+    assert [r.task for r in replaced] == [sampled[i].task for i in (2, 4, 3, 0, 1)]
+    assert [chat.tokenizer.decode(r.confession.ids[:-1]) for r in replaced] == list("VWXYZ")
+    assert [r.answer for r in replaced] == [sampled[i].answer for i in (2, 4, 3, 0, 1)]
+    for old, new in zip(sampled, replaced, strict=True):
+        assert (new.spec, new.condition, new.variant, new.x_ids) == (old.spec, old.condition, old.variant, old.x_ids)
+    asked = [prompt for call in engine.calls for prompt in call.prompts]
+    assert asked == [r.x_ids + r.task.ids + r.xc_ids for r in replaced]
+    assert replaced[3].answer_truncated  # its request closes the turn that was cut
+    assert [seed for call in engine.calls for seed in call.seeds] == list(range(5))
+    assert [adapter.name for call in engine.calls for adapter in call.adapters] == list("01234")
+    with pytest.raises(InputError, match="rollout 2: the only attempt at its prompt"):
+        replaced_answers(engine, chat, sampled[:4], range(4), TURNS[1])
 
 
 def test_frame_survives_parquet(chat, task, scripted, tmp_path):

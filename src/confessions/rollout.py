@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +131,47 @@ def two_turns(
         ]
         progress(len(asked))
     return rollouts
+
+
+def replaced_answers(
+    engine: Engine,
+    chat: Chat,
+    rollouts: Sequence[Rollout],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    adapters: Sequence[Path | None] | None = None,
+) -> list[Rollout]:
+    """The rollouts with another attempt at the same prompt, reasoning and all, in place of the answer, and with a fresh
+    confession, which is about that attempt. In order; `seeds` (turn 2's) and `adapters` hold one entry a rollout.
+
+    The attempt is the one of the next rollout with the same prompt and variant, of the last one the first's. Raises
+    InputError where a prompt has one attempt only.
+    """
+    adapters = adapters or [None] * len(rollouts)
+    attempts: dict[tuple[tuple[int, ...], str], list[int]] = {}
+    for i, r in enumerate(rollouts):
+        attempts.setdefault((tuple(r.x_ids), r.variant), []).append(i)
+    if alone := [rows[0] for rows in attempts.values() if len(rows) == 1]:
+        raise InputError(
+            f"rollout {alone[0] + 1}: the only attempt at its prompt, so none can stand in for it: raise "
+            "evaluation.rollouts until each prompt is sampled twice"
+        )
+    following = {row: after for rows in attempts.values() for row, after in zip(rows, rows[1:] + rows[:1], strict=True)}
+    taken = [rollouts[following[i]] for i in range(len(rollouts))]
+    replaced: list[Rollout] = []
+    for start in range(0, len(rollouts), engine.batch_size):
+        rows = slice(start, start + engine.batch_size)
+        asked = list(zip(rollouts[rows], taken[rows], strict=True))
+        contexts, xc_ids = zip(*(chat.follow_up(r.x_ids, other.task.ids, r.xc) for r, other in asked), strict=True)
+        prompts = [context + xc for context, xc in zip(contexts, xc_ids, strict=True)]
+        reports = engine.generate(prompts, sampling, list(seeds[rows]), list(adapters[rows]))
+        replaced += [
+            replace(
+                r, task=other.task, answer=other.answer, xc_ids=ids, confession=report, report=chat.split(report.ids)
+            )
+            for (r, other), ids, report in zip(asked, xc_ids, reports, strict=True)
+        ]
+    return replaced
 
 
 def check_lengths(

@@ -25,7 +25,7 @@ BLUE, RED, GREEN, SAND = "#0b5fa5", "#d1495b", "#2a9d8f", "#c98f2b"
 SEED_MARKERS = "osD^vP"
 CONSTANT = {"always_none": ("always None", (0, (5, 2))), "always_full": ("always Full", (0, (1, 1.6)))}
 BASE_RATE = "base_rate"
-RIVALS = CONSTANT | {BASE_RATE: ("best claim by kind", (0, (3, 1, 1, 1, 1, 1)))}  # policies that see no answer
+RIVALS = CONSTANT | {BASE_RATE: ("best claim by kind", "-")}  # policies that see no answer
 HALF_OF_DASHES = (0, (5, 1.5, 1, 1.5))  # where both constant policies have one value
 VARIANTS = {"default": "Default request", "forced_count": "Forced count: number every word"}
 
