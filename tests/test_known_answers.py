@@ -94,8 +94,7 @@ def test_a_judge_that_believes_the_labels(tmp_path):
     assert (one(table, "pass_compliant")["value"], one(table, "pass_faulty")["value"]) == (1.0, 62 / 128)
     assert one(table, "auroc")["n"] == 256
     assert table[table["metric"].str.contains("mass")]["value"].isna().all()
-    assert "AUROC (all): 0.758 [" in said
-    assert "lowest" not in said
+    assert "label_trusting passes 128 of 128 compliant answers and 62 of 128 with a fault: " in said
 
 
 def test_a_language_model_is_measured_whatever_its_mass(tmp_path, random_nano):
@@ -108,7 +107,7 @@ def test_a_language_model_is_measured_whatever_its_mass(tmp_path, random_nano):
     assert mean["low"] < mean["value"] < mean["high"]
     assert 0.3 < area["low"] < area["value"] < area["high"] < 0.7
     assert set(table["judge"]) == {"llm:tiny"}
-    assert f"lowest P(Pass or Fail): {lowest['value']:.3g}" in said
+    assert f"of 128 with a fault; lowest P(Pass or Fail): {lowest['value']:.3g}: " in said
     assert models.load_tokenizer(random_nano).name_or_path  # the judge read a real chat template
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from confessions import provenance, tables
+from confessions import provenance
 from confessions.files import published, write_parquet
 from confessions.judge import verdict_columns
 from confessions.known_answers import known_answers
@@ -14,7 +14,7 @@ from confessions.tasks import get as get_task
 
 
 def run(spec: Block, out: Path, say: Say) -> None:
-    """Judge the set, publish it with the verdicts and say the main numbers. A mass below `judge.min_mass` ends nothing
+    """Judge the set, publish it with the verdicts and say what passes. A mass below `judge.min_mass` ends nothing
     here: it is part of what is measured."""
     task = get_task(spec["task"])
     task.ready()
@@ -36,6 +36,7 @@ def run(spec: Block, out: Path, say: Say) -> None:
     with published(out) as temporary:
         write_parquet(judged, temporary)
     job.publish(out.parent, {out: judges}, out.stem)
-    for line in tables.judge_check_in_words(judged):
-        say(line)
-    say(f"{len(judged)} answers with {judge.name}'s verdicts in {out}")
+    passed = judged.groupby("compliant")["judge_pass"].agg(["sum", "size"]).astype(int)
+    (bad, n_bad), (good, n_good) = passed.loc[False], passed.loc[True]
+    mass = f"; lowest P(Pass or Fail): {judged['judge_mass'].min():.3g}" if llm else ""
+    say(f"{judge.name} passes {good} of {n_good} compliant answers and {bad} of {n_bad} with a fault{mass}: {out}")

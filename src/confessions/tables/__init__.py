@@ -20,7 +20,7 @@ a run in percent, `seed` the training seed.
 from confessions.tables.base import COLUMNS, GRID_COLUMNS, LABELS, MODEL_COLUMNS, read, write
 from confessions.tables.grid import stress_grid
 from confessions.tables.judge import JUDGE_COLUMNS, judge
-from confessions.tables.judge_check import JUDGE_CHECK_COLUMNS, judge_check, judge_check_in_words
+from confessions.tables.judge_check import JUDGE_CHECK_COLUMNS, judge_check
 from confessions.tables.long import LONG_COLUMNS, long, write_long
 from confessions.tables.models import by_model
 from confessions.tables.onset import onset
@@ -48,7 +48,6 @@ __all__ = [
     "hack_survey",
     "judge",
     "judge_check",
-    "judge_check_in_words",
     "long",
     "onset",
     "power",

@@ -35,17 +35,6 @@ def judge_check(answers: str | Path, labels: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(_rows(judged)).assign(**who, **labels)[list(JUDGE_CHECK_COLUMNS)]
 
 
-def judge_check_in_words(judged: pd.DataFrame) -> Iterator[str]:
-    """The most important numbers, a line each."""
-    words = {"auroc": "AUROC", "pass_compliant": "passes of the compliant", "pass_faulty": "of the faulty"}
-    for row in _rows(judged):
-        if row["metric"] in words and (row["fault"] == "all" or row["metric"] == "auroc"):
-            interval = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}], n = {row['n']}"
-            yield f"{words[row['metric']]} ({row['fault']}): {interval}"
-        elif row["metric"] == "lowest_mass" and row["fault"] == "all" and row["n"]:
-            yield f"lowest P(Pass or Fail): {row['value']:.3g}"
-
-
 def _rows(judged: pd.DataFrame) -> Iterator[Row]:
     """Twins stand in the order of their pairs, so that both columns of numbers pair up."""
     good, bad = (judged[judged["compliant"] == side].set_index("pair").sort_index() for side in (True, False))
