@@ -10,6 +10,7 @@ from machine import cost
 from pydantic import ValidationError
 
 from confessions import tasks
+from confessions.report import FINDINGS, parse, written_findings
 from confessions.scores import Said, score_rollouts
 from confessions.tasks._numbering import CARDINALS
 from confessions.tasks.instructions.checklist import divided
@@ -219,6 +220,27 @@ def test_evidence_word_for_word(name: str, level: object, text: str, line: str, 
 def test_a_line_that_is_no_evidence() -> None:
     with pytest.raises(ValueError, match="no evidence of ending"):
         KINDS["ending"].implied("first word night", "night")
+
+
+ODD = [
+    "a", "B", "the ", "The ", "light ", "night", "ﬁ", "ß", "İ", "ʼn", "\u0301", "½", "²", "Ⅷ", "\u200b",
+    "\ud800", "\xa0", "\u2028", "\x0b", "\x1c", "\n", "\r\n", " ", ",", ", ", "，", ".", "? ", "! ", "= 3",
+    " -> ", "->", "“", "”", "\"", "**", "_", "- ", "1. ", "[x] 1", "[ ] 2\n", "—", "-", "--", "'", "’", "<b>",
+    "</li>", "<br>", "&amp;", "\\", "`", "```\n", "😀", "北", "雨。", "(12)", "Dr. ", "no ", "no text",
+    "found ", "word ", "#",
+]  # fmt: skip
+
+
+def test_on_any_text_the_evidence_implies_the_truth_and_can_be_reported() -> None:
+    rng = random.Random(0)
+    for _ in range(600):
+        text = Text(divided("".join(rng.choices(ODD, k=rng.randint(0, 30))))[0])
+        asked = [Requirement(kind, rng.choice(kind.levels)) for kind in KINDS.values()]
+        lines = [one.kind.evidence(text, one.level) for one in asked]
+        met = [one.kind.met(text, one.level) for one in asked]
+        assert [one.kind.implied(line, one.level) for one, line in zip(asked, lines, strict=True)] == met, text.raw
+        claims = parse(FINDINGS, written_findings(lines, met), len(met)).claims
+        assert [claim == "Full" for claim in claims] == met
 
 
 @pytest.mark.parametrize(
