@@ -19,8 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VLLM = PROJECT["optional-dependencies"]["vllm"][0]
 
 IMPORTED = {
-    "train": "cli sources stages.post_train stages.train stages.rollout stages.score stages.judge_check tasks.word_count "
-    "nano.recipe",
+    "train": "cli sources stages.post_train stages.train stages.rollout stages.score stages.judge_check "
+    "tasks.word_count nano.recipe",
     "plots": "cli tables figures stages.logs tasks.word_count",
 }
 BLOCKED = """
