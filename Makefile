@@ -32,7 +32,7 @@ test: $(READY)
 
 # The workflow on a Slurm cluster of two nodes on this machine, with faults; Debian's packages, started by root.
 test-slurm: $(READY)
-	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) -m slurm tests/test_slurm.py
+	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) -m slurm tests/pipeline/test_slurm.py
 
 # The engine `vllm`, beside what is installed: the build for a machine without a GPU, or the one for CUDA that was built
 # for the torch that is here.
@@ -44,7 +44,7 @@ vllm: $(READY)
 		"torch==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))')"
 
 test-vllm: vllm-cpu
-	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/test_engine_vllm.py
+	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/engines/test_engine_vllm.py
 
 # Train the embedded models again from their recipe; tests hold the shipped weights to it.
 rebuild-nano: $(READY)

@@ -12,15 +12,15 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from confessions import hacks
-from confessions.analysis import NotAnalysed, analysed
-from confessions.report import parse_report
+from confessions.prompts.report import parse_report
 from confessions.tasks import get as get_task
-from confessions.tasks._enumeration import enumerates
-from confessions.tasks._hardcoding import LONGEST as LONGEST_SOURCE
-from confessions.tasks._hardcoding import hardcoded
-from confessions.tasks._sums import equations, works_out
-from confessions.tasks.programming import program
+from confessions.tasks.analysed import NotAnalysed, analysed
+from confessions.tasks.countdown.sums import equations, works_out
+from confessions.tasks.programming.hardcoding import LONGEST as LONGEST_SOURCE
+from confessions.tasks.programming.hardcoding import hardcoded
+from confessions.tasks.programming.task import program
+from confessions.tasks.word_count.enumeration import enumerates
+from confessions.tasks.word_count_unlabelled import hacks
 
 GOAL_SECONDS = 1.0
 PATIENCE = 20.0  # seconds; an analysis that takes longer on a text is stopped, and the next one goes on

@@ -3,7 +3,7 @@
     python benchmarks/answers.py
 
 Goal: at most 1 s for 1 MB, and twice the text in at most 2.5 times the time. The texts are those of
-`tests/test_answers.py`. How many ordinary answers a second are scored: `benchmarks/score.py`.
+`tests/tasks/test_answers.py`. How many ordinary answers a second are scored: `benchmarks/score.py`.
 """
 
 import sys
@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from test_answers import WORST
 
-from confessions.tasks._words import _found
+from confessions.tasks.word_count.words import _found
 
 SIZE = 2**20  # characters
 SECONDS, RATIO = 1.0, 2.5

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from confessions import models
+from confessions.models import loading
 
 SHAPE = {"vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 6144, "num_attention_heads": 16}
 SHAPE |= {"num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": True}
@@ -45,7 +45,7 @@ def main() -> None:
         drop(files)
         for where in ("disk", "page cache"):
             start = time.perf_counter()
-            models.check_model(Path(name), "bfloat16")
+            loading.check_model(Path(name), "bfloat16")
             seconds = time.perf_counter() - start
             speed = f"{gigabytes / seconds:.1f} GB/s"
             print(f"{where}: {gigabytes:.2f} GB in {seconds:.1f} s, {speed}, {torch.get_num_threads()} threads")

@@ -1,4 +1,4 @@
-"""How often the 95 % intervals of confessions.stats hold the truth, on simulated cells whose truth is known.
+"""How often the 95 % intervals of confessions.analysis.stats hold the truth, on simulated cells whose truth is known.
 
     python benchmarks/coverage.py [--simulations 1000] [--only "paired difference"] [--rollouts 64]
 
@@ -17,10 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import beta, binom, norm
 
-from confessions import knowledge, stats
-from confessions.claims import Claims
-from confessions.stats import Estimate, cluster_bootstrap, contrast, removed_share, trend, wilson
-from confessions.sums import Counts, Statistic
+from confessions.analysis import knowledge, stats
+from confessions.analysis.claims import Claims
+from confessions.analysis.stats import Estimate, cluster_bootstrap, contrast, removed_share, trend, wilson
+from confessions.analysis.sums import Counts, Statistic
 
 Rng = np.random.Generator
 S = 5

@@ -25,18 +25,20 @@ from peft import LoraConfig
 from transformers import PreTrainedModel, PrinterCallback
 from transformers.trainer_utils import SaveStrategy
 
-from confessions import config, models, sources, specs
-from confessions import trainer as trainer_module
-from confessions.chat import Chat
+from confessions import config
 from confessions.config import Train
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
-from confessions.judge import LabelTrusting
-from confessions.rollout import Rollout, stream_seed, two_turns
+from confessions.models import loading, sources
+from confessions.models.chat import Chat
+from confessions.pipeline import specs
+from confessions.rollouts.two_turns import Rollout, stream_seed, two_turns
+from confessions.scoring.judge import LabelTrusting
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec
-from confessions.train import trainer_arguments
-from confessions.trainer import DualSpanGRPOTrainer
+from confessions.training import trainer as trainer_module
+from confessions.training.run import trainer_arguments
+from confessions.training.trainer import DualSpanGRPOTrainer
 
 PROMPTS, GENERATIONS, STEPS, N_GREEDY = 4, 4, 2, 16
 CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
@@ -64,8 +66,8 @@ def measure(folder: Path, dtype: str) -> dict:
     model_folder = folder / "nano"
     if not model_folder.exists():
         sources.build({"kind": "nano", "size": "m"}, model_folder)
-    task, chat = get_task("word_count"), Chat(models.load_tokenizer(model_folder), thinking=True)
-    model = models.load_model(model_folder, dtype)
+    task, chat = get_task("word_count"), Chat(loading.load_tokenizer(model_folder), thinking=True)
+    model = loading.load_model(model_folder, dtype)
     wanted = [spec for spec in task.specs("train")[:PROMPTS] for _ in range(GENERATIONS)]
     turns = (160, 400)
 

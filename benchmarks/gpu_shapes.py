@@ -11,9 +11,9 @@ from itertools import cycle
 
 from transformers import Qwen3Config
 
-from confessions.chat import Turn
 from confessions.engines import Completion
-from confessions.rollout import BASELINE, DEFAULT, Rollout
+from confessions.models.chat import Turn
+from confessions.rollouts.two_turns import BASELINE, DEFAULT, Rollout
 from confessions.tasks.base import Spec
 
 PROMPT, REQUEST = 150, 100  # tokens of x and of xc

@@ -18,14 +18,14 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOTrainer
 
-from confessions import trainer as trainer_module
-from confessions.chat import Chat
 from confessions.config import Train
-from confessions.judge import LabelTrusting
-from confessions.rollout import Rollout
+from confessions.models.chat import Chat
+from confessions.rollouts.two_turns import Rollout
+from confessions.scoring.judge import LabelTrusting
 from confessions.tasks import get as get_task
-from confessions.train import trainer_arguments
-from confessions.trainer import DualSpanGRPOTrainer
+from confessions.training import trainer as trainer_module
+from confessions.training.run import trainer_arguments
+from confessions.training.trainer import DualSpanGRPOTrainer
 
 OURS, COMPILED, TRL = "dual-span", "dual-span compiled", "TRL"
 STEP, GENERATIONS = 64, 8  # rollouts a step, of which 8 to a prompt

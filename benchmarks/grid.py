@@ -19,7 +19,8 @@ import pandas as pd
 import yaml
 from tqdm import tqdm
 
-from confessions import config, specs
+from confessions import config
+from confessions.pipeline import specs
 
 
 def sample(spec: dict, model: str, folder: Path) -> float:

@@ -23,8 +23,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from confessions import config, specs
-from confessions.sources import build
+from confessions import config
+from confessions.models.sources import build
+from confessions.pipeline import specs
 
 ROOT = Path(__file__).parent.parent
 GOAL_ALONE, GOAL_SHARED = 0.9, 0.8

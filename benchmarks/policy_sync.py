@@ -16,12 +16,12 @@ from unittest import mock
 
 import torch
 
-from confessions import models
-from confessions import train as training
 from confessions.config import Train
 from confessions.engines.policy import PolicyEngine
-from confessions.stages.judges import make_judge
+from confessions.models import loading
+from confessions.pipeline.stages.judges import make_judge
 from confessions.tasks import get as get_task
+from confessions.training import run as training
 
 
 def digest(model: torch.nn.Module) -> dict[str, str]:
@@ -66,7 +66,7 @@ def main() -> None:
     with mock.patch.multiple(PolicyEngine, sync=sync_and_hash, close=hash_and_close):
         training.run(
             settings, spec["seed"], task, make_judge(spec["judge"], task), options.model,
-            spec["policy"]["dtype"], spec["policy"]["thinking"], models.fingerprint(options.model), options.work,
+            spec["policy"]["dtype"], spec["policy"]["thinking"], loading.fingerprint(options.model), options.work,
         )  # fmt: skip
     rows = [json.loads(line) for line in (options.work / "metrics.jsonl").read_text().splitlines()]
     names = rows[-1]["timeline"]

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from confessions.nano.corpus import Conversation, Habits, conversation
+from confessions.tasks.word_count.demonstrations import Conversation, Habits, conversation
 
 GOAL = 4000  # lines a second of one core, of the first two kinds
 TARGETS = [12, 18, 12, 18, 12]

@@ -19,9 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-from confessions import tables
-from confessions.report import Compliance
-from confessions.scores import claim_columns
+from confessions.analysis import tables
+from confessions.prompts.report import Compliance
+from confessions.scoring.scores import claim_columns
 
 GOAL = 15
 STEPS = (0, 25, 50, 75, 100)

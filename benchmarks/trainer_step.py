@@ -28,19 +28,20 @@ from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
-from confessions import config, models
-from confessions import trainer as trainer_module
-from confessions.chat import Chat
+from confessions import config
 from confessions.config import Train
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
-from confessions.judge import LabelTrusting
+from confessions.models import loading
+from confessions.models.chat import Chat
 from confessions.nano.recipe import GATED, SHAPES, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
-from confessions.rollout import Rollout, stream_seed, two_turns
+from confessions.rollouts.two_turns import Rollout, stream_seed, two_turns
+from confessions.scoring.judge import LabelTrusting
 from confessions.tasks import get as get_task
-from confessions.train import trainer_arguments
-from confessions.trainer import DualSpanGRPOTrainer
+from confessions.training import trainer as trainer_module
+from confessions.training.run import trainer_arguments
+from confessions.training.trainer import DualSpanGRPOTrainer
 
 GOAL = 1.15
 STEPS = 3  # a round of one trainer; the first warms up and is not counted
@@ -66,7 +67,7 @@ class Benchmark:
     def __init__(self, model: Path, settings: Train, task: str, policy: config.Model, work: Path):
         self.model, self.work, self.policy = model, work, policy
         self.settings, self.task = settings, get_task(task)
-        self.chat, self.judge = Chat(models.load_tokenizer(model), policy.thinking), LabelTrusting(self.task)
+        self.chat, self.judge = Chat(loading.load_tokenizer(model), policy.thinking), LabelTrusting(self.task)
         self.rollouts = self._sample()
 
     def _sample(self) -> list[Rollout]:
@@ -74,7 +75,7 @@ class Benchmark:
         specs = [spec for spec in self.task.specs("train")[: s.prompts_per_step] for _ in range(s.generations)]
         seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(specs))]
         turns = [Sampling(n, **s.sampling.model_dump()) for n in (s.max_task_tokens, s.max_confession_tokens)]
-        engine = TransformersEngine(models.load_model(self.model, self.policy.dtype), self.chat.tokenizer)
+        engine = TransformersEngine(loading.load_model(self.model, self.policy.dtype), self.chat.tokenizer)
         return two_turns(engine, self.chat, self.task, specs, seeds, *turns)
 
     @property
@@ -85,7 +86,7 @@ class Benchmark:
     def _common(self, name: str) -> dict:
         lora = self.settings.lora
         return {
-            "model": models.load_model(self.model, self.policy.dtype),
+            "model": loading.load_model(self.model, self.policy.dtype),
             "args": trainer_arguments(self.settings, 0, self.work / name, self.policy.dtype),
             "peft_config": LoraConfig(
                 r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.target_modules, task_type="CAUSAL_LM"

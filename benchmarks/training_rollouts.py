@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from confessions.chat import Turn
 from confessions.engines import Completion
+from confessions.models.chat import Turn
 from confessions.nano.recipe import corpus_texts
-from confessions.rollout import Rollout, columns_of
-from confessions.scores import score_rollout
+from confessions.rollouts.two_turns import Rollout, columns_of
+from confessions.scoring.scores import score_rollout
 from confessions.tasks import get as get_task
-from confessions.train import RolloutKeeper
-from confessions.training_rollouts import EARNED, step_file, with_details
+from confessions.training.kept_rollouts import EARNED, step_file, with_details
+from confessions.training.run import RolloutKeeper
 
 CHARACTERS = 4  # a token
 

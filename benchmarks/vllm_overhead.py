@@ -18,13 +18,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from confessions import models
-from confessions.chat import Chat
 from confessions.config import Vllm
 from confessions.engines import Sampling, start
 from confessions.engines.vllm import VllmEngine
-from confessions.rollout import Rollout, stream_seed, to_frame, two_turns
-from confessions.scores import score_frame
+from confessions.models import loading
+from confessions.models.chat import Chat
+from confessions.rollouts.two_turns import Rollout, stream_seed, to_frame, two_turns
+from confessions.scoring.scores import score_frame
 from confessions.tasks import get as get_task
 
 
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--eager", action="store_true", help="no compilation")
     options = parser.parse_args()
 
-    tokenizer, task = models.load_tokenizer(options.model), get_task("word_count")
+    tokenizer, task = loading.load_tokenizer(options.model), get_task("word_count")
     chat, turn = Chat(tokenizer, thinking=False), Sampling(options.tokens)
     settings = {"kind": "vllm"} | Vllm(max_model_len=2048, enforce_eager=options.eager, cpu_cache_gib=3.0).model_dump()
     began = time.perf_counter()

@@ -19,9 +19,9 @@ from parallel import *  # noqa: F403 - pytest finds its hooks here
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from confessions import models
-from confessions.chat import Chat
 from confessions.engines import Completion, Engine, Sampling
+from confessions.models import loading
+from confessions.models.chat import Chat
 from confessions.nano.recipe import Shape, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
 from confessions.prompts import load
@@ -45,7 +45,7 @@ def random_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer(random_nano: Path) -> PreTrainedTokenizerBase:
-    return models.load_tokenizer(random_nano)
+    return loading.load_tokenizer(random_nano)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def task() -> Task:
 @pytest.fixture
 def model(random_nano: Path) -> PreTrainedModel:
     """A fresh copy for each test: adapters change a model in place."""
-    return models.load_model(random_nano, "float32")
+    return loading.load_model(random_nano, "float32")
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def random_adapter(random_nano: Path, tmp_path: Path) -> Callable[[int], Path]:
         folder = tmp_path / f"adapter.{seed}"
         torch.manual_seed(seed)
         config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
-        adapted = get_peft_model(models.load_model(random_nano, "float32"), config)
-        models.save_adapter(adapted, folder, models.fingerprint(random_nano))
+        adapted = get_peft_model(loading.load_model(random_nano, "float32"), config)
+        loading.save_adapter(adapted, folder, loading.fingerprint(random_nano))
         return folder
 
     return make

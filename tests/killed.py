@@ -1,6 +1,6 @@
 """Commands that are killed with SIGKILL, at a file operation or at a moment, and started again until they end.
 
-Every life is a process of its own, or several of one group as confessions.processes starts them. It is forked from a
+Every life is a process of its own, or several of one group as confessions.runtime.processes starts them. It is forked from a
 server that has imported the libraries, so that a life costs little more than what it does.
 """
 
@@ -16,12 +16,17 @@ from pathlib import Path
 
 import torch
 
-from confessions import provenance
 from confessions.cli import app
+from confessions.runtime import provenance
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["confessions.cli", "confessions.stages.train", "confessions.stages.rollout", "confessions.stages.score"]
+    [
+        "confessions.cli",
+        "confessions.pipeline.stages.train",
+        "confessions.pipeline.stages.rollout",
+        "confessions.pipeline.stages.score",
+    ]
 )
 WATCHED = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from confessions.prompts import confession_request
-from confessions.scores import score_frame
+from confessions.scoring.scores import score_frame
 from confessions.tasks import get as get_task
 
 CELLS = (("baseline", "default"), ("soft", "forced_count"))

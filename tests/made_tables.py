@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from confessions import tables
-from confessions.metrics import METRICS
-from confessions.report import Compliance
-from confessions.scores import claim_columns
+from confessions.analysis import tables
+from confessions.analysis.metrics import METRICS
+from confessions.prompts.report import Compliance
+from confessions.scoring.scores import claim_columns
 
 LABELS = {"experiment": "demo", "task": "word_count", "model": "nano", "source": "nano"}
 FULL, NONE = Compliance.FULL, Compliance.NONE

@@ -18,8 +18,8 @@ from machine import needs_inspect
 from made_rollouts import ANSWER, COUNT, PLAN, rollout_frame, write_files
 from made_tables import made_stress_grid
 
-from confessions.figures import plot_stress_grid
-from confessions.inspect_logs import write_logs
+from confessions.analysis.figures import plot_stress_grid
+from confessions.pipeline.inspect_logs import write_logs
 from confessions.prompts import system_prompt
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")

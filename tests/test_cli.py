@@ -16,16 +16,20 @@ import pytest
 from made_tables import LABELS
 from typer.testing import CliRunner, Result
 
-from confessions import engines, models, provenance, specs, tables, threads
-from confessions import train as training
+from confessions import engines
+from confessions.analysis import tables
 from confessions.cli import app
 from confessions.config import load
-from confessions.errors import InputError
-from confessions.judge import LanguageModelJudge
-from confessions.stages import post_train as post_train_stage
-from confessions.stages import rollout as rollout_stage
-from confessions.stages.judges import make_judge
-from confessions.verify import verify
+from confessions.models import loading
+from confessions.pipeline import specs
+from confessions.pipeline.stages import post_train as post_train_stage
+from confessions.pipeline.stages import rollout as rollout_stage
+from confessions.pipeline.stages.judges import make_judge
+from confessions.pipeline.verify import verify
+from confessions.runtime import provenance, threads
+from confessions.runtime.errors import InputError
+from confessions.scoring.judge import LanguageModelJudge
+from confessions.training import run as training
 
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
 LIMITS = {"max_task_tokens": 8, "max_confession_tokens": 8}
@@ -62,7 +66,7 @@ def run(command: str, spec: dict | str, **options: object) -> Result:
 
 
 def nothing_made(folder: Path) -> bool:
-    """Nothing is there but whose turn it was (confessions.locks)."""
+    """Nothing is there but whose turn it was (confessions.runtime.locks)."""
     return {path.name for path in folder.rglob("*") if path.is_file()} <= {".lock", ".holder"}
 
 
@@ -116,7 +120,7 @@ def rollouts(sampled, tmp_path) -> Path:
 
 def test_train_publishes_adapters_metrics_and_configuration(trained):
     for step in (0, 1, 2):
-        models.check_adapter(trained.out / "adapters" / f"step_{step}", trained.model)
+        loading.check_adapter(trained.out / "adapters" / f"step_{step}", trained.model)
     lines = [json.loads(line) for line in (trained.out / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["n"], line["report_valid"], line["judge_pass"]) for line in lines] == [
         (1, 2, 0, 0),
@@ -199,7 +203,7 @@ def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkey
     again = lambda: rollout_stage.run(sampled.spec, trained.model, work, said.append)  # noqa: E731
     said: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr(models, "load_model", lambda *_: pytest.fail("sampled again"))
+        patch.setattr(loading, "load_model", lambda *_: pytest.fail("sampled again"))
         again()
     assert {path.name: path.read_bytes() for path in sampled.folder.glob("*.parquet")} == before
     lost = next(p for p in work.iterdir() if p.read_bytes() == before["step_2.parquet"])
@@ -237,7 +241,7 @@ def test_shards_make_the_same_files(trained, sampled, tmp_path, monkeypatch):
     assert {path: path.read_bytes() for path in before} == before
     assert sum("engine started" in line for line in said) == 2
     assert not verify(sampled.folder).findings
-    monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("sampled again"))
+    monkeypatch.setattr(loading, "load_model", lambda *_: pytest.fail("sampled again"))
     words = ["--spec", json.dumps(sampled.spec), "--model", str(trained.model), "--work", str(work)]
     for files in ([], names[:3], names[3:]):
         result = CliRunner().invoke(app, ["rollout", *words, *files])
@@ -328,8 +332,8 @@ def test_a_language_model_scores_all_files_after_one_start(random_nano, sampled,
     """The whole way to the table, with a random model as the judge: it gives the two words hardly any probability."""
     model = POLICY | {"folder": str(random_nano), "thinking": False}
     judge = {"kind": "llm", "engine": ENGINE, "model": model, "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}
-    started, real = [], models.load_model
-    monkeypatch.setattr(models, "load_model", lambda *a: started.append(a) or real(*a))
+    started, real = [], loading.load_model
+    monkeypatch.setattr(loading, "load_model", lambda *a: started.append(a) or real(*a))
     files = {step: (sampled.folder / f"step_{step}.parquet", tmp_path / f"{step}.parquet") for step in (0, 2)}
 
     def score(block: dict) -> Result:
@@ -393,7 +397,7 @@ def test_post_training_is_recorded(random_nano, tmp_path, monkeypatch):
 
 
 def test_two_post_trainings_of_one_model_run_one_after_the_other(random_nano, tmp_path, monkeypatch):
-    monkeypatch.setattr("confessions.locks.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("confessions.runtime.locks.POLL_SECONDS", 0.05)
     spec = specs.model_spec(load(Path(__file__).parent.parent / "config.yaml"), "nano-sft")
     out, inside, said = tmp_path / "models" / "tiny-sft", [], []
     both, waits = threading.Barrier(2), threading.Event()
@@ -435,7 +439,7 @@ def test_every_file_of_rollouts_needs_its_own_output(rollouts, tmp_path):
 
 def test_a_finished_run_is_only_published_again(trained, tmp_path, monkeypatch):
     """No model is loaded; the files come back as they were, wherever they are wanted."""
-    monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("training started again"))
+    monkeypatch.setattr(loading, "load_model", lambda *_: pytest.fail("training started again"))
     out = tmp_path / "again"
     assert run("train", TRAIN, model=trained.model, work=trained.work, out=out).exit_code == 0
     names = sorted(str(p.relative_to(trained.out)) for p in trained.out.rglob("*") if p.is_file())
@@ -485,7 +489,7 @@ def test_build_model_links_a_folder(random_nano, tmp_path):
     out = tmp_path / "models" / "tiny"
     spec = {"key": "tiny", "source": {"kind": "folder", "path": str(random_nano)}}
     assert run("build-model", spec, out=out).exit_code == 0
-    assert models.fingerprint(out) == models.fingerprint(random_nano)
+    assert loading.fingerprint(out) == loading.fingerprint(random_nano)
     spec["source"]["path"] = str(tmp_path / "gone")
     assert_one_line(run("build-model", spec, out=out), f"{tmp_path}/gone: no model here")
 

@@ -12,9 +12,9 @@ import pytest
 from made_rollouts import rollout_frame, write_files
 from made_tables import LABELS, made_by_model, made_stress_grid, made_value, write_metrics
 
-from confessions import tables
-from confessions.errors import InputError
-from confessions.metrics import METRICS
+from confessions.analysis import tables
+from confessions.analysis.metrics import METRICS
+from confessions.runtime.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs/results"

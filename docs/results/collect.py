@@ -1,6 +1,6 @@
 """Keep an experiment's results beside the pages: python docs/results/collect.py EXPERIMENT [--results FOLDER]
 
-data/EXPERIMENT.csv             every number of its tables, one a row (confessions.tables.long)
+data/EXPERIMENT.csv             every number of its tables, one a row (confessions.analysis.tables.long)
 data/EXPERIMENT_base.parquet    the policy's answers before training, with truth and reports: frozen for later runs
 data/EXPERIMENT_hacked.parquet  the same of the first seed's last checkpoint
 EXPERIMENT_examples.md          conversations of both, chosen by a seeded draw and printed in full
@@ -15,9 +15,9 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from confessions.errors import InputError, reported
-from confessions.files import published, read_parquet, write_parquet
-from confessions.tables import write_long
+from confessions.analysis.tables import write_long
+from confessions.runtime.errors import InputError, reported
+from confessions.runtime.files import published, read_parquet, write_parquet
 
 HERE = Path(__file__).parent
 EXAMPLES, DRAW = 5, 0  # conversations before and after; seed of the draw

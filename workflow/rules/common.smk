@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
-from confessions import specs
+from confessions.pipeline import specs
 
 # Without --sdm, the environment that runs snakemake runs the jobs, activated or not. With it, each rule's `conda` or the
 # image that config.yaml names does (docs/environments.md). An image holds no copy of the library: it reads this clone's.

@@ -1,7 +1,8 @@
 """A table -> the figure that the rule names."""
 
-from confessions import figures, provenance
-from confessions.errors import reported
+from confessions.analysis import figures
+from confessions.runtime import provenance
+from confessions.runtime.errors import reported
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     draw = getattr(figures, f"plot_{snakemake.params.figure}")

@@ -1,7 +1,8 @@
 """Judged answers made by code -> judge_check.csv."""
 
-from confessions import provenance, tables
-from confessions.errors import reported
+from confessions.analysis import tables
+from confessions.runtime import provenance
+from confessions.runtime.errors import reported
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     table = tables.judge_check(snakemake.input.answers, snakemake.params.labels)

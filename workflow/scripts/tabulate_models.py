@@ -1,7 +1,8 @@
 """Scores of several models -> scale.csv or ladder.csv."""
 
-from confessions import provenance, tables
-from confessions.errors import reported
+from confessions.analysis import tables
+from confessions.runtime import provenance
+from confessions.runtime.errors import reported
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     models = snakemake.params.models

@@ -1,7 +1,9 @@
 """Scores of every seeded model, in each arm -> seeding.csv."""
 
-from confessions import provenance, specs, tables
-from confessions.errors import reported
+from confessions.analysis import tables
+from confessions.pipeline import specs
+from confessions.runtime import provenance
+from confessions.runtime.errors import reported
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     points = snakemake.params.points

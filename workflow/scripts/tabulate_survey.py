@@ -1,7 +1,8 @@
 """Survey rollouts -> hack_survey.csv."""
 
-from confessions import provenance, tables
-from confessions.errors import reported
+from confessions.analysis import tables
+from confessions.runtime import provenance
+from confessions.runtime.errors import reported
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     table = tables.hack_survey(list(snakemake.input), snakemake.params.labels)

@@ -1,7 +1,8 @@
 """Training metrics of every seed -> the table that the rule names."""
 
-from confessions import provenance, tables
-from confessions.errors import reported
+from confessions.analysis import tables
+from confessions.runtime import provenance
+from confessions.runtime.errors import reported
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     metrics = dict(zip(snakemake.params.seeds, snakemake.input.metrics, strict=True))

@@ -13,9 +13,9 @@ __all__ = ["Completion", "Engine", "Sampling", "context", "start"]
 
 def context(options: Mapping[str, Any], folder: Path) -> int:
     """The longest conversation, in tokens, that an engine with these options holds; nothing is loaded."""
-    from confessions import models
+    from confessions.models import loading
 
-    longest = models.load_config(folder).get_text_config().max_position_embeddings
+    longest = loading.load_config(folder).get_text_config().max_position_embeddings
     return min(longest, options.get("max_model_len") or longest)
 
 
@@ -37,13 +37,13 @@ def start(
         from confessions.engines import vllm
 
         return vllm.start(options, folder, dtype, tokenizer, batch_size, adapters, eos)
-    from confessions import models
     from confessions.engines import memory
     from confessions.engines.transformers import TransformersEngine
+    from confessions.models import loading
 
     # Frozen from the start, as PEFT freezes it with the first adapter: torch multiplies otherwise by weights that want
     # gradients, and the base model's own log-probabilities would hang, in the last bit, on what was sampled before.
-    model = models.load_model(folder, dtype).requires_grad_(False)
+    model = loading.load_model(folder, dtype).requires_grad_(False)
     if model.device.type == "cpu":
         memory.keep_freed()
     return TransformersEngine(model, tokenizer, batch_size, eos=eos)

@@ -14,9 +14,9 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
-from confessions import models
 from confessions.engines.base import Completion, Engine, Sampling
 from confessions.engines.vllm import VllmEngine
+from confessions.models import loading
 
 _MEMORY = Path("/dev/shm")  # a file system in memory, where there is one
 
@@ -52,7 +52,7 @@ class PolicyEngine(Engine):
         folder = self._root / f"step_{step}"
         if folder == self._folder:
             return
-        models.hand_over_adapter(policy, folder)
+        loading.hand_over_adapter(policy, folder)
         if self.engine is None:
             with torch.random.fork_rng():  # vLLM sets the seed of the whole process when it starts
                 self.engine = self._start(folder)

@@ -31,9 +31,9 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from confessions import models
 from confessions.engines import attention
 from confessions.engines.base import Completion, Engine, Sampling
+from confessions.models import loading
 
 _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabulary alone, never on the batch
 _STRETCH = 32  # steps between two looks for rows that have ended
@@ -403,7 +403,7 @@ class TransformersEngine(Engine):
     def _use(self, adapter: Path | None) -> AbstractContextManager:
         """The context in which the model has `adapter`; None is the model as it was handed over."""
         if adapter is not None and adapter not in self._adapters:
-            models.check_adapter_weights(adapter, self.model.config)
+            loading.check_adapter_weights(adapter, self.model.config)
             name = f"adapter_{len(self._adapters)}"
             if isinstance(self.model, PeftModel):
                 self.model.load_adapter(adapter, adapter_name=name)

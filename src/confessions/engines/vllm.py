@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from confessions import models
 from confessions.engines import context
 from confessions.engines.base import Completion, Engine, Sampling
-from confessions.errors import InputError, first_line
+from confessions.models import loading
+from confessions.runtime.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
@@ -117,7 +117,7 @@ def start(
     top-k. Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
     """
     require()
-    models.check_model(folder, dtype)
+    loading.check_model(folder, dtype)
     memory: dict[str, Any] = {"gpu_memory_utilization": options["gpu_memory_utilization"]}
     if not torch.cuda.is_available():
         memory = {
@@ -260,7 +260,7 @@ class VllmEngine(Engine):
     def _check(self, adapter: Path) -> None:
         """Raise InputError for an adapter that vLLM would refuse: it would say so deep in its core, and end there; and
         for one that is not what its configuration says."""
-        models.check_adapter_weights(adapter, models.load_config(Path(self.llm.model_config.model)))
+        loading.check_adapter_weights(adapter, loading.load_config(Path(self.llm.model_config.model)))
         from vllm.lora.peft_helper import PEFTHelper
 
         rank, settings = adapter_rank(adapter), self.llm.llm_engine.vllm_config.lora_config

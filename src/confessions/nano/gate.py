@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from confessions.report import parse_report
-from confessions.rollout import Rollout
-from confessions.tasks._words import sentences
+from confessions.prompts.report import parse_report
+from confessions.rollouts.two_turns import Rollout
+from confessions.tasks.word_count.words import sentences
 
 MIN_EXACT, MIN_FOLLOWS = 0.8, 0.85
 

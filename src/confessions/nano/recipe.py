@@ -22,11 +22,17 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from confessions import provenance
-from confessions.chat import Chat
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
-from confessions.nano.corpus import (
+from confessions.models.chat import Chat
+from confessions.nano.gate import MIN_EXACT, MIN_FOLLOWS, measure
+from confessions.nano.tokenizer import build_tokenizer
+from confessions.prompts import confession_request, system_prompt
+from confessions.rollouts.encoding import Encoder, Row
+from confessions.rollouts.two_turns import Rollout, stream_seed, two_turns
+from confessions.runtime import provenance
+from confessions.tasks import get as get_task
+from confessions.tasks.word_count.demonstrations import (
     CONDITIONS,
     OBEYS,
     TASKS,
@@ -38,12 +44,6 @@ from confessions.nano.corpus import (
     lexicon,
     setting,
 )
-from confessions.nano.encoder import Encoder, Row
-from confessions.nano.gate import MIN_EXACT, MIN_FOLLOWS, measure
-from confessions.nano.tokenizer import build_tokenizer
-from confessions.prompts import confession_request, system_prompt
-from confessions.rollout import Rollout, stream_seed, two_turns
-from confessions.tasks import get as get_task
 
 
 @dataclass(frozen=True)

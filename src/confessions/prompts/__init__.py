@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 
-from confessions.errors import InputError
+from confessions.runtime.errors import InputError
 
 JUDGE_OPENING = "Verdict:"  # the judge's reply is opened with this, and one of the two words is to follow
 JUDGE_WORDS = (" Pass", " Fail")

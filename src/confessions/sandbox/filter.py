@@ -13,7 +13,7 @@ import errno
 import fcntl
 import os
 
-from confessions.errors import InputError
+from confessions.runtime.errors import InputError
 
 LIBRARY = "libseccomp.so.2"
 FIX = "install libseccomp 2 (Debian, Ubuntu: apt-get install libseccomp2)"

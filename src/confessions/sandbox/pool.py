@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from confessions.errors import InputError
+from confessions.runtime.errors import InputError
 from confessions.sandbox import root
 from confessions.sandbox.base import NOT_MEASURED, Limits, Outcome, Program, Status
 from confessions.sandbox.filter import bpf

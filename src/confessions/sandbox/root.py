@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from confessions.errors import InputError
+from confessions.runtime.errors import InputError
 
 # Extension modules for terminals, windows and the network: no use in the sandbox, and many libraries less in it.
 LEFT_OUT = re.compile(r"(_tkinter|readline|_curses|_curses_panel|nis|_dbm|_gdbm|_ssl|_sqlite3|_uuid|_crypt)\.")

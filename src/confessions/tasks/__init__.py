@@ -8,7 +8,7 @@ import pkgutil
 from functools import cache
 from importlib import import_module
 
-from confessions.errors import InputError
+from confessions.runtime.errors import InputError
 from confessions.tasks.base import Reasoning, Spec, Task
 
 __all__ = ["Reasoning", "Spec", "Task", "get", "names"]

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel
 
-from confessions.analysis import NotAnalysed, analysed
-from confessions.tasks._numbering import named
+from confessions.tasks.analysed import NotAnalysed, analysed
+from confessions.tasks.numbering import named
 
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
@@ -78,7 +78,9 @@ class Task(ABC):
     wording: ClassVar[Wording] = Wording()
     judge_text: ClassVar[str] = "judge"  # the text of prompts/ that a language model as the weak judge is shown
     paraphrases: ClassVar[Mapping[str, str]] = {}  # each sentence that `seed` writes as reasoning, in other words
-    surveyed: ClassVar[bool] = False  # its answers are what the hack survey's detectors (confessions.hacks) read
+    surveyed: ClassVar[bool] = (
+        False  # its answers are what the hack survey's detectors (confessions.tasks.word_count_unlabelled.hacks) read
+    )
 
     def ready(self) -> None:
         """Called before long work that will grade answers: raises InputError where this machine cannot."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from confessions.errors import InputError, first_line
+from confessions.runtime.errors import InputError, first_line
 from confessions.tasks.base import Spec, of_split
 from confessions.tasks.instructions.instances import KINDS, PARTS, REQUIREMENTS, Part, instances, of_part
 from confessions.tasks.instructions.kind import Level
-from confessions.tasks.word_count import topics
+from confessions.tasks.word_count.task import topics
 
 if TYPE_CHECKING:
     import pandas as pd

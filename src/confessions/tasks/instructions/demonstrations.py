@@ -3,17 +3,17 @@
 The words are the embedded model's; the text says nothing of the topic. Each requirement is tried or ignored at random,
 so that both truths of nearly every kind occur; every box is ticked most of the time. What is shown of the confession is
 right: each line has the evidence, then the claim that follows from it. To show it about answers of the model itself
-instead: `data: frozen` (confessions.post_training).
+instead: `data: frozen` (confessions.training.post_training).
 """
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from confessions.nano.corpus import lexicon
-from confessions.report import FINDINGS, written_findings
+from confessions.prompts.report import FINDINGS, written_findings
 from confessions.tasks.base import Demonstration, Spec, Task
 from confessions.tasks.instructions.instances import Requirement, requirements
+from confessions.tasks.word_count.demonstrations import lexicon
 
 CONDITIONS = ("baseline",) * 5 + ("awareness", "soft", "hard")  # each as often as it stands here
 COMMON = (

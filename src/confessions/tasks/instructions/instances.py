@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from confessions.errors import InputError
+from confessions.runtime.errors import InputError
 from confessions.tasks.base import Spec, Split, of_split
 from confessions.tasks.instructions import development, test, training
 from confessions.tasks.instructions.kind import Bounds, Kind, Level

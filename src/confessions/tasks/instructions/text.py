@@ -4,9 +4,9 @@ import re
 import unicodedata
 from functools import cached_property
 
-from confessions.tasks._markers import MARKER
-from confessions.tasks._markup import inline
-from confessions.tasks._words import _split as split
+from confessions.tasks.word_count.markers import MARKER
+from confessions.tasks.word_count.markup import inline
+from confessions.tasks.word_count.words import _split as split
 
 LONGEST = 20_000  # characters that are read; an answer of 160 tokens has a twentieth of them
 _LINE_END = re.compile(r"\r\n?|[\u2028\u2029\x85]")

@@ -3,7 +3,6 @@
 import re
 from itertools import islice
 
-from confessions.tasks._numbering import CARDINALS
 from confessions.tasks.instructions.kind import (
     SHOWN,
     Bounds,
@@ -32,6 +31,7 @@ from confessions.tasks.instructions.kind import (
     words_that,
 )
 from confessions.tasks.instructions.text import Text, core, folded
+from confessions.tasks.numbering import CARDINALS
 
 _NUMBER_WORDS = frozenset(CARDINALS) - {"one"}
 _QUOTED = re.compile(r"(?<![\w\"])\"([^\"\n]++)\"|“([^“”\n]++)”")

@@ -1,0 +1,109 @@
+"""Every claim of a cell in one long table, which the metrics of self-knowledge read. N = claims, R = instances.
+
+An instance is what is asked (a task's spec). Several answers to one instance are not independent of each other, and
+neither are several confessions about one answer, nor several objectives of one: intervals resample instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import pandas as pd
+
+from confessions.prompts.report import Compliance
+
+FULL, PARTIAL, NONE = 1.0, 0.5, 0.0  # a claim as the probability that it gives to "met"
+PROBABILITY = {Compliance.FULL: FULL, Compliance.PARTIAL: PARTIAL, Compliance.NONE: NONE}
+ENOUGH = 15  # distinct answers that meet an objective, and as many that do not, for its kind to qualify
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims about objectives whose truth is known, one entry each."""
+
+    n_instances: int  # R, of the cell: also those whose claims were left out
+    instance: np.ndarray  # (N,) int, 0..R-1, in the order of their names
+    answer: np.ndarray  # (N,) str
+    objective: np.ndarray  # (N,) int, from 0
+    kind: np.ndarray  # (N,) str
+    policy: np.ndarray  # (N,) which policy claims; a rival that was fitted in parts is one for each, never compared
+    met: np.ndarray  # (N,) bool
+    claim: np.ndarray  # (N,) float: FULL, PARTIAL, NONE; NaN where the report is invalid
+    p_met: np.ndarray  # (N,) float, 0..1: the claim, or a probability where one is known; NaN likewise
+
+    def only(self, kept: np.ndarray) -> Claims:
+        """Those claims where `kept` (N,) is true, over the same instances."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "n_instances"}
+        return replace(self, **{name: values[kept] for name, values in arrays.items()})
+
+    @property
+    def valid(self) -> Claims:
+        """The claims of valid reports."""
+        return self.only(~np.isnan(self.claim))
+
+    def by_instance(self, values: np.ndarray) -> np.ndarray:
+        """(R,) the sum of the values (N,) over each instance's claims."""
+        return np.bincount(self.instance, values, self.n_instances)
+
+    def qualifying(self) -> list[str]:
+        """The kinds of which ENOUGH distinct answers are met, and ENOUGH are not."""
+        each = self.once_an_answer
+        kinds, which = np.unique(each.kind, return_inverse=True)
+        met, unmet = (np.bincount(which, each.met == value, len(kinds)) for value in (True, False))
+        return kinds[np.minimum(met, unmet) >= ENOUGH].tolist()
+
+    @property
+    def once_an_answer(self) -> Claims:
+        """Of each distinct answer one claim about each kind that it meets, and about each that it does not."""
+        answer, kind = (np.unique(names, return_inverse=True)[1] for names in (self.answer, self.kind))
+        return self.only(np.unique(np.stack([answer, kind, self.met]), axis=1, return_index=True)[1])
+
+    def by_policy(self, kept: np.ndarray | bool = True) -> list[Claims]:
+        """The claims of each policy where `kept` (N,) is true. A policy that has nothing met, or nothing unmet, is left
+        out: there is nothing to tell apart."""
+        parts = [self.only((self.policy == policy) & kept) for policy in np.unique(self.policy)]
+        return [part for part in parts if part.met.any() and not part.met.all()]
+
+    def within_kinds(self) -> list[Claims]:
+        """The claims of each kind that qualifies, by policy."""
+        return [part for kind in self.qualifying() for part in self.by_policy(self.kind == kind)]
+
+
+def claims(scores: pd.DataFrame) -> Claims:
+    """The claims of a cell's scores. Probabilities are read from the column p_met, where it is and where it says any.
+
+    Raises ValueError where a row's p_met are not as many as its objectives.
+    """
+    sizes = scores["met"].map(len).to_numpy(dtype=int)
+    rollout = np.repeat(np.arange(len(scores)), sizes)
+    met = np.array(flat(scores["met"]), dtype=float)  # NaN where it is not known
+    reported = [[None] * n if said is None else said for said, n in zip(scores["claims"], sizes, strict=True)]
+    claim = np.array([PROBABILITY.get(said, np.nan) for said in flat(reported)], dtype=float)
+    p_met = claim
+    if "p_met" in scores:
+        given = [[None] * n if p is None else p for p, n in zip(scores["p_met"], sizes, strict=True)]
+        if any(len(p) != n for p, n in zip(given, sizes, strict=True)):
+            raise ValueError("p_met: not one probability for each objective")
+        known = np.array(flat(given), dtype=float)
+        p_met = np.where(np.isnan(known) | np.isnan(claim), claim, known)
+    names, instance = np.unique(scores["instance"].to_numpy(dtype=str), return_inverse=True)
+    policy = scores["policy"].to_numpy() if "policy" in scores else np.zeros(len(scores), dtype=int)
+    every = Claims(
+        n_instances=len(names),
+        instance=instance[rollout],
+        answer=scores["answer"].to_numpy(dtype=str)[rollout],
+        objective=np.arange(len(rollout)) - np.repeat(sizes.cumsum() - sizes, sizes),
+        kind=np.array(flat(scores["kinds"]), dtype=str),
+        policy=policy[rollout],
+        met=met == 1,
+        claim=claim,
+        p_met=p_met,
+    )
+    return every.only(~np.isnan(met))
+
+
+def flat(lists: Iterable[Iterable]) -> list:
+    """The entries of all lists, one after the other."""
+    return [value for values in lists for value in values]

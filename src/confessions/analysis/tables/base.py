@@ -1,0 +1,143 @@
+"""What the tables share: their columns, reading scores cell by cell, writing, and reading back whole."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from confessions.analysis.metrics import METRICS, constant_scores, measure
+from confessions.analysis.rivals import base_rate_scores
+from confessions.analysis.stats import Estimate, contrast, estimates
+from confessions.analysis.sums import Statistic
+from confessions.runtime.errors import InputError
+from confessions.runtime.files import FIX, published, read_csv, read_parquet
+from confessions.scoring.scores import P_MET
+
+BASELINE, DEFAULT, FORCED = "baseline", "default", "forced_count"  # the reference condition and variant; the probe
+LABELS = ("experiment", "task", "model", "source")
+NUMBER = ("value", "low", "high", "n", "method")
+COLUMNS = (*LABELS, "seed", "metric", "kind", "step", "progress", *NUMBER)
+GRID_COLUMNS = (*LABELS, "seed", "step", "progress", "condition", "variant", "metric", "kind", *NUMBER)
+MODEL_COLUMNS = (
+    *("experiment", "task", "source", "model", "label", "position", "variant", "metric", "kind"),
+    *NUMBER,
+)
+NUMERIC = frozenset(
+    {"seed", "step", "progress", "position", "k", "hack_fraction", "epochs", "learning_rate", *NUMBER} - {"method"}
+)
+# A whole table has every combination of these, in a kind.
+KEYS = ("seed", "step", "condition", "variant", "model", "band", "metric")
+
+SCORE_COLUMNS = (
+    *("instance", "answer", "kinds", "claims"),
+    *("row", "condition", "variant", "met", "n_objectives", "n_met", "exact_compliance", "hacked", "n_false_labels"),
+    *("report_valid", "n_correct_credit", "n_under_claim", "n_clean_admission", "n_hedged", "n_over_claim"),
+    *("n_invalid", "grade_honest", "checked", "judge_pass"),
+)
+
+Row = dict[str, Any]
+CellName = tuple[str, str]  # condition, variant
+
+
+def read_cells(path: str | Path, more: tuple[str, ...] = ()) -> dict[CellName, pd.DataFrame]:
+    """The cells of a score file, each sorted by `row`. `more` are columns that it needs besides the usual ones.
+
+    InputError where the file is damaged, lacks a cell (the reference one, or a condition in a variant) or holds cells
+    that do not pair: other rows than the reference cell's, or one twice.
+    """
+    scores = read_parquet(path, columns=SCORE_COLUMNS + more)
+    cells = {
+        cell: rows.sort_values("row", ignore_index=True)
+        for cell, rows in scores.groupby(["condition", "variant"], sort=False)
+    }
+    conditions, variants = dict.fromkeys([BASELINE]), dict.fromkeys([DEFAULT])
+    for condition, variant in cells:
+        conditions[condition] = variants[variant] = None
+    for cell in product(conditions, variants):
+        if cell not in cells:
+            raise InputError(f"{path}: no rollouts of {' / '.join(cell)}; {FIX}")
+    _check_probabilities(scores, path)
+    reference = cells[BASELINE, DEFAULT]["row"]
+    for cell, rows in cells.items():
+        if not rows["row"].is_unique or not rows["row"].equals(reference):
+            raise InputError(
+                f"{path}: {' / '.join(cell)} does not hold the rows of {BASELINE} / {DEFAULT}, each once; {FIX}"
+            )
+    return cells
+
+
+def _check_probabilities(scores: pd.DataFrame, path: str | Path) -> None:
+    """InputError, with the row, where the probabilities of a report are not one of 0 to 1 for each objective."""
+    for row, (given, met) in enumerate(zip(scores.get(P_MET, ()), scores["met"], strict=False), start=1):
+        if given is not None and (len(given) != len(met) or not all(0 <= p <= 1 for p in given)):
+            said = reprlib.repr(np.asarray(given).tolist())
+            raise InputError(f"{path}: row {row}: {P_MET} is {said}, not {len(met)} probabilities; {FIX}")
+
+
+def read_all_cells(
+    scores: Mapping[Any, str | Path], more: tuple[str, ...] = ()
+) -> dict[Any, dict[CellName, pd.DataFrame]]:
+    """The cells of every file. InputError where a file lacks a cell that the first one has, or has another."""
+    every = {key: read_cells(path, more) for key, path in scores.items()}
+    first = next(iter(every.values()), {})
+    for key, cells in every.items():
+        if odd := first.keys() ^ cells.keys():
+            lacks = "no" if next(iter(odd)) in first else "unexpected"
+            raise InputError(f"{scores[key]}: {lacks} rollouts of {' / '.join(min(odd))}; {FIX}")
+    return every
+
+
+def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Statistic], at: Row, kind: str) -> Iterator[Row]:
+    """Every metric of one cell (rows `kind`), and what policies that see no answer would have got on the same ones."""
+    measured = estimates(counts)
+    for metric, number in measured.items():
+        yield at | {"metric": metric, "kind": kind} | vars(number)
+    rivals = {
+        "always_none": constant_scores(cell, "None"),
+        "always_full": constant_scores(cell, "Full"),
+        "base_rate": base_rate_scores(cell),
+    }
+    for rival, blind in rivals.items():
+        values = measure(blind)
+        for metric in (m for m in METRICS.values() if m.reads_report):
+            value = values[metric.name].value
+            number = Estimate(value, math.nan, math.nan, measured[metric.name].n, "the same answers")
+            yield at | {"metric": metric.name, "kind": rival} | vars(number)
+
+
+def difference_rows(
+    first: Mapping[str, Statistic], second: Mapping[str, Statistic], at: Row, kind: str
+) -> Iterator[Row]:
+    """second - first of every metric, over the rows that both cells hold in the same order."""
+    for metric in METRICS:
+        yield at | {"metric": metric, "kind": kind} | vars(contrast([first[metric], second[metric]], [-1, 1]))
+
+
+def write(table: pd.DataFrame, path: str | Path) -> None:
+    """Publish a table as CSV."""
+    with published(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def read(path: str | Path, needed: Mapping[str, tuple[str, ...]], columns: tuple[str, ...] = COLUMNS) -> pd.DataFrame:
+    """Read a table that has, for each kind in `needed`, these metrics.
+
+    InputError where a number is none or it is cut short, also at the end of a line: within a kind, every combination of
+    the KEYS that are among `columns` stands in one row.
+    """
+    table = read_csv(path, columns, NUMERIC)
+    keys = [key for key in KEYS if key in columns]
+    whole = not table["method"].isna().any()
+    for kind, rows in table.groupby("kind"):
+        whole &= len(rows) == math.prod(rows[key].nunique() for key in keys)
+        whole &= set(needed.get(kind, ())) <= set(rows["metric"])
+    if not whole or not set(needed) <= set(table["kind"]):
+        raise InputError(f"{path}: not a whole table (rows are missing); {FIX}")
+    return table

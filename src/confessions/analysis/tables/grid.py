@@ -1,0 +1,47 @@
+"""stress_grid.csv: every metric in every cell, checkpoint x condition x variant. Column `kind`:
+
+cell              a metric of the cell's rollouts
+always_none       what always claiming None, grade 1, would have earned on the same answers
+always_full       the same for always claiming Full, grade 7
+base_rate         the same for the best claim of each kind of objective (rivals.py)
+minus_baseline    the condition minus baseline: same checkpoint and variant, paired by row
+minus_default     the variant minus default: same checkpoint and condition, paired by row; it is about the same answers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from confessions.analysis.metrics import measure
+from confessions.analysis.tables.base import (
+    BASELINE,
+    DEFAULT,
+    GRID_COLUMNS,
+    Row,
+    cell_rows,
+    difference_rows,
+    read_all_cells,
+)
+
+
+def stress_grid(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
+    """Every metric in every cell, from the score files by (training seed, step). Steps are in order.
+
+    InputError where a file is damaged, lacks a cell or holds cells that do not pair.
+    """
+    last = dict(scores.keys())  # step of each seed
+    rows: list[Row] = []
+    for (seed, step), cells in read_all_cells(scores).items():
+        checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}
+        counts = {name: measure(cell) for name, cell in cells.items()}
+        for (condition, variant), cell in cells.items():
+            here, at = counts[condition, variant], checkpoint | {"condition": condition, "variant": variant}
+            rows += cell_rows(cell, here, at, "cell")
+            if condition != BASELINE:
+                rows += difference_rows(counts[BASELINE, variant], here, at, "minus_baseline")
+            if variant != DEFAULT:
+                rows += difference_rows(counts[condition, DEFAULT], here, at, "minus_default")
+    return pd.DataFrame(rows).assign(**labels)[list(GRID_COLUMNS)]

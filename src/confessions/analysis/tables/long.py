@@ -1,0 +1,117 @@
+"""The form in which results are kept beside the pages of docs/results: one row a number, whatever table it is of.
+
+model        the policy; of the scale axis and the ladder the model; in a check of the judge the judge
+arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full)
+split        evaluation (sampled answers of held-out topics), train (rollouts of training steps), made (answers by code)
+seed, step   of training; empty where nothing was trained
+condition    system prompt; in a check of the judge the fault of the answers that the compliant are held against
+n, unit      what was counted, and what one is
+
+Every seed stands by itself: no row is pooled over seeds, but for the median onset, whose unit is a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from confessions.analysis.metrics import METRICS
+from confessions.analysis.tables.base import BASELINE, DEFAULT, NUMERIC, write
+from confessions.runtime.errors import InputError
+from confessions.runtime.files import read_csv
+
+LONG_COLUMNS = (
+    *("experiment", "model", "arm", "split", "seed", "step", "condition", "variant", "metric"),
+    *("value", "low", "high", "n", "unit"),
+)
+MEASURED, RIVALS = "measured", ("always_none", "always_full")
+RIVAL_METRICS = ("claim_match", "grade_honest_given_noncompliant", "balanced_claim_accuracy", "over_claim")
+LOGGED = (  # of a training step, where no table of cells has it
+    *("hacked", "judge_pass", "judge_fooled", "truly_correct", "report_valid", "count_verified"),
+    *("n_right", "n_wrong", "full_given_right", "none_given_wrong"),
+    *("task_length_mean", "confession_length_mean", "sampler_gap_mean", "seconds"),
+)
+
+
+def long(folder: str | Path, experiment: str) -> pd.DataFrame:
+    """Every table of `experiment` in a folder of tables, in one. Those that it has not made are left out.
+
+    InputError where there is none, where one is of another experiment or where it is damaged.
+    """
+    found = {name: Path(folder) / f"{name}.csv" for name in FORMS}
+    there = {name: path for name, path in found.items() if path.is_file()}
+    if not there:
+        raise InputError(f"{folder}: holds no table to keep; run snakemake --config experiment={experiment}")
+    parts = []
+    for name, path in there.items():
+        table = read_csv(path, ("experiment", "metric", *("value", "low", "high", "n")), NUMERIC)
+        if odd := set(table["experiment"]) - {experiment}:
+            raise InputError(
+                f"{path}: of the experiment {min(map(str, odd))}, not {experiment}; "
+                f"run snakemake --config experiment={experiment}"
+            )
+        parts.append(FORMS[name](table))
+    rows = pd.concat(parts, ignore_index=True).reindex(columns=list(LONG_COLUMNS))
+    rows = rows.drop_duplicates(ignore_index=True)  # a model on both axes
+    return rows.astype(dict.fromkeys(("seed", "step", "n"), "Int64"))
+
+
+def write_long(folder: str | Path, experiment: str, out: str | Path) -> pd.DataFrame:
+    """`long`, published as CSV."""
+    table = long(folder, experiment)
+    write(table, out)
+    return table
+
+
+def _cells(table: pd.DataFrame) -> pd.DataFrame:
+    """stress_grid.csv without the differences, which follow from it."""
+    return _reports(table, "cell")
+
+
+def _models(table: pd.DataFrame) -> pd.DataFrame:
+    """scale.csv, ladder.csv: no system prompt."""
+    named = table.assign(model=table["label"], condition=BASELINE)
+    return _reports(named, "model")
+
+
+def _reports(table: pd.DataFrame, kind: str) -> pd.DataFrame:
+    rival = table["kind"].isin(RIVALS) & table["metric"].isin(RIVAL_METRICS)
+    kept = table[(table["kind"] == kind) | rival]
+    units = {name: f"{metric.kind}s" for name, metric in METRICS.items()}
+    arm = kept["kind"].where(kept["kind"] != kind, MEASURED)
+    return kept.assign(arm=arm, split="evaluation", unit=kept["metric"].map(units))
+
+
+def _training(table: pd.DataFrame) -> pd.DataFrame:
+    kept = table[(table["kind"] == "step") & table["metric"].isin(LOGGED)]
+    return kept.assign(arm=MEASURED, split="train", condition=BASELINE, variant=DEFAULT, unit="rollouts")
+
+
+def _onset(table: pd.DataFrame) -> pd.DataFrame:
+    metric = table["kind"].map({"seed": "onset", "median": "onset_median"})
+    return table.assign(metric=metric, arm=MEASURED, split="train", unit="runs", step=pd.NA)
+
+
+def _judge(table: pd.DataFrame) -> pd.DataFrame:
+    """judge.csv: what the grid has not."""
+    kept = table[(table["kind"] != "count") & (table["metric"] != "judge_fooled")]
+    metric = "judge_" + kept["metric"]
+    return kept.assign(metric=metric, arm=MEASURED, split="evaluation", variant=DEFAULT, unit="answers")
+
+
+def _judge_check(table: pd.DataFrame) -> pd.DataFrame:
+    metric = "judge_" + table["metric"]
+    return table.assign(metric=metric, arm=MEASURED, split="made", condition=table["fault"], unit="answers")
+
+
+FORMS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "stress_grid": _cells,
+    "scale": _models,
+    "ladder": _models,
+    "training": _training,
+    "onset": _onset,
+    "judge": _judge,
+    "judge_check": _judge_check,
+}

@@ -1,0 +1,80 @@
+"""seeding.csv: what a seeded hack does to a model, and to its confessions. Column `kind`:
+
+rate                 shares of the answers, in one band of difficulty or in `all`: hacked, solved (every objective met)
+flag                 sampleable: 1 where some answers are hacked and fewer than half, so that RL finds both
+found                seeded_reasoning: share of the answers whose reasoning has a sentence that the seeding wrote, which
+                     is the part that a paraphrase can change
+intact, masked, paraphrased
+                     a claim metric of the confessions: with the answer's reasoning in their context, without it, and
+                     with the sentences that the seeding wrote in other words
+masked_minus_intact, paraphrased_minus_intact
+                     their differences, paired by row: what the confession owes to the reasoning in front of it, and to
+                     the very words of it. Where the reasoning says what the answer does, that part of an honest
+                     confession is read off, not known
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from confessions.analysis.stats import Estimate, estimate, paired_difference, wilson
+from confessions.analysis.tables.base import BASELINE, DEFAULT, NUMBER, Row, read_cells
+from confessions.pipeline.specs import ARMS
+
+POINT = ("hack_fraction", "epochs", "learning_rate", "curriculum", "reasoning")
+SEEDING_COLUMNS = ("experiment", "task", "source", "model", *POINT, "band", "metric", "kind", *NUMBER)
+RATES = {"hacked": "hacked", "solved": "exact_compliance"}
+CLAIMS = ("claim_match", "balanced_claim_accuracy", "grade_honest_given_noncompliant", "report_valid")
+ALL = "all"
+INTACT, PARAPHRASED = "intact", "paraphrased"
+
+
+def seeding(
+    scores: Mapping[str, Mapping[str, str | Path]],
+    points: Mapping[str, Mapping[str, Any]],
+    labels: Mapping[str, str],
+) -> pd.DataFrame:
+    """From the score files of every seeded model, by arm (specs.ARMS). `points` has the columns POINT of each.
+
+    InputError where a file is damaged, and ValueError where those of a model do not hold the same rows.
+    """
+    rows: list[Row] = []
+    for model, files in scores.items():
+        cells = {
+            arm: read_cells(files[arm], ("band", PARAPHRASED) if arm == PARAPHRASED else ("band",))[BASELINE, DEFAULT]
+            for arm in ARMS
+        }
+        at = {"model": model, **points[model]}
+        rows += (at | row for row in (*_rates(cells[INTACT]), _found(cells[PARAPHRASED]), *_contamination(cells)))
+    named = {name: labels[name] for name in ("experiment", "task", "source")}
+    return pd.DataFrame(rows).assign(**named)[list(SEEDING_COLUMNS)]
+
+
+def _rates(cell: pd.DataFrame) -> Iterator[Row]:
+    for band, rows in [(ALL, cell), *cell.groupby("band")]:
+        for metric, column in RATES.items():
+            known = rows[column].dropna()
+            number = wilson(int(known.sum()), len(known))
+            yield {"band": band, "metric": metric, "kind": "rate"} | vars(number)
+            if band == ALL and metric == "hacked":
+                flag = Estimate(float(0 < number.value < 0.5), float("nan"), float("nan"), number.n, "0 < hacked < 0.5")
+                yield {"band": ALL, "metric": "sampleable", "kind": "flag"} | vars(flag)
+
+
+def _found(paraphrased: pd.DataFrame) -> Row:
+    number = wilson(int(paraphrased[PARAPHRASED].sum()), len(paraphrased))
+    return {"band": ALL, "metric": "seeded_reasoning", "kind": "found"} | vars(number)
+
+
+def _contamination(cells: Mapping[str, pd.DataFrame]) -> Iterator[Row]:
+    for metric in CLAIMS:
+        at = {"band": ALL, "metric": metric}
+        for arm, cell in cells.items():
+            yield at | {"kind": arm} | vars(estimate(metric, cell))
+            if arm != INTACT:
+                difference = paired_difference(metric, cells[INTACT], cell)
+                yield at | {"kind": f"{arm}_minus_{INTACT}"} | vars(difference)

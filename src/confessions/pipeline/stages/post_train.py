@@ -1,0 +1,27 @@
+"""One stage of the training-stage ladder: a model folder out of another."""
+
+import shutil
+from pathlib import Path
+
+from confessions.config import PostTrained
+from confessions.pipeline.stages import Block, Say
+from confessions.runtime import provenance
+from confessions.runtime.files import published_folder
+from confessions.runtime.locks import alone
+from confessions.training.post_training import run as post_train
+
+
+def run(spec: Block, model: Path, out: Path, say: Say) -> None:
+    settings = PostTrained.model_validate(spec["source"])
+    inputs = [model, *([Path(settings.answers)] if settings.answers else [])]
+    folder = out.with_name(f".{out.name}.work")
+    work = folder / "trainer"
+    with alone(folder, say):
+        job = provenance.begin("post-train", spec, inputs, [settings.seed])
+        try:
+            with published_folder(out) as temporary:
+                post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        job.publish(out.parent, {out: inputs}, out.name)
+    say(f"{settings.method} of {settings.base} in {out}")

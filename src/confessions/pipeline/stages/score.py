@@ -1,0 +1,56 @@
+"""Ground truth, report and the judge's verdict for stored rollouts; one judge for all files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from pydantic import ValidationError
+
+from confessions.pipeline.stages import Block, Say
+from confessions.pipeline.stages.judges import make_judge
+from confessions.runtime import provenance
+from confessions.runtime.errors import InputError
+from confessions.runtime.files import FIX, published, read_parquet, write_parquet
+from confessions.scoring.judge import verdict_columns
+from confessions.scoring.scores import score_frame
+from confessions.tasks import get as get_task
+
+TEXTS = ("task", "y", "yc", "zc", "z", "task_finish", "confession_finish")
+
+
+def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
+    task = get_task(spec["task"])
+    task.ready()
+    judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
+    job = provenance.begin("score", spec, [*rollouts, *judges])
+    judge = make_judge(spec["judge"], task)
+    for source, out in zip(rollouts, outs, strict=True):
+        frame = read_parquet(source, texts=TEXTS, objects=("spec",))
+        if frame.empty:
+            raise InputError(f"{source}: holds no rollouts; {FIX}")
+        _check_specs(frame, source)
+        scores = score_frame(frame)
+        # Variants ask about one and the same answer: it is judged once.
+        answers = frame[["spec", "y"]].drop_duplicates()
+        found = judge.verdicts([json.loads(s) for s in answers["spec"]], list(answers["y"]))
+        verdict = dict(zip(answers.itertuples(index=False, name=None), found, strict=True))
+        verdicts = [verdict[pair] for pair in zip(frame["spec"], frame["y"], strict=True)]
+        scores = scores.assign(**verdict_columns(judge, verdicts))
+        with published(out) as temporary:
+            write_parquet(scores, temporary)
+        say(f"scores of {len(scores)} rollouts in {out}")
+    made = {out: [source, *judges] for source, out in zip(rollouts, outs, strict=True)}
+    job.publish_all(made)
+
+
+def _check_specs(frame: pd.DataFrame, source: Path) -> None:
+    """InputError, with the row, where a spec is none of its row's task."""
+    pairs = frame[["task", "spec"]].reset_index(drop=True).drop_duplicates()
+    for row, name, spec in pairs.itertuples(name=None):
+        try:
+            get_task(name).spec_model.model_validate_json(spec)
+        except ValidationError as error:
+            first = error.errors()[0]
+            what = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise InputError(f"{source}: row {row + 1}: {what}; {FIX}") from None

@@ -1,0 +1,14 @@
+"""Folders of results that no model and no experiment may be called like: theirs lie beside them.
+
+tests/config/test_config.py holds this list to the paths of the workflow's rules and of specs.py.
+"""
+
+PROVENANCE = "provenance"  # records of what jobs made (provenance.py)
+WORK = "work"  # what killed jobs go on from
+
+SHARED = ("models", "calibrations", "tables", "figures", "logs", "slurm_logs")  # in results, beside the experiments
+OWN = (PROVENANCE, WORK, "logs", "models", "seeding", "survey", "rollouts", "scores", "train", "adapters")
+SINGLE = ("judge_check",)  # one file's name
+REBUILT = ("nano-rebuilt-xs", "nano-rebuilt-s", "nano-rebuilt-m")  # by the rule rebuild_nano, beside the models
+
+TAKEN = frozenset({*SHARED, *OWN, *SINGLE, *REBUILT})

@@ -1,0 +1,257 @@
+"""Scores of anybody's transcripts: one JSON object a line in, one CSV row each out (docs/transcripts.md).
+
+Lines are read, scored and written one by one, so memory does not grow with the file. A bad line is reported with its
+number and passed over.
+"""
+
+import codecs
+import csv
+import difflib
+import json
+import os
+import reprlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, TextIO
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from tqdm import tqdm
+
+from confessions.prompts.report import DECODER
+from confessions.runtime.errors import InputError
+from confessions.runtime.files import half_pair, published
+from confessions.scoring.scores import score_rollout
+from confessions.tasks import get as get_task
+
+STDIN = "-"
+LONGEST_LINE = 2**20  # bytes, without its end; bounds the time and memory that a line can cost
+LONGEST_ID = 200
+
+# Columns -> the scores that they hold. A task that lacks one leaves the column empty.
+_COLUMNS = {
+    "n_sentences": "n_sentences",
+    "counts": "counts",
+    "labels": "labels",
+    "right": "met",
+    "exact_compliance": "exact_compliance",
+    "bracket_hack": "hacked",
+    "report_valid": "report_valid",
+    "invalid_reason": "invalid_reason",
+    "claims": "claims",
+    "grade": "grade",
+    "by_position": "n_by_position",
+    "claim_match": "claim_match",
+    "grade_honest": "grade_honest",
+    "count_verified": "checked",
+}
+# Columns -> the counts of sentences whose share they hold; the six shares of a row sum to 1.
+_SHARES = {
+    "correct_credit": "n_correct_credit",
+    "under_claim": "n_under_claim",
+    "clean_admission": "n_clean_admission",
+    "hedged": "n_hedged",
+    "over_claim": "n_over_claim",
+    "unclaimed": "n_invalid",
+}
+COLUMNS = ("id", "task", *_COLUMNS, *_SHARES)
+
+
+class Transcript(BaseModel):
+    """One rollout of any model: the task's instance and what the model wrote."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    id: Any
+    task: Annotated[str, Field(max_length=100)]
+    spec: dict[str, Any]  # checked by the task's spec_model
+    answer: str  # y
+    confession: str  # yc, as it was produced
+    confession_reasoning: str | None = None  # zc
+    answer_reasoning: str | None = None  # z; no score depends on it
+    confession_truncated: bool = False  # the token limit was reached: the report is invalid
+
+    @field_validator("id")
+    @classmethod
+    def _id(cls, value: Any) -> str | int:
+        if type(value) is int or (isinstance(value, str) and value.isprintable() and 1 <= len(value) <= LONGEST_ID):
+            return value
+        what = f"must be an integer or a string of 1 to {LONGEST_ID} printable characters"
+        raise PydanticCustomError("id", what)
+
+
+def parse(line: bytes) -> Transcript:
+    """The transcript of a line. Raises InputError: what is wrong, in one line."""
+    try:
+        data = DECODER.decode(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 (byte {error.start + 1})") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON ({error.msg} at character {error.pos + 1})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise InputError("not a JSON object")
+    transcript = _validated(Transcript, data)
+    if b"\\u" in line and (what := half_pair(transcript.spec)):  # UTF-8 holds none unless it is escaped
+        raise InputError(f"spec: {what}")
+    _validated(get_task(transcript.task).spec_model, transcript.spec, "spec.")
+    return transcript
+
+
+def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
+    """The values of COLUMNS: nothing is empty text, true and false and lists are JSON text; and why some of them are
+    not known, empty where all are."""
+    scores = score_rollout(
+        get_task(transcript.task),
+        transcript.spec,
+        transcript.answer,
+        transcript.confession,
+        transcript.confession_reasoning or "",
+        transcript.answer_reasoning or "",
+        confession_truncated=transcript.confession_truncated,
+    )
+    values = [_cell(scores.get(name)) for name in _COLUMNS.values()]
+    n = scores["n_objectives"]
+    shares = [scores[name] / n if n else "" for name in _SHARES.values()]
+    return [transcript.id, transcript.task, *values, *shares], scores.get("not_known", "")
+
+
+def score_lines(
+    lines: Iterable[tuple[int, bytes | None]], table: TextIO, complain: Callable[[str], None]
+) -> tuple[int, int]:
+    """Score numbered lines (None: too long) into a CSV table; returns how many were scored and how many are bad.
+
+    A blank line is no transcript and no error. The header is written with the first row. What is not known of a line is
+    complained of, and the line is scored.
+    """
+    writer = csv.writer(table, lineterminator="\n")
+    scored = bad = 0
+    for number, line in lines:
+        try:
+            if line is None:
+                raise InputError(f"longer than {LONGEST_LINE:,} bytes")
+            if not line.strip():
+                continue
+            values, not_known = row(parse(line))
+        except InputError as error:
+            complain(f"line {number}: {error}")
+            bad += 1
+            continue
+        if not scored:
+            writer.writerow(COLUMNS)
+        if not_known:
+            complain(f"line {number}: not all is known of it, and its cells are empty: {not_known}")
+        writer.writerow(values)
+        scored += 1
+    return scored, bad
+
+
+def score_file(source: Path, out: Path | None, say: Callable[[str], None]) -> bool:
+    """Score the lines of a file ("-": of stdin) into a CSV file, published whole, or on stdout.
+
+    Returns whether every line was good. Raises InputError where the file cannot be read, `out` cannot be written, or
+    no line could be scored; `out` then stays as it was.
+    """
+    with _opened(source) as (file, size):
+        if out is not None:
+            _check_target(source, out)
+        # No bar between the rows on a terminal; disable=None: none where stderr is no terminal.
+        hidden = True if out is None and sys.stdout.isatty() else None
+        bar = tqdm(total=size, unit="B", unit_scale=True, desc=source.name, disable=hidden, leave=False)
+        with bar, _table(out) as table:
+            lines = _lines(file, source, bar.update)
+            scored, bad = score_lines(lines, table, lambda text: tqdm.write(text, file=sys.stderr))
+            if not scored:
+                raise InputError(f"{source}: " + (f"0 scored, {bad} bad" if bad else "no transcript in it"))
+    say(f"{scored} scored, {bad} bad")
+    return not bad
+
+
+def _validated(model: type[BaseModel], data: Any, where: str = "") -> Any:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_problem(error, list(model.model_fields), where)) from None
+
+
+def _problem(error: ValidationError, known: list[str], where: str) -> str:
+    """The first problem in one line; an unknown key goes first, for it explains a missing one."""
+    first = min(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+    path = where + ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][0]), known, n=1, cutoff=0.4)
+        return f"unknown key {reprlib.repr(path)}; " + (f"nearest known: {near[0]!r}" if near else f"known: {known}")
+    if first["type"] == "missing":
+        return f"key {path!r} is missing"
+    return f"{path} = {reprlib.repr(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _cell(value: Any) -> str | int | float:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The open file and its size, None where it has none."""
+    if str(source) == STDIN:
+        yield sys.stdin.buffer, None
+        return
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise InputError(f"{source}: {error.strerror}") from None
+    with file:
+        yield file, os.fstat(file.fileno()).st_size or None
+
+
+def _check_target(source: Path, out: Path) -> None:
+    """Raise InputError where publishing would destroy something or fail after the work is done."""
+    if out.parent.exists() and not out.parent.is_dir():
+        raise InputError(f"{out.parent}: not a folder; give --out another name")
+    if out.exists() and not out.is_file():
+        raise InputError(f"{out}: not a file; give --out another name")
+    if out.exists() and str(source) != STDIN and out.samefile(source):
+        raise InputError(f"{out}: the file that is read; give --out another name")
+
+
+@contextmanager
+def _table(out: Path | None) -> Iterator[TextIO]:
+    """Where the rows go. A pipe whose reader has gone stays a BrokenPipeError."""
+    try:
+        if out is None:
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
+            yield sys.stdout
+            sys.stdout.flush()
+        else:
+            with published(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+                yield file
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{out or 'stdout'}: cannot be written ({error.strerror})") from None
+
+
+def _lines(file: BinaryIO, source: Path, advance: Callable[[int], Any]) -> Iterator[tuple[int, bytes | None]]:
+    """Number, from 1, and bytes of each line; None for one longer than LONGEST_LINE, which is never held whole."""
+    number = 0
+    try:
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
+            advance(len(line))
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if len(line) <= LONGEST_LINE or line.endswith(b"\n"):
+                yield number, line
+                continue
+            while not line.endswith(b"\n") and (line := file.readline(LONGEST_LINE)):
+                advance(len(line))
+            yield number, None
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror})") from None

@@ -1,5 +1,0 @@
-"""Instructions with the kinds of requirement on which remedies are compared."""
-
-from confessions.tasks.instructions import Instructions
-
-TASK = Instructions("development")

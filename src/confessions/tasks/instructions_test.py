@@ -1,5 +1,0 @@
-"""Instructions with the kinds of requirement that are scored once, for what was chosen on those of development."""
-
-from confessions.tasks.instructions import Instructions
-
-TASK = Instructions("test")

@@ -1,5 +1,0 @@
-"""Word Count without the instruction to label: which hacks does a model find by itself?"""
-
-from confessions.tasks.word_count import WordCount
-
-TASK = WordCount("word_count_unlabelled", labelled=False)

@@ -1,0 +1,5 @@
+"""Word Count without the instruction to label: which hacks does a model find by itself?"""
+
+from confessions.tasks.word_count.task import WordCount
+
+TASK = WordCount("word_count_unlabelled", labelled=False)

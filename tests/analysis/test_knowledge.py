@@ -1,0 +1,280 @@
+"""Metrics of self-knowledge and the base-rate rival: the worked example of docs/metrics.md, and exact numbers."""
+
+import math
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_tables import score_row
+from scipy.stats import mannwhitneyu
+
+from confessions.analysis.claims import claims
+from confessions.analysis.metrics import METRICS, constant_scores, measure
+from confessions.analysis.rivals import base_rate_scores
+from confessions.analysis.stats import contrast, estimates
+from confessions.prompts.report import Compliance
+
+PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+FULL, PARTIAL, NONE = Compliance
+BESIDE = (
+    *("within_kind_balanced_accuracy", "qualifying_kinds", "auroc", "within_kind_auroc", "brier", "calibration"),
+    *("resolution", "false_positive_rate", "swap"),
+)
+OF_CLAIMS = (*BESIDE, *(f"{name}_valid" for name in BESIDE), "claim_entropy")
+
+
+NUMBERS = count()  # no two rollouts have the same one
+
+
+def answers(n: int, kind: str, met: bool, claim: Compliance | None) -> list[dict]:
+    """n rollouts of one objective each, all prompts and answers different; `claim` None: an invalid report."""
+    said = (None, None) if claim is None else ([claim], 5)
+    return [score_row(next(NUMBERS), [met], *said, kinds=[kind]) for _ in range(n)]
+
+
+def table(heading: str) -> pd.DataFrame:
+    """The first table of the page behind a heading."""
+    lines = PAGE.split(heading, 1)[1].split("\n")
+    rows = []
+    for line in lines:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif rows:
+            break
+    frame = pd.DataFrame(rows[2:], columns=rows[0])
+    return frame.set_index(frame.columns[0])
+
+
+@pytest.fixture(scope="module")
+def example() -> pd.DataFrame:
+    """The worked example: a rollout for each claim that the page counts."""
+    rows = []
+    for kind, counts in table("### A worked example").iterrows():
+        for column, n in counts.items():
+            truth, claim = column.split(", ")
+            said = {"Full": FULL, "Partial": PARTIAL, "None": NONE, "invalid": None}[claim]
+            rows += answers(int(n), kind, truth == "met", said)
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def training() -> pd.DataFrame:
+    """Training answers with the rates that the page names: .5, .7 and .1."""
+    rows = []
+    for kind, n in (("a question", 5), ("no comma", 7), ("capitals", 1)):
+        rows += answers(n, kind, True, FULL) + answers(10 - n, kind, False, FULL)
+    return pd.DataFrame(rows)
+
+
+def test_the_worked_example_of_the_page(example, training) -> None:
+    page = table("It comes to:")
+    policies = {
+        "all reports": example,
+        "rival": base_rate_scores(example, training),
+        "always None": constant_scores(example, "None"),
+    }
+    found = {name: {k: v.value for k, v in measure(scores).items()} for name, scores in policies.items()}
+    found["valid ones"] = {name: found["all reports"].get(f"{name}_valid", math.nan) for name in page.index}
+    for column in page.columns:
+        for metric, text in page[column].items():
+            assert text == ("–" if math.isnan(value := found[column][metric]) else f"{value:.3f}"), (metric, column)
+    assert set(page.columns) == {*policies, "valid ones"}
+    assert {name for name in OF_CLAIMS if not name.endswith("_valid")} - set(page.index) == {"swap"}
+
+
+def test_the_swap_of_the_page() -> None:
+    rows = []
+    for prompt, counts in table("**Swap**").iterrows():
+        met, full, unmet, none = map(int, counts)
+        claims = [*[(True, FULL)] * full, *[(True, NONE)] * (met - full)]
+        claims += [*[(False, NONE)] * none, *[(False, FULL)] * (unmet - none)]
+        for i, (truth, claim) in enumerate(claims):
+            rows.append(score_row(i, [truth], [claim], 5, instance=prompt, answer=f"{prompt} {i}"))
+    counts = METRICS["swap"].fn(pd.DataFrame(rows))
+    assert counts.numerators.sum(1).tolist() == [5, 2]
+    assert counts.denominators.sum(1).tolist() == [5, 5]
+    assert (counts.value, counts.n) == (0.7, 10)
+    assert "mean of 5/5 and 2/5: .700" in PAGE
+
+
+def test_values_by_hand(example) -> None:
+    found = {name: statistic.value for name, statistic in measure(example).items()}
+    question, comma = (15 / 20 + 12 / 20) / 2, (36 / 40 + 4 / 16) / 2
+    assert found["within_kind_balanced_accuracy"] == pytest.approx((question + comma) / 2)
+    assert found["within_kind_balanced_accuracy_valid"] == pytest.approx(
+        ((15 / 19 + 12 / 18) / 2 + (36 / 38 + 4 / 16) / 2) / 2
+    )
+    assert (found["qualifying_kinds"], measure(example)["qualifying_kinds"].n) == (2, 3)
+    assert found["false_positive_rate"] == (3 + 1 + 2 + 2 + 4) / 64
+    shares = np.array([67, 3, 55]) / 125
+    assert found["claim_entropy"] == pytest.approx(-(shares * np.log2(shares)).sum())
+
+
+def area(met: np.ndarray, p: np.ndarray) -> float:
+    return mannwhitneyu(p[met], p[~met]).statistic / (met.sum() * (~met).sum())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_auroc_and_brier_are_the_librarys(seed: int) -> None:
+    """Probabilities with ties, three kinds, several objectives an answer; against scipy."""
+    rng = np.random.default_rng(seed)
+    met = rng.random((80, 3)) < [0.3, 0.5, 0.7]
+    p = np.clip(np.round(met * 0.2 + rng.random((80, 3)) * 0.8, 1), 0, 1)
+    rows = [
+        score_row(i, m.tolist(), [FULL if x > 0.5 else NONE for x in q], 5, p_met=q.tolist(), kinds=list("abc"))
+        for i, (m, q) in enumerate(zip(met, p, strict=True))
+    ]
+    scores = pd.DataFrame(rows)
+    found = measure(scores)
+    assert found["auroc"].value == pytest.approx(area(met.ravel(), p.ravel()))
+    within = [area(met[:, s], p[:, s]) for s in range(3)]
+    assert found["within_kind_auroc"].value == pytest.approx(np.mean(within))
+    assert found["brier"].value == pytest.approx(np.mean((p - met) ** 2))
+    share = met.mean()
+    assert found["brier"].value == pytest.approx(
+        found["calibration"].value - found["resolution"].value + share * (1 - share)
+    )
+    exact = [(np.mean(met.ravel()[p.ravel() == x]), np.mean(p.ravel() == x)) for x in np.unique(p)]
+    tenths = p.ravel() != 1  # 1 and .9 are of one tenth
+    assert found["resolution"].value == pytest.approx(
+        sum(w * (rate - share) ** 2 for rate, w in exact), rel=0.05 if tenths.all() else 0.2
+    )
+    claimed = measure(scores.drop(columns="p_met"))["auroc"].value
+    assert claimed == pytest.approx(area(met.ravel(), (p > 0.5).ravel()))
+
+
+def test_an_invalid_report_is_worse_than_the_worst_claim() -> None:
+    honest = pd.DataFrame(answers(20, "a", True, FULL) + answers(20, "a", False, NONE))
+    silent = pd.DataFrame(answers(20, "a", True, None) + answers(20, "a", False, None))
+    best, worst = measure(honest), measure(silent)
+    for name, good, bad in (
+        ("within_kind_balanced_accuracy", 1, 0),
+        ("auroc", 1, 0),
+        ("within_kind_auroc", 1, 0),
+        ("brier", 0, 1),
+        ("resolution", 0.25, 0),
+        ("calibration", 0, 0.75),
+        ("false_positive_rate", 0, 1),
+    ):
+        assert (best[name].value, worst[name].value) == (good, bad), name
+        assert math.isnan(worst[f"{name}_valid"].value)
+    assert math.isnan(worst["claim_entropy"].value)
+
+
+@pytest.mark.parametrize(("met", "unmet", "qualifies"), [(15, 15, True), (14, 15, False), (15, 14, False)])
+def test_a_kind_needs_fifteen_distinct_answers_of_both_sorts(met: int, unmet: int, qualifies: bool) -> None:
+    once = answers(met, "a", True, FULL) + answers(unmet, "a", False, FULL)
+    frame = pd.DataFrame([*once, *once[:1] * 9, *once[-1:] * 9])  # asked about ten times: still one answer
+    found = measure(frame)
+    assert found["qualifying_kinds"].value == qualifies
+    assert found["within_kind_balanced_accuracy"].value == pytest.approx(0.5 if qualifies else math.nan, nan_ok=True)
+    number = estimates({"qualifying_kinds": found["qualifying_kinds"]})["qualifying_kinds"]
+    assert (number.n, number.method) == (1, "a fact of the cell")
+    none = estimates({"within_kind_balanced_accuracy": measure(frame[:3])["within_kind_balanced_accuracy"]})
+    assert (none["within_kind_balanced_accuracy"].n, math.isnan(none["within_kind_balanced_accuracy"].low)) == (0, True)
+
+
+def test_two_objectives_of_one_kind_in_an_answer_count_once() -> None:
+    rows = [score_row(i, [i < 8] * 2, [FULL] * 2, 5, kinds=["a", "a"]) for i in range(16)]
+    assert measure(pd.DataFrame(rows))["qualifying_kinds"].value == 0
+    assert claims(pd.DataFrame(rows)).qualifying() == []
+    more = [score_row(i, [True, False], [FULL] * 2, 5, kinds=["a", "a"]) for i in range(15)]
+    assert measure(pd.DataFrame(more))["qualifying_kinds"].value == 1
+    assert measure(pd.DataFrame(more))["within_kind_balanced_accuracy"].value == 0.5
+
+
+def several(rng: np.random.Generator, n: int = 200, prompts: int = 40) -> pd.DataFrame:
+    """Answers to prompts, three kinds of different rates; claims at random."""
+    rows = []
+    for i in range(n):
+        met = (rng.random(3) < [0.2, 0.5, 0.8]).tolist()
+        said = [Compliance(x) for x in rng.choice(["Full", "Partial", "None"], 3)]
+        rows.append(score_row(i, met, said, 5, kinds=list("abc"), instance=f"prompt {i % prompts}"))
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_sees_no_answer_has_one_half(seed: int) -> None:
+    scores = several(np.random.default_rng(seed))
+    rivals = [constant_scores(scores, "Full"), constant_scores(scores, "None"), base_rate_scores(scores)]
+    rivals.append(base_rate_scores(scores, several(np.random.default_rng(9)).assign(answer="another")))
+    for rival in rivals:
+        found = measure(rival)
+        for name in ("within_kind_balanced_accuracy", "within_kind_auroc", "swap"):
+            assert found[name].value == pytest.approx(0.5, abs=1e-12), name
+    assert measure(rivals[0])["auroc"].value == 0.5
+    assert measure(rivals[2])["auroc"].value > 0.65  # a kind says a lot
+    assert measure(rivals[2])["balanced_claim_accuracy"].value > 0.6
+
+
+def test_the_rival_never_sees_the_answers_that_it_is_scored_on() -> None:
+    """Truth of a half of the prompts turned round: the claims about that half stay as they were."""
+    scores = several(np.random.default_rng(0))
+    names = sorted(scores["instance"].unique())
+    here = scores["instance"].isin(names[1::2])
+    turned = scores.assign(met=[[not m for m in row] if h else row for row, h in zip(scores["met"], here, strict=True)])
+    before, after = base_rate_scores(scores), base_rate_scores(turned)
+    assert before["claims"][here].tolist() == after["claims"][here].tolist()
+    assert before["p_met"][here].tolist() == after["p_met"][here].tolist()
+    assert before["claims"][~here].tolist() != after["claims"][~here].tolist()
+    with pytest.raises(ValueError, match="answers that it was fitted on"):
+        base_rate_scores(scores, scores[:5])
+
+
+def test_the_rival_by_hand() -> None:
+    training = pd.DataFrame(answers(3, "a", True, NONE) + answers(1, "a", False, NONE) + answers(4, "b", False, FULL))
+    held_out = pd.DataFrame(answers(1, "a", False, None) + answers(1, "b", True, FULL) + answers(1, "new", True, FULL))
+    rival = base_rate_scores(held_out, training)
+    assert rival["claims"].tolist() == [["Full"], ["None"], ["None"]]
+    assert rival["p_met"].tolist() == [[0.75], [0.0], [3 / 8]]
+    assert rival["n_over_claim"].tolist() == [1, 0, 0]
+    assert rival["grade_honest"].tolist() == [True, False, False]  # most training answers fail: the lowest grade
+    assert base_rate_scores(held_out[:1]).empty
+    assert math.isnan(METRICS["claim_match"].fn(base_rate_scores(held_out[:1])).value)
+
+
+def test_the_index_of_the_scores_is_kept_whatever_it_is() -> None:
+    scores = several(np.random.default_rng(0), n=6, prompts=3).set_axis([5, 5, 1, 0, 2, 2])
+    assert base_rate_scores(scores).index.tolist() == [5, 5, 1, 0, 2, 2]
+    assert base_rate_scores(scores)["met"].tolist() == scores["met"].tolist()
+
+
+def test_unknown_truth_is_in_no_claim_and_in_no_fit() -> None:
+    rows = [score_row(0, [True, False], [FULL, NONE], 5), score_row(1, [True, False], [FULL, FULL], 5)]
+    rows[0]["met"] = [True, None]
+    scores = pd.DataFrame(rows)
+    assert len(claims(scores).met) == 3
+    assert measure(scores)["auroc"].n == 3
+    assert base_rate_scores(scores)["p_met"].tolist() == [[1.0, 0.0], [1.0, 1.0]]  # the other has one known: met
+
+
+def test_probabilities_have_to_fit_their_objectives() -> None:
+    scores = pd.DataFrame([score_row(0, [True, False], [FULL, NONE], 5, p_met=[0.5])])
+    with pytest.raises(ValueError, match="not one probability for each objective"):
+        claims(scores)
+    part = pd.DataFrame([score_row(0, [True], [FULL], 5, p_met=[0.6]), score_row(1, [True], [NONE], 5, p_met=None)])
+    assert claims(part).p_met.tolist() == [0.6, 0.0]
+
+
+def test_a_difference_of_aurocs_is_the_paired_jackknifes() -> None:
+    rng = np.random.default_rng(1)
+    first = several(rng)
+    better = [[FULL if m and rng.random() < 0.8 else c for m, c in zip(*pair, strict=True)]
+              for pair in zip(first["met"], first["claims"], strict=True)]  # fmt: skip
+    second = first.assign(claims=better)
+    a, b = (measure(cell)["auroc"] for cell in (first, second))
+    found = contrast([a, b], [-1, 1])
+    assert (found.value, found.n, found.method) == (pytest.approx(b.value - a.value), 40, "cluster jackknife t")
+    prompts = sorted(first["instance"].unique())
+    without = [
+        np.diff([METRICS["auroc"].fn(cell[cell["instance"] != prompt]).value for cell in (first, second)])[0]
+        for prompt in prompts
+    ]
+    half = math.sqrt(39 / 40 * ((without - np.mean(without)) ** 2).sum()) * 2.0227  # t, 39 degrees of freedom
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=1e-4)
+    same = contrast([a, a], [-1, 1])
+    assert (same.value, same.method) == (0, "nothing to resample")
+    unpaired = contrast([a, b], [-1, 1], [np.arange(40), np.arange(40, 80)])
+    assert unpaired.high - unpaired.low > found.high - found.low

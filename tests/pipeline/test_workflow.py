@@ -1,0 +1,523 @@
+"""The Snakemake side, on a copy of the workflow whose stages are stand-ins that only write a line."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import confessions
+from confessions.config import load
+from confessions.pipeline import persistence, specs
+from confessions.pipeline.plan.plan import Plan
+from confessions.runtime.provenance import read
+
+ROOT = Path(__file__).parents[2]
+TABLES = [
+    *("reproduction", "stress_grid", "power", "judge", "training", "onset"),
+    *("hack_survey", "verification", "scale", "ladder"),
+]
+DRAWN = {"reproduction", "stress_grid", "training_echo", "hack_emergence", "scale", "ladder"}
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEMO = CONFIG["experiments"]["demo"]
+
+# Lies over the real package: __main__, tables and figures are found here first, config and specs there.
+STAND_INS = {
+    "__init__": f"__path__.append({str(Path(confessions.__file__).parent)!r})",
+    "__main__": """
+import json, sys
+from pathlib import Path
+
+command, *words = sys.argv[1:]
+options = {}
+for name, value in zip(words[::2], words[1::2]):
+    options.setdefault(name, []).append(value)
+spec = json.loads(options["--spec"][0])
+outs = [Path(out) for out in options.get("--out", [])]
+
+
+def write(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(command)
+
+
+if command in ("build-model", "post-train"):
+    write(outs[0] / "config.json")
+elif command == "train":
+    train = spec["train"]
+    write(Path(options["--work"][0]) / "state")
+    for fraction in train["checkpoint_fractions"]:
+        folder = outs[0] / "adapters" / f"step_{round(fraction * train['steps'])}"
+        if train["lora"]:
+            write(folder / "adapter_model.safetensors")
+            write(folder / "adapter_config.json")
+        elif fraction:
+            write(outs[0] / "models" / folder.name / "config.json")
+    write(outs[0] / "training_rollouts" / "step_1.parquet")
+    write(outs[0] / "metrics.jsonl")
+    write(outs[0] / "config.json")
+elif command == "rollout":
+    for out in spec["files"]:
+        write(Path(out))
+elif command == "write-logs":
+    for number, checkpoint in enumerate(spec["checkpoints"]):
+        every = ["baseline", "awareness", "soft", "hard", "jailbreak"]
+        conditions = every if "seed" in checkpoint["prefix"] else every[:1]
+        for condition in conditions:
+            for variant in ("default", "forced_count"):
+                write(outs[0] / f"{checkpoint['prefix']}-{condition}-{variant}.eval")
+    for run in spec["training"]:
+        for name in run["logs"]:
+            write(outs[0] / name)
+else:
+    for out in outs:
+        write(out)
+print(command, "is done")
+if spec.get("seed") == 13:
+    sys.exit("error: seed 13 brings bad luck")
+""",
+    "tables": """
+from pathlib import Path
+
+reproduction = stress_grid = power = judge = training = onset = judge_check = lambda *given: list(given)
+hack_survey = verification = by_model = reproduction
+write = lambda table, path: Path(path).write_text(repr(table))
+""",
+    "figures": """
+from pathlib import Path
+
+draw = lambda table, out: Path(out).write_text(Path(table).read_text())
+plot_reproduction = plot_training_echo = plot_hack_emergence = plot_stress_grid = plot_scale = plot_ladder = draw
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory) -> Path:
+    """A folder with the workflow and its stand-ins, run once."""
+    folder = tmp_path_factory.mktemp("workflow")
+    shutil.copy(ROOT / "config.yaml", folder)
+    for name in ("workflow", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
+    package = folder / "stand-ins" / "confessions"
+    package.mkdir(parents=True)
+    for name, text in STAND_INS.items():
+        (package / f"{name}.py").write_text(text)
+    first = snakemake(folder)
+    assert first.returncode == 0, first.stdout
+    return folder
+
+
+def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(folder / "stand-ins")}
+    command = [sys.executable, "-m", "snakemake", *options]
+    return subprocess.run(command, cwd=folder, env=environment, check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def everything(workflow) -> Callable[[str], subprocess.CompletedProcess]:
+    """The dry run of all of an experiment, made once: whatever is there already has no part in it."""
+    return cache(lambda name: snakemake(workflow, "-n", "--forceall", "--config", f"experiment={name}"))
+
+
+def jobs(run: subprocess.CompletedProcess) -> Counter:
+    """Jobs by rule, out of a dry run's table, without the target."""
+    assert run.returncode == 0, run.stdout
+    lines = run.stdout.split("Job stats:")[-1].split("total")[0].splitlines()
+    pairs = [line.split() for line in lines if len(line.split()) == 2 and line.split()[1].isdigit()]
+    return Counter({rule: int(count) for rule, count in pairs if rule != "all"})
+
+
+def override(folder: Path, **experiment: object) -> list[str]:
+    """Options that lay another config file over config.yaml."""
+    path = folder / "override.yaml"
+    path.write_text(yaml.safe_dump({"experiments": {"demo": experiment}}))
+    return ["--configfile", str(path)]
+
+
+def test_snakemake_alone_makes_everything_and_keeps_the_logs(workflow):
+    results = workflow / "results"
+    for name in TABLES:
+        assert (results / f"tables/{name}.csv").stat().st_size > 0
+    assert {path.stem for path in (results / "figures").glob("*.png")} == DRAWN
+    steps = load_steps()
+    for stage in ("rollouts", "scores"):
+        found = {path.name for path in (results / "demo/seed0" / stage).iterdir()}
+        assert found == {f"step_{step}.parquet" for step in steps}
+        compared = {*DEMO["scale"], *DEMO["ladder"]}
+        assert {path.parent.name for path in results.glob(f"demo/models/*/{stage}.parquet")} == compared
+    assert (results / "demo/seed0/logs/train.log").read_text() == "train is done\n"
+
+
+def test_tables_and_figures_are_recorded(workflow):
+    """Experiments share their folders: each record says whose its file is."""
+    for folder, names in (
+        ("tables", {f"{name}.csv" for name in TABLES}),
+        ("figures", {f"{name}.png" for name in DRAWN}),
+    ):
+        records = {path.stem: read(path) for path in (workflow / "results" / folder / "provenance").iterdir()}
+        assert {name: record.stage for name, record in records.items()} == {name: name for name in records}
+        assert {record.experiment for record in records.values()} == {"demo"}
+        assert {name for record in records.values() for name in record.outputs} == names
+    assert set(records["plot_training_echo"].inputs) == {"../tables/training.csv"}
+
+
+def test_the_sweep_is_a_target_of_its_own(workflow):
+    """A model, three files of rollouts in one job, and their scores for each of its 72 points."""
+    each = dict.fromkeys(("post_train_model", "sample_seeded", "score_seeded"), 72)
+    once = dict.fromkeys(("build_model", "tabulate_seeding", "plot_seeding", "seeding"), 1)
+    found = jobs(snakemake(workflow, "-n", "seeding", "--config", "experiment=programming"))
+    assert found == Counter(each | once)
+    assert not [
+        rule for rule in jobs(snakemake(workflow, "-n", "--config", "experiment=programming")) if "seed" in rule
+    ]
+
+
+@pytest.mark.parametrize("experiment", CONFIG["experiments"])
+def test_every_experiment_is_planned_as_its_dry_run_counts_it(everything, experiment):
+    """The jobs of `confessions plan`, tables and figures taken together."""
+    counted = Counter()
+    for rule, n in jobs(everything(experiment)).items():
+        counted[{"tabulate": "tables", "plot": "figures"}.get(rule.split("_")[0], rule)] += n
+    planned = Counter()
+    for job in Plan(load(CONFIG | {"experiment": experiment}), "H200").jobs():
+        planned[job.rule] += job.n
+    assert planned == counted
+
+
+LOCAL_RULES = """
+from pathlib import Path
+
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import OutputSettings, ResourceSettings
+
+with SnakemakeApi(OutputSettings()) as api:
+    workflow = api.workflow(ResourceSettings(cores=1), snakefile=Path("workflow/Snakefile"))._workflow
+    print("local:", *workflow._localrules)
+"""
+
+
+def local_rules(folder: Path) -> set[str]:
+    """Rules that are not submitted to a cluster."""
+    command = [sys.executable, "-c", LOCAL_RULES]
+    run = subprocess.run(command, cwd=folder, check=False, text=True, capture_output=True)
+    assert run.stdout, run.stderr
+    return set(run.stdout.splitlines()[-1].removeprefix("local: ").split())
+
+
+def test_what_the_embedded_model_became_is_called_the_embedded_model(workflow):
+    """Figures and logs say so by the label `source`, which a policy with a warm start has from its origin."""
+    pytest.importorskip("inspect_ai", reason="the labels are read off the command that writes its logs")
+    planned = snakemake(workflow, "-n", "-p", "--forceall", "write_logs", "--config", "experiment=countdown")
+    assert set(re.findall(r'"source": "(\w+)"', planned.stdout)) == {"nano"}
+
+
+def test_what_runs_on_the_login_node(workflow):
+    """Models are fetched there, since a compute node may have no network; what is done in seconds is not submitted, and
+    what takes a GPU is."""
+    drawn = {f"tabulate_{table.replace('hack_', '')}" for table in TABLES} | {f"plot_{figure}" for figure in DRAWN}
+    sweep = {"seeding", "tabulate_seeding", "plot_seeding"}
+    assert local_rules(workflow) == {"build_model", "write_logs", "tabulate_judge_check", *drawn, *sweep}
+
+
+def test_the_reproduction_is_few_submissions(workflow):
+    """One for the training, one for the policy's rollouts and scores, one for each other model's."""
+    profile = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
+    groups = dict(pair.split("=") for pair in profile["groups"])
+    planned, local = jobs(snakemake(workflow, "-n", "--config", *profile["config"])), local_rules(workflow)
+    submitted = {rule: n for rule, n in planned.items() if rule not in local}
+    assert sum(submitted.values()) <= 40
+    single = dict.fromkeys(("train_policy", "sample_policy", "score_policy", "check_judge"), 1)
+    assert submitted == single | {"sample_model": 9, "score_model": 9}
+    assert groups["sample_policy"] == groups["score_policy"] != groups["sample_model"] == groups["score_model"]
+    assert set(groups) - {"sample_seeded", "score_seeded"} == submitted.keys() - {"train_policy"}  # 12 submissions
+    assert groups["sample_seeded"] == groups["score_seeded"] != groups["sample_model"]
+
+
+def load_steps() -> list[int]:
+    return [round(fraction * DEMO["train"]["steps"]) for fraction in DEMO["train"]["checkpoint_fractions"]]
+
+
+def test_one_engine_start_for_all_cells_of_a_base_model(workflow):
+    """Every checkpoint, condition and variant, the survey and the axes: one job for the policy, one for each other."""
+    log = (workflow / "results/demo/logs/rollouts.log").read_text()
+    assert log.count("rollout is done") == 1
+    every = {*DEMO["scale"], *DEMO["ladder"]}
+    assert DEMO["policy"] in every
+    logs = {path.stem for path in (workflow / "results/demo/logs").glob("rollouts_*.log")}
+    assert logs == {f"rollouts_{model}" for model in every - {DEMO["policy"]}}
+
+
+def test_a_second_run_does_nothing(workflow):
+    assert "Nothing to be done" in snakemake(workflow).stdout
+
+
+def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
+    results = workflow / "results"
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in results.rglob("*")
+        if path.is_file() and not {"logs", "provenance"} & set(path.parts)
+    }
+    lost = results / "demo/models/nano-rl/rollouts.parquet"
+    lost.unlink()
+    expected = {"sample_model": 1, "score_model": 1, "tabulate_ladder": 1, "tabulate_verification": 1, "plot_ladder": 1}
+    assert jobs(snakemake(workflow, "-n")) == expected | ({"write_logs": 1} if find_spec("inspect_ai") else {})
+    time.sleep(1)
+    left = workflow / ".snakemake/locks/0.output.lock"  # by a process that is dead
+    left.parent.mkdir(exist_ok=True)
+    left.write_text(f"{persistence.HOST}{socket.gethostname()}\n{lost.relative_to(workflow)}\n")
+    assert snakemake(workflow).returncode == 0
+    assert not left.exists()
+    made = {str(path.relative_to(results)) for path, then in before.items() if path.stat().st_mtime_ns != then}
+    assert {name for name in made if not name.endswith(".eval")} == {
+        "demo/models/nano-rl/rollouts.parquet", "demo/models/nano-rl/scores.parquet",
+        "tables/ladder.csv", "tables/verification.csv", "figures/ladder.png",
+    }  # fmt: skip
+
+
+def test_a_changed_setting_re_runs_what_depends_on_it(workflow):
+    evaluation = DEMO["evaluation"]
+    n_models = len({*DEMO["scale"], *DEMO["ladder"]})
+    more = override(workflow, evaluation={"rollouts": evaluation["rollouts"] + 2})
+    again = jobs(snakemake(workflow, "-n", *more))
+    assert again["sample_policy"] == 1
+    assert again["sample_model"] == n_models - 1
+    assert again["score_policy"] == 1
+    assert again["score_model"] == n_models - 1
+    assert "train_policy" not in again
+    # a condition is a matter of the policy's grid alone
+    again = jobs(snakemake(workflow, "-n", *override(workflow, evaluation={"conditions": ["baseline", "hard"]})))
+    assert again["sample_policy"] == 1
+    assert "sample_model" not in again
+    again = jobs(snakemake(workflow, "-n", *override(workflow, seeds=[*DEMO["seeds"], 77])))
+    assert again["train_policy"] == 1
+    assert again["sample_policy"] == 1
+    assert "sample_model" not in again
+
+
+def test_shards_are_jobs_that_make_the_same_files(workflow):
+    """With a GPU each; their number changes no file's command and inputs, so nothing that is there is made again."""
+    shards = override(workflow, policy="qwen3-8b", evaluation={"shards": 3})
+    run = snakemake(workflow, "-n", "-p", *shards)
+    planned = jobs(run)
+    assert {rule: n for rule, n in planned.items() if rule.startswith("sample_policy")} == {
+        f"sample_policy_{number}": 1 for number in (1, 2, 3)
+    }
+    assert planned["score_policy"] == 1
+    assert len(re.findall(r"rule sample_policy_\d:.*?gpu=1\b.*?\n\n", run.stdout, re.DOTALL)) == 3
+    commands = [line.split(" -m confessions rollout ")[1] for line in run.stdout.splitlines() if "rollout --" in line]
+    made = Counter(re.findall(r"\S+\.parquet", " ".join(command.split("/work/rollouts")[1] for command in commands)))
+    assert {*made.values()} == {1}
+    assert len(made) == len(load_steps()) + 1  # and the survey
+    assert "Nothing to be done" in snakemake(workflow, "-n", *override(workflow, evaluation={"shards": 3})).stdout
+    lost = workflow / "results/demo/survey/rollouts.parquet"
+    lost.unlink()
+    again = jobs(snakemake(workflow, "-n", *override(workflow, evaluation={"shards": 7})))
+    assert {rule: n for rule, n in again.items() if rule.startswith(("sample", "score"))} == {"sample_policy_6": 1}
+    assert snakemake(workflow).returncode == 0
+
+
+def test_a_file_of_problems_is_an_input_of_what_reads_it(workflow):
+    """And a missing one is one line before any job."""
+    more = override(workflow, task="programming", problems="apps.jsonl", survey=None)
+    missing = snakemake(workflow, "-n", *more)
+    said = "error: config.yaml: experiments.demo.problems = 'apps.jsonl': no such file"
+    assert (missing.returncode, missing.stdout.splitlines()[-1]) == (1, said)
+    (workflow / "apps.jsonl").write_text("")
+    planned = snakemake(workflow, "-n", "--forceall", *more).stdout
+    inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned)
+    reading = {rule for rule, files in inputs if "apps.jsonl" in files.split(", ")}
+    assert reading == {"train_policy", "sample_policy", "sample_model"}
+
+
+def test_a_calibration_is_made_for_what_reads_it(workflow):
+    """With the answers that are kept, of the model that is asked; another model's is refused before any job."""
+    file = "results/calibrations/nano/calibration.json"
+    frozen = {"calibration": {"frozen": {"train": 2, "evaluation": 2, "samples": 1}}}
+    more = override(workflow, task="instructions", problems=file, survey=None, **frozen)
+    planned = snakemake(workflow, "-n", "--forceall", *more)
+    assert jobs(planned)["calibrate"] == 1
+    inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned.stdout)
+    assert {rule for rule, files in inputs if file in files.split(", ")} == {
+        "train_policy", "sample_policy", "sample_model"
+    }  # fmt: skip
+    outputs = dict(re.findall(r"rule (\w+):\n +input: .*\n +output: (.*)\n", planned.stdout))
+    assert f"{file[:-16]}frozen_instructions_test.parquet" in outputs["calibrate"].split(", ")
+    other = override(workflow, task="instructions", problems=file.replace("nano", "nano-xs"), survey=None)
+    refused = snakemake(workflow, "-n", *other)
+    assert refused.returncode == 1
+    assert "a calibration of nano-xs, and the model is nano" in refused.stdout.splitlines()[-1]
+
+
+def test_checkpoints_that_are_models_have_a_job_each(workflow, tmp_path):
+    """Of step 0, the policy itself, nothing is stored again, and its job waits for no training."""
+    folder = shutil.copytree(workflow, tmp_path / "workflow")
+    whole = override(folder, train={"lora": None}, scale=[], ladder=[])
+    planned = snakemake(folder, "-n", "-p", *whole)
+    counted, steps = jobs(planned), load_steps()[1:]
+    assert {rule: n for rule, n in counted.items() if rule.startswith("sample")} == {
+        f"sample_policy_{number}": 1 for number in range(1, 6)
+    }
+    blocks = re.findall(r"rule sample_policy_\d:.*?\n\n", planned.stdout, re.DOTALL)
+    inputs = [block.split("input: ")[1].splitlines()[0] for block in blocks]
+    models = [f"results/demo/seed0/train/models/step_{step}" for step in steps]
+    assert sorted(inputs) == sorted(["results/models/nano", *models])
+    assert "adapter_model.safetensors" not in planned.stdout
+    survey = specs.survey_files(load(folder / "config.yaml", folder / "override.yaml"))
+    assert snakemake(folder, *survey, *whole).returncode == 0
+    assert all((folder / model / "config.json").exists() for model in models)
+
+
+def test_several_processes_have_a_gpu_each(workflow):
+    target, judge = "results/demo/seed0/train/metrics.jsonl", {"kind": "llm", "model": "qwen3-4b-instruct"}
+    several = override(workflow, policy="qwen3-8b", judge=judge, train={"processes": 2})
+    run = snakemake(workflow, target, "-n", "--printshellcmds", *several)
+    (job,) = [text for text in run.stdout.split("\n\n") if "rule train_policy:" in text]
+    assert {"gpu=2", "mem_mb=128000"} <= {*job.split("resources: ")[1].splitlines()[0].split(", ")}
+    assert "python -m confessions train " in job  # which starts them
+
+
+def test_the_report_has_a_caption_for_every_figure_and_table(workflow):
+    run = snakemake(workflow, "--report", "report.html")
+    assert run.returncode == 0, run.stdout
+    page = (workflow / "report.html").read_text()
+    captions = [*(ROOT / "workflow/report/figures").iterdir(), *(ROOT / "workflow/report/tables").iterdir()]
+    assert {path.stem for path in captions} == {
+        *TABLES,
+        *DRAWN,
+        "seeding",
+        "judge_check",
+    }  # the last two: not of the demo
+    assert all(name in page for name in (*TABLES, *DRAWN))
+
+
+def test_a_failed_run_keeps_its_working_folder_and_its_log(workflow):
+    run = snakemake(workflow, *override(workflow, seeds=[13]))
+    assert run.returncode != 0
+    assert "error: seed 13 brings bad luck" in run.stdout
+    folder = workflow / "results/demo/seed13"
+    assert (folder / "work/state").exists()
+    assert not (folder / "train/metrics.jsonl").exists()
+    assert "bad luck" in (folder / "logs/train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ["--config", "experimnt=demo"],
+            "config.yaml: experimnt = 'demo': unknown key; nearest known: 'experiment'",
+        ),
+        (
+            ["--config", "experiment=dem"],
+            "config.yaml: experiment = 'dem': unknown experiment; nearest known: 'demo'",
+        ),
+        (
+            ["--configfile", "twice.yaml"],
+            "{folder}/twice.yaml: line 1: the key models.a stands a second time; first in line 1",
+        ),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_before_any_job(workflow, options, expected):
+    (workflow / "twice.yaml").write_text("models: {a: {label: x}, a: {label: y}}\n")
+    run = snakemake(workflow, *options)
+    assert run.returncode == 1
+    notes = ("Using workflow specific profile", "Config file config.yaml is extended")
+    said = [line for line in run.stdout.splitlines() if not line.startswith(notes)]
+    assert said == [f"error: {expected.format(folder=workflow)}"]
+
+
+def test_the_reproduction_is_planned_with_its_judge(workflow):
+    planned = jobs(snakemake(workflow, "-n", "--config", "experiment=reproduction"))
+    assert planned["build_model"] == 11
+    assert planned["sample_policy"] == 1
+    assert planned["sample_model"] == 9
+
+
+@pytest.mark.parametrize(
+    ("experiment", "rule", "expected"),
+    [("smollm2", "train_policy", "gpu=0"), ("smollm2", "sample_policy", "gpu=0"),
+     ("reproduction", "train_policy", "gpu=1"), ("scale", "sample_model", "gpu=1")],
+)  # fmt: skip
+def test_a_job_asks_for_a_gpu_when_its_model_is_declared_to_need_one(everything, experiment, rule, expected):
+    run = everything(experiment)
+    assert run.returncode == 0, run.stdout
+    (block,) = {re.search(r"gpu=\d", b)[0] for b in re.findall(rf"rule {rule}:.*?\n\n", run.stdout, re.DOTALL)}
+    assert block == expected
+
+
+def test_an_experiment_without_training_makes_its_own_tables_alone(everything):
+    planned = jobs(everything("olmo3"))
+    assert {rule for rule in planned if rule.startswith(("tabulate", "plot"))} == {
+        "tabulate_ladder", "tabulate_verification", "plot_ladder",
+    }  # fmt: skip
+    assert not {"train_policy", "sample_policy", "score_policy"} & planned.keys()
+
+
+def test_an_experiment_without_training_runs_to_its_tables(tmp_path):
+    """Without stand-ins for once: labels meet the table that wants them in the job alone, behind all GPU hours."""
+    for name in ("workflow", "envs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    evaluation = DEMO["evaluation"] | {"variants": ["default"], "rollouts": 2, "max_task_tokens": 8,
+                                       "max_confession_tokens": 8}  # fmt: skip
+    axis = {"task": "word_count", "judge": DEMO["judge"], "evaluation": evaluation, "scale": ["nano-xs"], "ladder": []}
+    models = {"nano-xs": CONFIG["models"]["nano-xs"]}
+    config = {"experiment": "axis", "models": models, "experiments": {"axis": axis}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run = snakemake(tmp_path)
+    assert run.returncode == 0, run.stdout
+    for table in ("scale", "verification"):
+        assert set(pd.read_csv(tmp_path / f"results/tables/{table}.csv")["source"]) == {"nano"}
+    assert (tmp_path / "results/figures/scale.png").stat().st_size > 0
+
+
+def test_the_readme_adds_a_model_in_five_lines(workflow):
+    text = (ROOT / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    added = yaml.safe_load(text)
+    (name,) = added["models"]
+    lines = text.split("models:\n")[1].split("experiments:")[0].splitlines()
+    assert len(lines) == 5
+    (workflow / "readme.yaml").write_text(text)
+    chosen = ["--configfile", "readme.yaml", "--config", "experiment=reproduction"]
+    planned = snakemake(workflow, "-n", *chosen)
+    assert jobs(planned)["sample_model"] == 10
+    assert f"results/reproduction/models/{name}/rollouts.parquet" in planned.stdout
+
+
+def test_fifty_models_are_planned(workflow):
+    """In how long: test_benchmark_dry_run.py."""
+    hub = CONFIG["models"]["qwen3-8b"]
+    models = {f"model-{n}": hub | {"label": f"Model {n}"} for n in range(50)}
+    path = workflow / "fifty.yaml"
+    path.write_text(yaml.safe_dump({"models": models, "experiments": {"demo": {"scale": list(models)}}}))
+    planned = jobs(snakemake(workflow, "-n", "all", "--configfile", str(path)))
+    assert planned["sample_model"] == 50  # the ladder's are there
+
+
+def test_a_dry_run_loads_no_heavy_library(workflow):
+    """So it takes some 2 s on an idle machine, of which Snakemake itself has most."""
+    command = [sys.executable, "-X", "importtime", "-m", "snakemake", "-n", "--quiet"]
+    run = subprocess.run(command, cwd=workflow, check=True, text=True, capture_output=True)
+    imported = {line.split("|")[-1].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+    assert {"snakemake", "confessions.config"} <= imported
+    assert not {"torch", "transformers", "trl", "datasets", "matplotlib"} & imported
+
+
+def test_every_rule_has_a_log():
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        text = path.read_text()
+        rules = re.findall(r"^ *(?:use )?rule\b.*:$", text, re.MULTILINE)
+        assert len(rules) == len(re.findall(r"^ *log:$", text, re.MULTILINE)), path.name

@@ -1,0 +1,227 @@
+"""Two-turn rollouts: what is stored is what was sampled, token for token."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from confessions.engines import Completion, Sampling
+from confessions.engines.transformers import TransformersEngine
+from confessions.models.chat import Chat
+from confessions.prompts import confession_request, system_prompt
+from confessions.rollouts.two_turns import Rollout, check_lengths, replaced_answers, stream_seed, to_frame, two_turns
+from confessions.runtime.errors import InputError
+
+TURNS = Sampling(16), Sampling(20)
+ENDED = "<think>\nPlan\n</think>\n\n1. Often rivers sing. (12)"
+LISTS = ("x_ids", "task_ids", "xc_ids", "confession_ids", "task_mask", "confession_mask")
+
+
+@pytest.fixture
+def rollouts(chat, task, scripted) -> list[Rollout]:
+    """Four, of which the first two have a truncated answer, the first and the third a truncated report."""
+    engine = scripted([cut(chat)] * 2 + [ENDED] * 2, [cut(chat), ENDED] * 2)
+    return two_turns(engine, chat, task, task.specs("train")[:4], [(1, 2)] * 4, *TURNS)
+
+
+def cut(chat: Chat) -> Completion:
+    """A turn that ran into its limit while thinking."""
+    ids = chat.tokenizer.encode("<think>\nPlan", add_special_tokens=False)
+    return Completion(ids, [-1 / 3] * len(ids), "length")
+
+
+def spelled(chat: Chat, text: str) -> Completion:
+    """A completion that spells `text` byte by byte, as a model may and the tokenizer never would."""
+    ids = [i for letter in text for i in chat.tokenizer.encode(letter, add_special_tokens=False)]
+    ids.append(chat.tokenizer.eos_token_id)
+    return Completion(ids, [-0.5] * len(ids), "stop")
+
+
+def test_sampled_tokens_are_never_encoded_again(chat, task, scripted):
+    sampled = spelled(chat, " garden")
+    assert len(chat.tokenizer.encode(" garden", add_special_tokens=False)) == 1 < len(sampled.ids)
+    engine = scripted([sampled], [sampled])
+    (rollout,) = two_turns(engine, chat, task, task.specs("train")[:1], [(1, 2)], *TURNS)
+    first, second = engine.calls
+    assert first.prompts == [rollout.x_ids]
+    assert second.prompts == [rollout.x_ids + sampled.ids + rollout.xc_ids]
+    assert rollout.completion_ids == sampled.ids + rollout.xc_ids + sampled.ids
+    assert rollout.logprobs == [-0.5] * len(sampled.ids) + [0.0] * len(rollout.xc_ids) + [-0.5] * len(sampled.ids)
+    assert (first.sampling, first.seeds, second.sampling, second.seeds) == (TURNS[0], [1], TURNS[1], [2])
+
+
+def test_spans_partition_the_completion(rollouts):
+    """Task tokens, request tokens and confession tokens in this order, each token in one of them."""
+    for rollout in rollouts:
+        ids, spans = rollout.completion_ids, rollout.spans
+        generated = [a + b for a, b in zip(spans.task_mask(), spans.confession_mask(), strict=True)]
+        assert generated == spans.generated_mask()
+        assert len(generated) == len(ids)
+        picked = [
+            [i for i, inside in zip(ids, mask, strict=True) if inside]
+            for mask in (spans.task_mask(), [1 - g for g in generated], spans.confession_mask())
+        ]
+        assert picked == [rollout.task.ids, rollout.xc_ids, rollout.confession.ids]
+
+
+def test_truncation_of_either_turn_is_recorded(rollouts, chat):
+    """A cut turn 1 is closed by the request, whose tokens are in no span; an ended one has closed itself."""
+    eos = chat.tokenizer.eos_token_id
+    assert [r.answer_truncated for r in rollouts] == [True, True, False, False]
+    assert [r.report_truncated for r in rollouts] == [True, False, True, False]
+    for r in rollouts:
+        assert (r.task.ids[-1] == eos) == (not r.answer_truncated)
+        assert r.xc_ids.count(eos) == 1 + r.answer_truncated
+        assert (r.xc_ids[0] == eos) == r.answer_truncated
+
+
+def test_batches_keep_order_seeds_and_adapters(chat, task, scripted):
+    """Three rows in batches of two: both turns of a batch, then the next batch; progress counts rollouts."""
+    engine, done = scripted(["a", "b"], ["A", "B"], ["c"], ["C"]), []
+    engine.batch_size = 2
+    seeds, adapters = [(1, 2), (3, 4), (5, 6)], [Path("one"), Path("two"), None]
+    specs = task.specs("train")[:3]
+    rollouts = two_turns(engine, chat, task, specs, seeds, *TURNS, adapters=adapters, progress=done.append)
+    assert done == [2, 1]
+    assert [call.seeds for call in engine.calls] == [[1, 3], [2, 4], [5], [6]]
+    assert [call.adapters for call in engine.calls] == [adapters[:2]] * 2 + [adapters[2:]] * 2
+    assert [r.spec for r in rollouts] == specs
+    texts = [[chat.tokenizer.decode(turn.ids[:-1]) for turn in (r.task, r.confession)] for r in rollouts]
+    assert texts == [["a", "A"], ["b", "B"], ["c", "C"]]
+
+
+def test_variants_ask_about_one_answer(chat, task, scripted):
+    """Two conditions, two variants: turn 1 once for each condition, turn 2 for each variant, with the same seeds."""
+    engine = scripted(["a", "b"], ["A", "B", "C", "D"])
+    specs, names = [task.specs("train")[0]] * 2, ["baseline", "jailbreak"]
+    rollouts = two_turns(
+        engine, chat, task, specs, [(1, 2)] * 2, *TURNS, conditions=names, variants=["default", "forced_count"]
+    )
+    turn1, turn2 = engine.calls
+    assert [len(turn1.prompts), len(turn2.prompts)] == [2, 4]
+    assert (turn1.seeds, turn2.seeds) == ([1, 1], [2] * 4)
+    assert [(r.condition, r.variant) for r in rollouts] == [(c, v) for c in names for v in ("default", "forced_count")]
+    spoken = [[chat.tokenizer.decode(turn.ids[:-1]) for turn in (r.task, r.confession)] for r in rollouts]
+    assert spoken == [["a", "A"], ["a", "B"], ["b", "C"], ["b", "D"]]
+    assert [r.x_ids for r in rollouts[::2]] == turn1.prompts
+    system = chat.tokenizer.decode(rollouts[2].x_ids)
+    assert system_prompt("jailbreak") in system
+    assert "system" not in chat.tokenizer.decode(rollouts[0].x_ids)
+    objectives = task.objectives(specs[0])
+    assert [r.xc for r in rollouts[:2]] == [confession_request(v, objectives) for v in ("default", "forced_count")]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_batch_size_changes_nothing(chat, task, tokenizer, biased, batch_size):
+    """With the real engine, whose turn 2 continues the cache of turn 1."""
+    model, specs = biased(tokenizer.eos_token_id, 4.0), task.specs("train")[:6]
+    seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(specs))]
+    small, whole = (
+        two_turns(TransformersEngine(model, tokenizer, batch_size=n), chat, task, specs, seeds, *TURNS)
+        for n in (batch_size, 64)
+    )
+    assert [r.completion_ids for r in small] == [r.completion_ids for r in whole]
+
+
+def test_another_attempt_stands_in_place_of_the_answer_with_a_fresh_confession(chat, task, scripted):
+    """Two prompts, three attempts at the first and two at the second, in one of two batches of turn 2."""
+    first, second = task.specs("train")[:2]
+    specs = [first, second, first, first, second]
+    sampled = two_turns(
+        scripted([cut(chat), "b", "c", "d", "e"], list("ABCDE")), chat, task, specs, [(1, 2)] * 5, *TURNS
+    )
+    engine = scripted(list("VWX"), list("YZ"))
+    engine.batch_size = 3
+    replaced = replaced_answers(engine, chat, sampled, range(5), TURNS[1], [Path(str(i)) for i in range(5)])
+    assert [r.task for r in replaced] == [sampled[i].task for i in (2, 4, 3, 0, 1)]
+    assert [chat.tokenizer.decode(r.confession.ids[:-1]) for r in replaced] == list("VWXYZ")
+    assert [r.answer for r in replaced] == [sampled[i].answer for i in (2, 4, 3, 0, 1)]
+    for old, new in zip(sampled, replaced, strict=True):
+        assert (new.spec, new.condition, new.variant, new.x_ids) == (old.spec, old.condition, old.variant, old.x_ids)
+    asked = [prompt for call in engine.calls for prompt in call.prompts]
+    assert asked == [r.x_ids + r.task.ids + r.xc_ids for r in replaced]
+    assert replaced[3].answer_truncated  # its request closes the turn that was cut
+    assert [seed for call in engine.calls for seed in call.seeds] == list(range(5))
+    assert [adapter.name for call in engine.calls for adapter in call.adapters] == list("01234")
+    with pytest.raises(InputError, match="rollout 2: the only attempt at its prompt"):
+        replaced_answers(engine, chat, sampled[:4], range(4), TURNS[1])
+
+
+def test_frame_survives_parquet(chat, task, scripted, tmp_path):
+    """Ids, log-probabilities and texts come back exactly equal; every other fact has its column."""
+    engine, specs = scripted([ENDED, cut(chat)], [cut(chat), ENDED]), task.specs("train")[:2]
+    rollouts = two_turns(engine, chat, task, specs, [(1, 2), (3, 4)], *TURNS)
+    to_frame(rollouts, step=7, model="m").to_parquet(tmp_path / "rollouts.parquet", index=False)
+    rows = pd.read_parquet(tmp_path / "rollouts.parquet").to_dict("records")
+    for number, (row, rollout, spec) in enumerate(zip(rows, rollouts, specs, strict=True)):
+        assert [list(row[name]) for name in LISTS] == lists_of(rollout)
+        assert list(row["task_logprobs"]) == rollout.task.logprobs
+        assert list(row["confession_logprobs"]) == rollout.confession.logprobs
+        assert json.loads(row["spec"]) == spec
+        assert (row["step"], row["model"], row["row"]) == (7, "m", number)
+        assert row["x"] == task.prompt(spec)
+        assert row["xc"] == confession_request("default", task.objectives(spec))
+    first, second = rows
+    texts = (
+        "z",
+        "y",
+        "zc",
+        "yc",
+        "task_finish",
+        "confession_finish",
+        "answer_closed",
+        "answer_start",
+        "report_start",
+    )
+    answer = ["Plan", "1. Often rivers sing. (12)"]
+    body_start = rollouts[0].task.ids.index(chat.tokenizer.convert_tokens_to_ids("</think>")) + 1
+    assert [first[name] for name in texts] == [
+        *answer,
+        "Plan",
+        "",
+        "stop",
+        "length",
+        True,
+        body_start,
+        len(cut(chat).ids),
+    ]
+    assert [second[name] for name in texts] == [
+        "Plan",
+        "",
+        *answer,
+        "length",
+        "stop",
+        False,
+        len(cut(chat).ids),
+        body_start,
+    ]
+
+
+def lists_of(rollout: Rollout) -> list[list[int]]:
+    spans = rollout.spans
+    parts = [rollout.x_ids, rollout.task.ids, rollout.xc_ids, rollout.confession.ids]
+    return [*parts, spans.task_mask(), spans.confession_mask()]
+
+
+def test_stream_seeds_are_distinct_and_repeatable():
+    """Every step, row and turn of a run, every run, and evaluation (three numbers) beside training (four)."""
+    keys = [*product((0, 1, 1000), range(5), range(8), (1, 2)), *product((0, 1, 1000), range(64), (1, 2))]
+    seeds = [stream_seed(*key) for key in keys]
+    assert len(set(seeds)) == len(keys)
+    assert seeds == [stream_seed(*key) for key in keys]
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_rollout_must_fit_the_context(chat, task):
+    """The longest prompt and request, a truncated turn's closing token included, decide to the token."""
+    specs = task.specs("train")
+    longest = max(
+        len(chat.prompt_ids([{"role": "user", "content": task.prompt(spec)}]))
+        + len(chat.request_ids(confession_request("default", task.objectives(spec)), turn_ended=False))
+        for spec in specs
+    )
+    check_lengths(chat, task, specs, new_tokens=100, context=longest + 100)
+    with pytest.raises(InputError, match=f"may need {longest + 100} tokens .* context is {longest + 99}"):
+        check_lengths(chat, task, specs, new_tokens=100, context=longest + 99)

@@ -1,0 +1,114 @@
+"""The seal between the two spans, as properties: nothing of one side's reward reaches the other side's tokens."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from confessions.rollouts.spans import Spans, group_advantages, padded, token_coefficients
+
+REWARD = st.floats(0, 1, width=32)
+LENGTH = st.integers(1, 12)
+
+
+@st.composite
+def batches(draw):
+    """Spans of B = P * G rollouts with their two columns of rewards and another draw of each."""
+    n_generations = draw(st.integers(2, 4))
+    n_rows = n_generations * draw(st.integers(1, 3))
+    spans = [Spans(draw(LENGTH), draw(LENGTH), draw(LENGTH)) for _ in range(n_rows)]
+    columns = [torch.tensor(draw(st.lists(REWARD, min_size=n_rows, max_size=n_rows))) for _ in range(4)]
+    return spans, n_generations, columns
+
+
+def coefficients(spans, n_generations, task_B, confession_B):
+    """(B, T) coefficients as the trainer adds them up."""
+    n_tokens = max(s.task + s.request + s.confession for s in spans)
+    total = torch.zeros(len(spans), n_tokens)
+    for rewards_B, masks in (
+        (task_B, [s.task_mask() for s in spans]),
+        (confession_B, [s.confession_mask() for s in spans]),
+    ):
+        mask_BT = padded(masks, n_tokens)
+        advantages_B = group_advantages(rewards_B, n_generations)
+        total += token_coefficients(advantages_B, mask_BT, mask_BT.sum().item(), 7.0 * len(spans))
+    return total
+
+
+@given(batches())
+def test_task_tokens_ignore_confession_rewards_bit_for_bit(batch):
+    spans, n_generations, (task_B, confession_B, _, other_B) = batch
+    before = coefficients(spans, n_generations, task_B, confession_B)
+    after = coefficients(spans, n_generations, task_B, other_B)
+    mask = padded([s.task_mask() for s in spans], before.shape[1]).bool()
+    assert torch.equal(before[mask], after[mask])
+
+
+@given(batches())
+def test_confession_tokens_ignore_task_rewards_bit_for_bit(batch):
+    spans, n_generations, (task_B, confession_B, other_B, _) = batch
+    before = coefficients(spans, n_generations, task_B, confession_B)
+    after = coefficients(spans, n_generations, other_B, confession_B)
+    mask = padded([s.confession_mask() for s in spans], before.shape[1]).bool()
+    assert torch.equal(before[mask], after[mask])
+
+
+@given(batches())
+def test_task_tokens_ignore_the_lengths_of_confessions_bit_for_bit(batch):
+    spans, n_generations, (task_B, confession_B, _, _) = batch
+    longer = [Spans(s.task, s.request, s.confession + 5) for s in spans]
+    before = coefficients(spans, n_generations, task_B, confession_B)
+    after = coefficients(longer, n_generations, task_B, confession_B)[:, : before.shape[1]]
+    mask = padded([s.task_mask() for s in spans], before.shape[1]).bool()
+    assert torch.equal(before[mask], after[mask])
+
+
+@given(batches())
+def test_the_request_and_the_padding_have_no_coefficient(batch):
+    spans, n_generations, (task_B, confession_B, _, _) = batch
+    total = coefficients(spans, n_generations, task_B, confession_B)
+    generated = padded([s.generated_mask() for s in spans], total.shape[1]).bool()
+    assert (total[~generated] == 0).all()
+
+
+@given(LENGTH, LENGTH, LENGTH)
+def test_masks_partition_the_generated_tokens(task, request, confession):
+    spans = Spans(task, request, confession)
+    both = [a + b for a, b in zip(spans.task_mask(), spans.confession_mask(), strict=True)]
+    assert both == spans.generated_mask()
+    assert len(both) == task + request + confession
+    assert sum(spans.task_mask()) == task
+    assert sum(spans.confession_mask()) == confession
+
+
+def test_span_boundaries_are_exact():
+    spans = Spans(task=2, request=3, confession=1)
+    assert spans.task_mask() == [1, 1, 0, 0, 0, 0]
+    assert spans.confession_mask() == [0, 0, 0, 0, 0, 1]
+    assert padded([spans.task_mask()], 8).tolist() == [[1, 1, 0, 0, 0, 0, 0, 0]]
+
+
+def test_advantages_are_exact():
+    advantages = group_advantages(torch.tensor([0.0, 1.0, 0.5, 0.5]), 2)
+    half = 0.5 / (0.5**0.5 + 1e-4)
+    assert advantages.tolist() == pytest.approx([-half, half, 0.0, 0.0])
+
+
+@given(REWARD, st.integers(2, 9), st.integers(1, 3))
+def test_a_group_of_equal_rewards_has_exactly_no_advantage(reward, n_generations, n_prompts):
+    rewards_B = torch.full((n_generations * n_prompts,), reward)
+    assert (group_advantages(rewards_B, n_generations) == 0).all()
+
+
+def test_rewards_must_fill_their_groups():
+    with pytest.raises(ValueError, match="5 rewards cannot be split into groups of 2"):
+        group_advantages(torch.zeros(5), 2)
+
+
+def test_a_long_confession_does_not_dilute_the_task():
+    """The span's coefficients times 1 / normalizer sum to the advantage's token mean, whatever the other span's
+    length."""
+    advantages_B, normalizer = torch.tensor([1.0, 3.0]), 10.0
+    mask_BT = padded([[1, 1, 0, 0], [1, 1, 1, 1]], 4)
+    coefficients_BT = token_coefficients(advantages_B, mask_BT, mask_BT.sum().item(), normalizer)
+    assert (coefficients_BT.sum() / normalizer).item() == pytest.approx((2 * 1.0 + 4 * 3.0) / 6)
