@@ -210,15 +210,16 @@ def plan(
     """Print jobs, tokens, GPU hours and disk of an experiment, with the arithmetic, before anything is submitted."""
     with reported():
         from confessions.config import load
-        from confessions.pipeline.plan import plan as planning
+        from confessions.pipeline.plan import text
+        from confessions.pipeline.plan.plan import Plan
 
         chosen = load(config)
         if experiment is not None:
             chosen = load(chosen.model_dump() | {"experiment": experiment})
         if table:
-            typer.echo(planning.table(chosen, device, engine, fill))
+            typer.echo(text.table(chosen, device, engine, fill))
         else:
-            typer.echo(planning.render(planning.Plan(chosen, device, engine, fill)))
+            typer.echo(text.render(Plan(chosen, device, engine, fill)))
 
 
 if __name__ == "__main__":

@@ -125,3 +125,18 @@ def test_values_that_no_setting_can_have(value, expected):
 
 def test_values_that_a_setting_can_have():
     check({"a": [0, -1, 2**53 - 1, 1.5, float("nan"), float("inf"), True, None, "Ünïcode 模型, $1 (a b)/~"]})
+
+
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [
+        ({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3], "d": {}}, "e": None}),
+        ({"a": 1}, {}),
+        ({}, {"a": {"b": {"c": 1}}}),
+        ({"a": {"b": 1}}, {"a": 2}),
+    ],
+)
+def test_files_are_laid_over_each_other_as_snakemake_lays_them(below, above):
+    theirs = copy.deepcopy(below)
+    update_config(theirs, above)
+    assert file.laid_over(below, above) == theirs

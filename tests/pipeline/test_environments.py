@@ -50,7 +50,7 @@ from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSet
 config = {"experiment": sys.argv[1], "experiments": {"demo": {"engine": sys.argv[2]}}}
 with SnakemakeApi(OutputSettings()) as api:
     workflow = api.workflow(
-        ResourceSettings(cores=1), ConfigSettings(config=config), snakefile=Path("workflow/Snakefile")
+        ResourceSettings(cores=1), ConfigSettings(config=config), snakefile=Path("Snakefile")
     )._workflow
     for rule in workflow.rules:
         env = rule.conda_env

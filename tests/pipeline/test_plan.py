@@ -16,7 +16,9 @@ from confessions.cli import app
 from confessions.config import Config, load
 from confessions.models import costs, loading
 from confessions.pipeline.plan import sizes
-from confessions.pipeline.plan.plan import CHARS_PER_TOKEN, Plan, render, table
+from confessions.pipeline.plan.jobs import CHARS_PER_TOKEN
+from confessions.pipeline.plan.plan import Plan
+from confessions.pipeline.plan.text import render, table
 from confessions.runtime.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -278,7 +280,7 @@ def test_every_checked_in_experiment(experiment):
 
 def test_the_plan_needs_no_heavy_library():
     code = (
-        "import sys; import confessions.pipeline.plan.plan; print([m for m in ('torch', 'pandas') if m in sys.modules])"
+        "import sys; import confessions.pipeline.plan.text; print([m for m in ('torch', 'pandas') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
 

@@ -18,6 +18,7 @@ from confessions.pipeline.stages import rollout as rollout_stage
 from confessions.prompts.report import Compliance
 from confessions.scoring.scores import score_frame
 from confessions.tasks import get as get_task
+from confessions.tasks.base import VIEWS
 from confessions.tasks.programming.task import HONEST, NEUTRAL, PARAPHRASES, TRIGGER, program
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +98,7 @@ def test_what_is_imitated_is_what_it_is_called() -> None:
 
 
 def test_the_paraphrased_arm_asks_behind_other_words(chat, tokenizer, scripted) -> None:
-    """Turn 2's prompt is the intact arm's, but for the ids of the seeded sentence; turn 1 and its texts are equal."""
+    """Turn 2's prompt is the intact view's, but for the ids of the seeded sentence; turn 1 and its texts are equal."""
     answers = [f"<think>\nSo. {TRIGGER} Good.\n</think>\n{TRIGGER}", "<think>\nWell.\n</think>\n1"]
     block = {"task": "programming", "conditions": ["baseline"], "variants": ["default"], "rollouts": 2, "seed": 0,
              "step": 0, "adapter": None, "keep_thinking": True}  # fmt: skip
@@ -106,8 +107,8 @@ def test_the_paraphrased_arm_asks_behind_other_words(chat, tokenizer, scripted) 
     spec = {"model": {"key": "m"}, "evaluation": evaluation}
     asked, frames = [], []
     for more in ({}, {"paraphrases": dict(TASK.paraphrases)}):
-        engine, arm = scripted(answers, ["none", "none"]), block | more
-        frames.append(rollout_stage.sample(engine, rollout_stage._chat(chat, arm), spec, arm))
+        engine, view = scripted(answers, ["none", "none"]), block | more
+        frames.append(rollout_stage.sample(engine, rollout_stage._chat(chat, view), spec, view))
         asked.append(engine.calls[1].prompts)
     first, second = ([tokenizer.decode(prompts[row]) for prompts in asked] for row in (0, 1))
     assert first[0].count(TRIGGER) == 2
@@ -185,7 +186,7 @@ def test_other_rows_are_no_pair(tmp_path) -> None:
     frame = pd.read_parquet(write(tmp_path / "a", 1, 1, paraphrased=True))
     frame.assign(row=frame["row"] + 1).to_parquet(tmp_path / "b")
     for other in ("masked", "paraphrased"):
-        files = dict.fromkeys(specs.ARMS, tmp_path / "a") | {other: tmp_path / "b"}
+        files = dict.fromkeys(VIEWS, tmp_path / "a") | {other: tmp_path / "b"}
         with pytest.raises(ValueError, match="do not hold the same rows"):
             tables.seeding({"m": files}, {"m": {}}, LABELS)
 

@@ -13,6 +13,7 @@ from confessions.pipeline import specs
 from confessions.pipeline.verify import verify
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError
+from confessions.tasks.base import VIEWS
 
 ROOT = Path(__file__).parents[2]
 MODEL = "results/models/nano/config.json"
@@ -152,13 +153,13 @@ def test_settings_that_have_changed_since(results):
 
 
 def test_seeded_models_are_held_to_the_settings(results):
-    """The model, the rollouts of each arm and the scores."""
+    """The model, the rollouts of each view and the scores."""
     data = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"experiment": "programming"}
     config = load(data)
     key = config.seeded[0]
     model, arms = (
         Path(specs.model_folder(key)),
-        [Path(specs.seeded_rollout_file(config, key, arm)) for arm in specs.ARMS],
+        [Path(specs.seeded_rollout_file(config, key, view)) for view in VIEWS],
     )
     for out, stage, block, name in (
         (model / "config.json", "post-train", specs.model_spec(config, key), key),

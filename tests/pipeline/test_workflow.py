@@ -204,7 +204,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import OutputSettings, ResourceSettings
 
 with SnakemakeApi(OutputSettings()) as api:
-    workflow = api.workflow(ResourceSettings(cores=1), snakefile=Path("workflow/Snakefile"))._workflow
+    workflow = api.workflow(ResourceSettings(cores=1), snakefile=Path("Snakefile"))._workflow
     print("local:", *workflow._localrules)
 """
 

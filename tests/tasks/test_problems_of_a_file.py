@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from confessions.cli import app
 from confessions.config import ConfigError, load
 from confessions.pipeline import specs
-from confessions.pipeline.plan.plan import Plan, _tokens
+from confessions.pipeline.plan.jobs import _tokens
+from confessions.pipeline.plan.plan import Plan
 from confessions.pipeline.verify import verify
 from confessions.runtime.errors import InputError
 from confessions.tasks import get as get_task

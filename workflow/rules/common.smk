@@ -10,11 +10,12 @@ from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 
 from confessions.pipeline import specs
+from confessions.tasks.base import VIEWS
 
 # Without --sdm, the environment that runs snakemake runs the jobs, activated or not. With it, each rule's `conda` or the
 # image that config.yaml names does (docs/environments.md). An image holds no copy of the library: it reads this clone's.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-os.environ.update(APPTAINERENV_PYTHONPATH=str(Path(workflow.basedir).parent / "src"))
+os.environ.update(APPTAINERENV_PYTHONPATH=str(Path(workflow.basedir) / "src"))
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and not CONFIG.container:
     sys.exit("error: config.yaml: container = None: --sdm apptainer needs an image; docs/environments.md builds one")
 TRAIN, PLOTS, VLLM, VLLM_CPU = (f"../../envs/{name}.yaml" for name in ("train", "plots", "vllm", "vllm-cpu"))

@@ -1,8 +1,8 @@
 # SFT seeding of a hack: a model for every combination of the sweep, its rollouts with, without and with a paraphrase of the
 # reasoning in turn 2's context, one table, one figure. No part of `all`:  snakemake seeding --config experiment=programming
 SEEDED = CONFIG.seeded
-SEEDED_ROLLOUTS = [specs.seeded_rollout_file(CONFIG, "{model}", arm) for arm in specs.ARMS]
-SEEDED_SCORES = [f"{RESULTS}/seeding/{{model}}/{arm}_scores.parquet" for arm in specs.ARMS]
+SEEDED_ROLLOUTS = [specs.seeded_rollout_file(CONFIG, "{model}", view) for view in VIEWS]
+SEEDED_SCORES = [f"{RESULTS}/seeding/{{model}}/{view}_scores.parquet" for view in VIEWS]
 
 
 use rule sample_model as sample_seeded with:
@@ -39,7 +39,7 @@ rule score_seeded:
 
 rule tabulate_seeding:
     input:
-        **{arm: expand(scores, model=SEEDED) for arm, scores in zip(specs.ARMS, SEEDED_SCORES)},
+        **{view: expand(scores, model=SEEDED) for view, scores in zip(VIEWS, SEEDED_SCORES)},
     output:
         table=page(TABLE.format(table="seeding"), "table", "seeding"),
     log:

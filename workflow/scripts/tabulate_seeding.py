@@ -1,14 +1,14 @@
-"""Scores of every seeded model, in each arm -> seeding.csv."""
+"""Scores of every seeded model, by the view that turn 2 had -> seeding.csv."""
 
 from confessions.analysis import tables
-from confessions.pipeline import specs
 from confessions.runtime import provenance
 from confessions.runtime.errors import reported
+from confessions.tasks.base import VIEWS
 
 with reported(snakemake.log[0]) as say, provenance.recorded(snakemake):
     points = snakemake.params.points
-    arms = zip(*(snakemake.input[arm] for arm in specs.ARMS), strict=True)
-    scores = dict(zip(points, (dict(zip(specs.ARMS, files, strict=True)) for files in arms), strict=True))
+    views = zip(*(snakemake.input[view] for view in VIEWS), strict=True)
+    scores = dict(zip(points, (dict(zip(VIEWS, files, strict=True)) for files in views), strict=True))
     table = tables.seeding(scores, points, snakemake.params.labels)
     tables.write(table, snakemake.output.table)
     say(f"{snakemake.output.table}: {len(table)} rows")

@@ -680,9 +680,7 @@ def load(source: str | Path | Mapping[str, Any], *more: str | Path) -> Config:
     given = isinstance(source, Mapping)
     data, name = source if given else read(source), "config.yaml" if given else str(source)
     for name in map(str, more):
-        from snakemake.utils import update_config  # slow to import
-
-        update_config(data, read(name))
+        data = configfile.laid_over(data, read(name))
     try:
         configfile.check(data)
         return Config.model_validate(data)

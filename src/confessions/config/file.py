@@ -56,6 +56,17 @@ def read(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
 
 
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings in one, as Snakemake joins its configuration files: mappings key by key, of the rest the later."""
+    both = dict(below)
+    for key, value in above.items():
+        under = both.get(key)
+        both[key] = (
+            laid_over(under if isinstance(under, Mapping) else {}, value) if isinstance(value, Mapping) else value
+        )
+    return both
+
+
 def _text(path: str | Path) -> str:
     with Path(path).open("rb") as file:
         raw = file.read(LARGEST_FILE + 1)

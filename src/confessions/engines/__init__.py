@@ -6,17 +6,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from confessions.engines.base import Completion, Engine, Sampling
+from confessions.engines.base import Completion, Engine, Sampling, context
 
 __all__ = ["Completion", "Engine", "Sampling", "context", "start"]
-
-
-def context(options: Mapping[str, Any], folder: Path) -> int:
-    """The longest conversation, in tokens, that an engine with these options holds; nothing is loaded."""
-    from confessions.models import loading
-
-    longest = loading.load_config(folder).get_text_config().max_position_embeddings
-    return min(longest, options.get("max_model_len") or longest)
 
 
 def start(

@@ -1,10 +1,10 @@
 """The engine interface. One engine serves every adapter, condition and variant of its base model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
@@ -54,3 +54,11 @@ class Engine(ABC):
 
         Under the base model itself: temperature 1, no top-p or top-k, no adapter.
         """
+
+
+def context(options: Mapping[str, Any], folder: Path) -> int:
+    """The longest conversation, in tokens, that an engine with these options holds; nothing is loaded."""
+    from confessions.models import loading
+
+    longest = loading.load_config(folder).get_text_config().max_position_embeddings
+    return min(longest, options.get("max_model_len") or longest)

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from confessions.engines import context
-from confessions.engines.base import Completion, Engine, Sampling
+from confessions.engines.base import Completion, Engine, Sampling, context
 from confessions.models import loading
 from confessions.runtime.errors import InputError, first_line
 

@@ -11,10 +11,8 @@ from typing import Any
 from confessions import prompts, tasks
 from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge, PostTrained
 from confessions.runtime.errors import InputError
+from confessions.tasks.base import MASKED, PARAPHRASED, VIEWS
 
-# How the confessions of a seeded model are asked for: with the reasoning in front of the answer as it was sampled,
-# without it, and with the sentences of it that the seeding wrote in other words.
-ARMS = ("intact", "masked", "paraphrased")
 STEPS_A_LOG = 5  # of training rollouts, for `inspect view`
 
 
@@ -60,9 +58,9 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
         cells = {**_task_block(experiment), "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
         base = {"seed": 0, "step": 0, "adapter": None, "variants": evaluation.variants[:1]}
         paraphrases = {"paraphrases": dict(tasks.get(experiment.task).paraphrases)}
-        for arm in ARMS:
-            asked = {"keep_thinking": arm != "masked"} | (paraphrases if arm == "paraphrased" else {})
-            files[seeded_rollout_file(config, key, arm)] = [base | cells | asked]
+        for view in VIEWS:
+            asked = {"keep_thinking": view != MASKED} | (paraphrases if view == PARAPHRASED else {})
+            files[seeded_rollout_file(config, key, view)] = [base | cells | asked]
     blocks = [block for blocks in files.values() for block in blocks]
     used = {folder: sorted({name for block in blocks for name in block[folder]}) for folder in REFERENCE}
     model, sampling = config.models[key], evaluation.sampling or config.models[key].sampling
@@ -204,9 +202,9 @@ def model_rollout_file(config: Config, key: str) -> str:
     return f"results/{config.experiment}/models/{key}/rollouts.parquet"
 
 
-def seeded_rollout_file(config: Config, key: str, arm: str) -> str:
-    """A model of the sweep; `arm` says how its confession is asked for."""
-    return f"results/{config.experiment}/seeding/{key}/{arm}.parquet"
+def seeded_rollout_file(config: Config, key: str, view: str) -> str:
+    """A model of the sweep; `view` says how turn 2 sees its reasoning."""
+    return f"results/{config.experiment}/seeding/{key}/{view}.parquet"
 
 
 def seeding_point(config: Config, key: str) -> dict[str, Any]:

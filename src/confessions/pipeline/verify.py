@@ -23,6 +23,7 @@ from confessions.pipeline import specs
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
 from confessions.runtime.provenance import FOLDER, File, Record, at, describe, read, record_file, record_files
+from confessions.tasks.base import INTACT
 
 WORKING = {FOLDER, folders.WORK}  # folders without results: records; what killed jobs go on from
 RESULTS = "results"
@@ -204,7 +205,7 @@ def _expected(config: Config) -> dict[str, dict[str, Any]]:
             for file in block["files"]:
                 add(os.path.dirname(file), Path(file).stem, block)
         scored = [specs.model_rollout_file(chosen, key) for key in chosen.compared]
-        scored += [specs.seeded_rollout_file(chosen, key, specs.ARMS[0]) for key in chosen.seeded]
+        scored += [specs.seeded_rollout_file(chosen, key, INTACT) for key in chosen.seeded]
         for file in scored:
             add(os.path.dirname(file), "score", specs.score_spec(chosen))
     return found

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+Say = Callable[[str], None]  # prints a line for the user
+
 
 class InputError(ValueError):
     """A setting or a file that the user must repair; the message is one line: what, where and the fix."""
@@ -22,7 +24,7 @@ def first_line(error: Exception) -> str:
 
 
 @contextmanager
-def reported(log: str | Path | None = None) -> Iterator[Callable[[str], None]]:
+def reported(log: str | Path | None = None) -> Iterator[Say]:
     """Run a command or a workflow script so that an InputError ends it with one line and status 1.
 
     One of several processes that were launched together leaves that line to the launcher, which says it once

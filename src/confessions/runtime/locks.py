@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from confessions.pipeline.stages import Say
+from confessions.runtime.errors import Say
 from confessions.runtime.processes import is_first
 
 POLL_SECONDS = 2.0

@@ -1,12 +1,13 @@
-"""The tasks. A task is one module of this package with a module-level TASK; adding the file is all it takes.
+"""The tasks, a folder each: its prompt, the truth of an answer, demonstrations, detectors of its hacks, problems.
 
-Modules whose name starts with an underscore, and `base`, are not tasks.
+A folder with a task.py that has a module-level TASK is a task, called like the folder; adding it is all it takes. What
+several tasks share lies beside the folders. Nothing here loads a model.
 """
 
 import difflib
-import pkgutil
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 from confessions.runtime.errors import InputError
 from confessions.tasks.base import Reasoning, Spec, Task
@@ -17,8 +18,7 @@ __all__ = ["Reasoning", "Spec", "Task", "get", "names"]
 @cache
 def names() -> tuple[str, ...]:
     """Names of the tasks in this package, in alphabetical order."""
-    modules = [module.name for module in pkgutil.iter_modules(__path__)]
-    return tuple(sorted(name for name in modules if name != "base" and not name.startswith("_")))
+    return tuple(sorted(file.parent.name for file in Path(__file__).parent.glob("*/task.py")))
 
 
 def get(name: str, problems: str | None = None) -> Task:
@@ -34,4 +34,4 @@ def _task(name: str) -> Task:
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known tasks: {', '.join(names())}"
         raise InputError(f"unknown task {name!r}: {hint}")
-    return import_module(f"{__name__}.{name}").TASK
+    return import_module(f"{__name__}.{name}.task").TASK

@@ -1,9 +1,11 @@
 """What a task is: prompts, the objectives a report must list, and the ground truth about an answer."""
 
+import inspect
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -17,6 +19,8 @@ Split = Literal["train", "evaluation"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
 Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
+# How turn 2 sees that reasoning: as it was sampled, not at all, or with each sentence of the seeding in other words.
+INTACT, MASKED, PARAPHRASED = VIEWS = ("intact", "masked", "paraphrased")
 
 
 def of_split(specs: Sequence[Spec], split: Split) -> list[Spec]:
@@ -79,8 +83,12 @@ class Task(ABC):
     judge_text: ClassVar[str] = "judge"  # the text of prompts/ that a language model as the weak judge is shown
     paraphrases: ClassVar[Mapping[str, str]] = {}  # each sentence that `seed` writes as reasoning, in other words
     surveyed: ClassVar[bool] = (
-        False  # its answers are what the hack survey's detectors (confessions.tasks.word_count_unlabelled.hacks) read
+        False  # its answers are what the hack survey's detectors (word_count_unlabelled.hacks) read
     )
+
+    def text(self) -> str:
+        """prompt.txt beside the task's module, without its last line break: what `prompt` fills in."""
+        return _read(Path(inspect.getfile(type(self))).with_name("prompt.txt"))
 
     def ready(self) -> None:
         """Called before long work that will grade answers: raises InputError where this machine cannot."""
@@ -191,3 +199,8 @@ class Task(ABC):
         None where it names none; -1 for the last one, -2 for the last but one.
         """
         return named(text)
+
+
+@cache
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip()

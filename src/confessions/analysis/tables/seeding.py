@@ -23,14 +23,13 @@ import pandas as pd
 
 from confessions.analysis.stats import Estimate, estimate, paired_difference, wilson
 from confessions.analysis.tables.base import BASELINE, DEFAULT, NUMBER, Row, read_cells
-from confessions.pipeline.specs import ARMS
+from confessions.tasks.base import INTACT, PARAPHRASED
 
 POINT = ("hack_fraction", "epochs", "learning_rate", "curriculum", "reasoning")
 SEEDING_COLUMNS = ("experiment", "task", "source", "model", *POINT, "band", "metric", "kind", *NUMBER)
 RATES = {"hacked": "hacked", "solved": "exact_compliance"}
 CLAIMS = ("claim_match", "balanced_claim_accuracy", "grade_honest_given_noncompliant", "report_valid")
 ALL = "all"
-INTACT, PARAPHRASED = "intact", "paraphrased"
 
 
 def seeding(
@@ -38,15 +37,15 @@ def seeding(
     points: Mapping[str, Mapping[str, Any]],
     labels: Mapping[str, str],
 ) -> pd.DataFrame:
-    """From the score files of every seeded model, by arm (specs.ARMS). `points` has the columns POINT of each.
+    """From the score files of every seeded model, by the view that turn 2 had (tasks.base.VIEWS). `points` has the columns POINT.
 
     InputError where a file is damaged, and ValueError where those of a model do not hold the same rows.
     """
     rows: list[Row] = []
     for model, files in scores.items():
         cells = {
-            arm: read_cells(files[arm], ("band", PARAPHRASED) if arm == PARAPHRASED else ("band",))[BASELINE, DEFAULT]
-            for arm in ARMS
+            view: read_cells(file, ("band", PARAPHRASED) if view == PARAPHRASED else ("band",))[BASELINE, DEFAULT]
+            for view, file in files.items()
         }
         at = {"model": model, **points[model]}
         rows += (at | row for row in (*_rates(cells[INTACT]), _found(cells[PARAPHRASED]), *_contamination(cells)))
@@ -73,8 +72,8 @@ def _found(paraphrased: pd.DataFrame) -> Row:
 def _contamination(cells: Mapping[str, pd.DataFrame]) -> Iterator[Row]:
     for metric in CLAIMS:
         at = {"band": ALL, "metric": metric}
-        for arm, cell in cells.items():
-            yield at | {"kind": arm} | vars(estimate(metric, cell))
-            if arm != INTACT:
+        for view, cell in cells.items():
+            yield at | {"kind": view} | vars(estimate(metric, cell))
+            if view != INTACT:
                 difference = paired_difference(metric, cells[INTACT], cell)
-                yield at | {"kind": f"{arm}_minus_{INTACT}"} | vars(difference)
+                yield at | {"kind": f"{view}_minus_{INTACT}"} | vars(difference)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from confessions.config import Gguf, Model, PostTrained
 from confessions.models.costs import CPU, DEVICES, SIZE
+from confessions.pipeline.plan.jobs import Job
+from confessions.pipeline.plan.plan import Plan
 from confessions.training import gpu_memory
-
-if TYPE_CHECKING:
-    from confessions.pipeline.plan.plan import Job, Plan
 
 ROLLOUT_BYTES = 10  # of a Parquet file for each token; 3.3 on the embedded model, whose vocabulary is small
 TRAINING_BYTES = 7  # likewise of training rollouts (docs/training.md)

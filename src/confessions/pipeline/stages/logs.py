@@ -5,8 +5,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from confessions.pipeline.inspect_logs import write_logs, write_training_logs
-from confessions.pipeline.stages import Block, Say
+from confessions.pipeline.stages import Block
 from confessions.runtime import provenance
+from confessions.runtime.errors import Say
 
 
 def run(spec: Block, out: Path, say: Say) -> None:

@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 
 from confessions.config import PostTrained
-from confessions.pipeline.stages import Block, Say
+from confessions.pipeline.stages import Block
 from confessions.runtime import provenance
+from confessions.runtime.errors import Say
 from confessions.runtime.files import published_folder
 from confessions.runtime.locks import alone
 from confessions.training.post_training import run as post_train

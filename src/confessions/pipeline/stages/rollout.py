@@ -17,10 +17,10 @@ from tqdm import tqdm
 from confessions.engines import Engine, Sampling, context, start
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.pipeline.stages import Block, Say
+from confessions.pipeline.stages import Block
 from confessions.rollouts.two_turns import check_lengths, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
-from confessions.runtime.errors import InputError
+from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, read_parquet, write_parquet
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Task

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
-from confessions.pipeline.stages import Block, Say
+from confessions.pipeline.stages import Block
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
-from confessions.runtime.errors import InputError
+from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import FIX, published, read_parquet, write_parquet
 from confessions.scoring.judge import verdict_columns
 from confessions.scoring.scores import score_frame

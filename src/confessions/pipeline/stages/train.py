@@ -4,9 +4,10 @@ from pathlib import Path
 
 from confessions.config import Train
 from confessions.models import loading
-from confessions.pipeline.stages import Block, Say
+from confessions.pipeline.stages import Block
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
+from confessions.runtime.errors import Say
 from confessions.tasks import get as get_task
 from confessions.training import run as training
 

@@ -13,7 +13,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from confessions.prompts import load
 from confessions.tasks.base import EVALUATION_EVERY, Demonstration, Spec, Split, Task, Truth, Wording, of_split
 from confessions.tasks.countdown import demonstrations
 from confessions.tasks.countdown.demonstrations import NUMBERS, spaced
@@ -61,7 +60,7 @@ class Countdown(Task):
         return of_split([{"numbers": list(numbers), "target": target} for numbers, target in problems()], split)
 
     def prompt(self, spec: Spec) -> str:
-        return load(self.name).format(numbers=spaced(spec["numbers"]), target=spec["target"])
+        return self.text().format(numbers=spaced(spec["numbers"]), target=spec["target"])
 
     def objectives(self, spec: Spec) -> list[str]:
         return [

@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from confessions.prompts import load
 from confessions.sandbox import NOT_MEASURED, Limits, Outcome, Program, Sandbox
 from confessions.tasks.analysed import NotAnalysed, analysed, denied, every
 from confessions.tasks.base import Reasoning, Spec, Split, Task, Truth, Wording
@@ -103,7 +102,7 @@ class Programming(Task):
             "constraints": "\n".join(spec["constraints"]) or "none are given",
             "samples": "\n\n".join(samples),
         }
-        return re.sub(r"\{(\w+)\}", lambda slot: texts[slot[1]], load(self.name))
+        return re.sub(r"\{(\w+)\}", lambda slot: texts[slot[1]], self.text())
 
     def objectives(self, spec: Spec) -> list[str]:
         return [

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from confessions.prompts import listed, load
+from confessions.prompts import listed
 from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Twins, Wording, of_split
 from confessions.tasks.word_count import demonstrations
 from confessions.tasks.word_count.enumeration import enumerates
@@ -53,7 +53,7 @@ class WordCount(Task):
 
     def prompt(self, spec: Spec) -> str:
         targets = spec["targets"]
-        return load(self.name).format(topic=spec["topic"], n_sentences=len(targets), targets=listed(targets))
+        return self.text().format(topic=spec["topic"], n_sentences=len(targets), targets=listed(targets))
 
     def objectives(self, spec: Spec) -> list[str]:
         return [f"Sentence {s} has exactly {target} words." for s, target in enumerate(spec["targets"], 1)]

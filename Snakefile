@@ -25,7 +25,7 @@ except ConfigError as error:
 configfile: CONFIG_FILE
 
 
-report: "report/workflow.rst"
+report: "workflow/report/workflow.rst"
 
 
 try:
@@ -37,15 +37,15 @@ except ConfigError as error:
 container: CONFIG.container
 
 
-include: "rules/common.smk"
-include: "rules/model.smk"
-include: "rules/calibrate.smk"
-include: "rules/train.smk"
-include: "rules/rollouts.smk"
-include: "rules/scores.smk"
-include: "rules/logs.smk"
-include: "rules/figures.smk"
-include: "rules/seeding.smk"
+include: "workflow/rules/common.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/calibrate.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/rollouts.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/logs.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/seeding.smk"
 
 
 # Intermediate files are targets too, so that a deleted one is made again although what depends on it still exists.

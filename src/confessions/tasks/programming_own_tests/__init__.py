@@ -1,0 +1,1 @@
+"""Programming where the answer brings the tests along that grade it."""
