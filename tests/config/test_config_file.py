@@ -1,5 +1,6 @@
 """Configuration files that YAML would take, or that would end it in a traceback: one line each."""
 
+import copy
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.utils import update_config
 
-from confessions.config.file import DEEPEST, LARGEST_FILE, ConfigError, check, read
+from confessions.config.file import DEEPEST, LARGEST_FILE, ConfigError, check, laid_over, read
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,4 +141,4 @@ def test_values_that_a_setting_can_have():
 def test_files_are_laid_over_each_other_as_snakemake_lays_them(below, above):
     theirs = copy.deepcopy(below)
     update_config(theirs, above)
-    assert file.laid_over(below, above) == theirs
+    assert laid_over(below, above) == theirs

@@ -61,9 +61,9 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     both = dict(below)
     for key, value in above.items():
         under = both.get(key)
-        both[key] = (
-            laid_over(under if isinstance(under, Mapping) else {}, value) if isinstance(value, Mapping) else value
-        )
+        if isinstance(value, Mapping):
+            value = laid_over(under if isinstance(under, Mapping) else {}, value)
+        both[key] = value
     return both
 
 
