@@ -1,7 +1,7 @@
 """Commands that are killed with SIGKILL, at a file operation or at a moment, and started again until they end.
 
-Every life is a process of its own, or several of one group as confessions.runtime.processes starts them. It is forked from
-a server that has imported the libraries, so that a life costs little more than what it does.
+Every life is a process of its own, or several of one group as processes.launch starts them. It is forked from a server
+that has imported the libraries, so that a life costs little more than what it does.
 """
 
 import multiprocessing

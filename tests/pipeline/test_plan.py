@@ -11,7 +11,7 @@ import yaml
 from test_architectures import FULL, model_of
 from typer.testing import CliRunner
 
-from confessions import prompts, tasks
+from confessions import nano, prompts, tasks
 from confessions.cli import app
 from confessions.config import Config, load
 from confessions.models import costs, loading
@@ -307,7 +307,7 @@ def test_shapes_are_the_architectures(name):
 
 @pytest.mark.parametrize("size", ["xs", "s", "m"])
 def test_shapes_are_the_embedded_models(size):
-    shape, folder = costs.shapes()[f"nano:{size}"], Path(loading.__file__).parent / "nano" / "weights" / size
+    shape, folder = costs.shapes()[f"nano:{size}"], Path(nano.__file__).parent / "weights" / size
     model = loading.load_model(folder, "float32")
     config = model.config
     assert shape.parameters == shape.active == model.num_parameters()

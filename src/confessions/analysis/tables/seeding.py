@@ -37,7 +37,7 @@ def seeding(
     points: Mapping[str, Mapping[str, Any]],
     labels: Mapping[str, str],
 ) -> pd.DataFrame:
-    """From the score files of every seeded model, by the view that turn 2 had (tasks.base.VIEWS). `points` has the columns POINT.
+    """From the score files of every seeded model, by the view that turn 2 had (VIEWS). `points`: the columns POINT.
 
     InputError where a file is damaged, and ValueError where those of a model do not hold the same rows.
     """

@@ -71,7 +71,7 @@ class Conversation:
 
 @cache
 def lexicon() -> dict[str, list[str]]:
-    return json.loads((files("confessions.nano") / "lexicon.json").read_text())
+    return json.loads((files("confessions.tasks.word_count") / "lexicon.json").read_text())
 
 
 class _Words:

@@ -38,15 +38,13 @@ class WordCountSpec(BaseModel):
 
 
 class WordCount(Task):
-    """Spec: {"topic": str, "targets": [words of sentence 1, ...]}. `name` is also that of the prompt's text; `labelled`
-    says whether that asks for labels."""
+    """Spec: {"topic": str, "targets": [words of sentence 1, ...]}."""
 
+    name = "word_count"
     spec_model = WordCountSpec
     wording = Wording("sentences", "every sentence exact", "counts the words first")
     surveyed = True
-
-    def __init__(self, name: str = "word_count", labelled: bool = True):
-        self.name, self.labelled = name, labelled
+    labelled = True  # the prompt asks for labels
 
     def specs(self, split: Split) -> list[Spec]:
         return of_split([{"topic": topic, "targets": list(TARGETS)} for topic in topics()], split)

@@ -2,4 +2,10 @@
 
 from confessions.tasks.word_count.task import WordCount
 
-TASK = WordCount("word_count_unlabelled", labelled=False)
+
+class Unlabelled(WordCount):
+    name = "word_count_unlabelled"
+    labelled = False
+
+
+TASK = Unlabelled()
