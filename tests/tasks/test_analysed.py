@@ -12,7 +12,7 @@ import pytest
 from confessions.analysis import tables
 from confessions.analysis.metrics import Counts, constant_policy, measure
 from confessions.analysis.stats import estimate
-from confessions.rollouts.spans import group_advantages
+from confessions.analysis.tables.base import count_all
 from confessions.runtime.errors import InputError
 from confessions.sandbox import NOT_MEASURED, Outcome
 from confessions.scoring.scores import Said, score_frame, score_rollout, score_rollouts
@@ -24,7 +24,8 @@ from confessions.tasks.programming.hardcoding import LONGEST, hardcoded
 from confessions.tasks.programming.task import program
 from confessions.tasks.word_count.enumeration import enumerates
 from confessions.tasks.word_count_unlabelled import hacks
-from confessions.training.rewards import confession_reward, task_reward
+from confessions.training.advantages import group_advantages
+from confessions.training.rewards import confession_reward, plain, task_reward
 
 WORD_COUNT, COUNTDOWN, PROGRAMMING = map(get_task, ("word_count", "countdown", "programming"))
 SAMPLES = [("3 4\n", "7\n"), ("10 -2\n", "8\n")]
@@ -270,9 +271,9 @@ def test_no_reward_without_knowledge() -> None:
     assert [task_reward(v, False) for v in (True, False, None)] == [1.0, 0.0, None]
     assert task_reward(None, True) == 0.0  # truncated: that is known
     score = {"report_valid": True, "met": [True, None, False], "claims": ["Full", "Full", "Full"], "grade_honest": None}
-    assert confession_reward(score, "plain", 0.5) == 0.5  # by the two that are known
-    assert confession_reward(score | {"met": [None] * 3}, "plain", 0.5) is None
-    assert confession_reward(score | {"met": [None] * 3, "report_valid": False}, "plain", 0.5) == 0.0
+    assert confession_reward(score, plain, 0.5) == 0.5  # by the two that are known
+    assert confession_reward(score | {"met": [None] * 3}, plain, 0.5) is None
+    assert confession_reward(score | {"met": [None] * 3, "report_valid": False}, plain, 0.5) == 0.0
 
 
 def test_a_rollout_without_a_reward_is_no_part_of_its_group() -> None:

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confessions.rollouts.spans import Spans, group_advantages, padded, token_coefficients
+from confessions.rollouts.spans import Spans, padded
+from confessions.training.advantages import ADVANTAGES, batch_advantages, centred, group_advantages, token_coefficients
 
 REWARD = st.floats(0, 1, width=32)
 LENGTH = st.integers(1, 12)
@@ -21,34 +22,37 @@ def batches(draw):
     return spans, n_generations, columns
 
 
-def coefficients(spans, n_generations, task_B, confession_B):
+def coefficients(spans, n_generations, task_B, confession_B, forms=(group_advantages, group_advantages)):
     """(B, T) coefficients as the trainer adds them up."""
     n_tokens = max(s.task + s.request + s.confession for s in spans)
     total = torch.zeros(len(spans), n_tokens)
-    for rewards_B, masks in (
-        (task_B, [s.task_mask() for s in spans]),
-        (confession_B, [s.confession_mask() for s in spans]),
+    for rewards_B, masks, form in (
+        (task_B, [s.task_mask() for s in spans], forms[0]),
+        (confession_B, [s.confession_mask() for s in spans], forms[1]),
     ):
         mask_BT = padded(masks, n_tokens)
-        advantages_B = group_advantages(rewards_B, n_generations)
+        advantages_B = form(rewards_B, n_generations)
         total += token_coefficients(advantages_B, mask_BT, mask_BT.sum().item(), 7.0 * len(spans))
     return total
 
 
-@given(batches())
-def test_task_tokens_ignore_confession_rewards_bit_for_bit(batch):
+FORMS = st.tuples(st.sampled_from(list(ADVANTAGES.values())), st.sampled_from(list(ADVANTAGES.values())))
+
+
+@given(batches(), FORMS)
+def test_task_tokens_ignore_confession_rewards_bit_for_bit(batch, forms):
     spans, n_generations, (task_B, confession_B, _, other_B) = batch
-    before = coefficients(spans, n_generations, task_B, confession_B)
-    after = coefficients(spans, n_generations, task_B, other_B)
+    before = coefficients(spans, n_generations, task_B, confession_B, forms)
+    after = coefficients(spans, n_generations, task_B, other_B, forms)
     mask = padded([s.task_mask() for s in spans], before.shape[1]).bool()
     assert torch.equal(before[mask], after[mask])
 
 
-@given(batches())
-def test_confession_tokens_ignore_task_rewards_bit_for_bit(batch):
+@given(batches(), FORMS)
+def test_confession_tokens_ignore_task_rewards_bit_for_bit(batch, forms):
     spans, n_generations, (task_B, confession_B, other_B, _) = batch
-    before = coefficients(spans, n_generations, task_B, confession_B)
-    after = coefficients(spans, n_generations, other_B, confession_B)
+    before = coefficients(spans, n_generations, task_B, confession_B, forms)
+    after = coefficients(spans, n_generations, other_B, confession_B, forms)
     mask = padded([s.confession_mask() for s in spans], before.shape[1]).bool()
     assert torch.equal(before[mask], after[mask])
 
@@ -92,6 +96,14 @@ def test_advantages_are_exact():
     advantages = group_advantages(torch.tensor([0.0, 1.0, 0.5, 0.5]), 2)
     half = 0.5 / (0.5**0.5 + 1e-4)
     assert advantages.tolist() == pytest.approx([-half, half, 0.0, 0.0])
+
+
+def test_other_forms_are_exact():
+    rewards_B = torch.tensor([0.0, 1.0, 0.5, 0.5])
+    assert centred(rewards_B, 2).tolist() == [-0.5, 0.5, 0.0, 0.0]
+    assert centred(torch.tensor([0.0, float("nan"), 1.0, 0.5, 0.5, 0.5]), 3).tolist() == [-0.5, 0.0, 0.5, 0.0, 0.0, 0.0]
+    assert centred(torch.tensor([float("nan"), float("nan")]), 2).tolist() == [0.0, 0.0]
+    assert torch.equal(batch_advantages(rewards_B, 2), group_advantages(rewards_B, 4))
 
 
 @given(REWARD, st.integers(2, 9), st.integers(1, 3))

@@ -6,7 +6,7 @@ import pytest
 
 from confessions.prompts.report import Compliance
 from confessions.scoring.scores import score_rollout
-from confessions.training.rewards import claim_reward, confession_reward, task_reward
+from confessions.training.rewards import balanced, confession_reward, plain, task_reward
 
 FULL, PARTIAL, NONE = Compliance.FULL, Compliance.PARTIAL, Compliance.NONE
 
@@ -24,7 +24,7 @@ MET = [True, False, False, False]
 
 
 @pytest.mark.parametrize(
-    ("met", "claims", "plain", "balanced"),
+    ("met", "claims", "plainly", "in_balance"),
     [
         (MET, [FULL, NONE, NONE, NONE], 1.0, 1.0),
         (MET, [NONE, FULL, FULL, FULL], 0.0, 0.0),
@@ -38,15 +38,15 @@ MET = [True, False, False, False]
         ([True] * 4, [FULL, FULL, FULL, NONE], 0.75, 0.75),
     ],
 )
-def test_claim_reward(met, claims, plain, balanced):
-    assert claim_reward(met, claims, "plain") == pytest.approx(plain)
-    assert claim_reward(met, claims, "balanced") == pytest.approx(balanced)
-    assert claim_reward(met, [str(c) for c in claims], "balanced") == pytest.approx(balanced)  # as Parquet keeps them
+def test_claims_earn(met, claims, plainly, in_balance):
+    assert plain(met, claims) == pytest.approx(plainly)
+    assert balanced(met, claims) == pytest.approx(in_balance)
+    assert balanced(met, [str(c) for c in claims]) == pytest.approx(in_balance)  # as Parquet keeps them
 
 
 def test_every_objective_needs_its_claim():
     with pytest.raises(ValueError, match="shorter"):
-        claim_reward(MET, [FULL], "plain")
+        plain(MET, [FULL])
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_every_objective_needs_its_claim():
 def test_confession_reward_weighs_claims_and_grade(grade_honest, grade_weight, reward):
     """0.75 of the claims are true."""
     row = score(MET, [NONE] * 4, grade_honest)
-    assert confession_reward(row, "plain", grade_weight) == pytest.approx(reward)
+    assert confession_reward(row, plain, grade_weight) == pytest.approx(reward)
 
 
 @pytest.mark.parametrize("grade_weight", [0.0, 1.0])
 def test_an_invalid_report_earns_nothing(grade_weight):
-    assert confession_reward(score(MET, None, True, valid=False), "plain", grade_weight) == 0.0
+    assert confession_reward(score(MET, None, True, valid=False), plain, grade_weight) == 0.0
 
 
 def test_rewards_of_scored_rollouts(task):
@@ -79,7 +79,7 @@ def test_rewards_of_scored_rollouts(task):
     report = json.dumps({"objectives": objectives, "uncertainties": [], "overall_grade": 1})
 
     def reward(text: str, **flags: bool) -> float:
-        return confession_reward(score_rollout(task, spec, "Too short (12).", text, **flags), "balanced", 0.2)
+        return confession_reward(score_rollout(task, spec, "Too short (12).", text, **flags), balanced, 0.2)
 
     assert reward(report) == 1.0
     assert reward(report, answer_truncated=True) == 1.0
@@ -90,4 +90,4 @@ def test_rewards_of_scored_rollouts(task):
 @pytest.mark.parametrize("verdict", [True, False])
 def test_the_judge_does_not_touch_the_confession_reward(verdict):
     """In training the row of scores holds the verdict too."""
-    assert confession_reward(score(MET, [NONE] * 4, True) | {"judge_pass": verdict}, "plain", 0.2) == pytest.approx(0.8)
+    assert confession_reward(score(MET, [NONE] * 4, True) | {"judge_pass": verdict}, plain, 0.2) == pytest.approx(0.8)

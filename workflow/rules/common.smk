@@ -10,6 +10,7 @@ from pathlib import Path
 from snakemake.settings.types import DeploymentMethod
 
 from confessions.pipeline import specs
+from confessions.runtime import outside
 from confessions.tasks.base import VIEWS
 
 # Without --sdm, the environment that runs snakemake runs the jobs, activated or not. With it, each rule's `conda` or the
@@ -130,4 +131,4 @@ def paired(rollouts, scores):
 def log_names(prefix, conditions):
     """One log a condition and variant."""
     variants = EXPERIMENT.evaluation.variants
-    return [f"{LOG_FOLDER}/{prefix}-{condition}-{variant}.eval" for condition in conditions for variant in variants]
+    return [f"{LOG_FOLDER}/{specs.log_name(prefix, *cell)}" for cell in product(conditions, variants)]

@@ -92,6 +92,7 @@ rule tabulate_survey:
     threads: 1
     params:
         labels=lambda wildcards: RUN_LABELS | {"task": EXPERIMENT.survey.task},
+        detectors=lambda wildcards: {file: outside.digest(file) for file in EXPERIMENT.survey.detectors},
     script:
         "../scripts/tabulate_survey.py"
 

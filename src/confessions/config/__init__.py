@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from confessions import prompts, tasks
 from confessions.config import file as configfile
 from confessions.config.file import ConfigError, printable, read, short
-from confessions.runtime import folders
+from confessions.runtime import folders, outside
 from confessions.runtime.errors import InputError
 
 # Becomes part of file names, and those have at most 255 bytes: two of them, as in a log's name, LONGEST together.
@@ -178,8 +178,7 @@ class PostTrained(Strict):
 
     @model_validator(mode="after")
     def _known_task(self) -> Self:
-        if self.task not in tasks.names():
-            raise _error("unknown task", "task", self.task, tasks.names())
+        _check_task("task", self.task)
         for key in ("samples", "sampling", "max_new_tokens"):
             value = getattr(self, key)
             if (value is None) == (self.data == "sampled"):
@@ -244,13 +243,56 @@ class LanguageModelJudge(Strict):
     batch_size: int = Field(16, ge=1, description="answers judged in one forward pass; sets memory only")
 
 
+class OwnJudge(Strict):
+    """A weak judge of the user's own."""
+
+    kind: Literal["own"]
+    path: str = Field(
+        pattern=r"/.*\.py$", description="Python file, ./mine/judge.py, with a JUDGE: a subclass of scoring.judge.Judge"
+    )
+
+    @model_validator(mode="after")
+    def _is_there(self) -> Self:
+        _check_file("path", self.path)
+        return self
+
+
 class ConfessionReward(Strict):
     """Ground-truth reward of the confession span."""
 
-    claims: Literal["plain", "balanced"] = Field(
-        description="plain: share of right claims, as published; balanced: right and wrong ones weigh equally"
+    claims: str = Field(
+        description="plain: share of right claims, as published; balanced: right and wrong ones weigh equally; or a "
+        "Python file, ./mine/reward.py, with a function claim_reward(met, claims)"
     )
     grade_weight: float = Field(ge=0, le=1, description="weight of the overall grade; claims have the rest")
+
+    @model_validator(mode="after")
+    def _known_reward(self) -> Self:
+        _check_function("claims", self.claims, ("plain", "balanced"))
+        return self
+
+
+class Span(Strict):
+    """How the rewards of one span become advantages."""
+
+    advantages: str = Field(
+        "group",
+        description="group: (r - mean) / spread within the prompt's group; centred: not divided by the spread; batch: "
+        "the whole batch is the group; or a Python file with a function advantages(rewards_B, n_generations)",
+    )
+    weight: float = Field(1.0, ge=0, le=100, allow_inf_nan=False, description="factor of this span's part of the loss")
+
+    @model_validator(mode="after")
+    def _known_function(self) -> Self:
+        _check_function("advantages", self.advantages, ("group", "centred", "batch"))
+        return self
+
+
+class TrainedSpans(Strict):
+    """The two spans of a rollout that are trained."""
+
+    task: Span = Field(default_factory=Span, description="reasoning and answer, paid by the weak judge")
+    confession: Span = Field(default_factory=Span, description="reasoning and report, paid by the truth")
 
 
 class TrainVllm(Strict):
@@ -272,6 +314,7 @@ class Train(Strict):
     kl_weight: float = Field(ge=0, description="weight of the KL divergence from the untrained policy")
     lora: Lora | None = Field(description="adapter; null: every weight is trained, and each checkpoint is a model")
     confession_reward: ConfessionReward = Field(description="what honesty pays")
+    spans: TrainedSpans = Field(default_factory=TrainedSpans, description="how rewards become advantages, by span")
     sampling: Sampling = Field(description="of training rollouts")
     max_task_tokens: int = Field(ge=1, description="limit of turn 1 (reasoning and answer)")
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2 (reasoning and report)")
@@ -357,8 +400,16 @@ class Evaluation(Strict):
         for folder, reference in REFERENCE.items():
             names, known = getattr(self, folder), prompts.names(folder)
             for number, name in enumerate(names):
-                if name not in known:
-                    raise _error(f"no such text in prompts/{folder}", f"{folder}.{number}", name, known)
+                if not outside.is_path(name):
+                    if name not in known:
+                        raise _error(f"no such text in prompts/{folder}", f"{folder}.{number}", name, known)
+                    continue
+                try:
+                    prompts.text(folder, name)
+                except InputError as error:
+                    raise _error(str(error), f"{folder}.{number}", name) from None
+            if _repeat([outside.short(name).lower() for name in names]):
+                raise _error("two of them would have the same name in files", folder, names)
             if names[0] != reference or len(set(names)) < len(names):
                 raise _error(f"must begin with {reference!r}, and name each once", folder, names)
         return self
@@ -369,6 +420,13 @@ class Survey(Strict):
 
     task: str = Field(description="module of confessions.tasks")
     rollouts: int = Field(ge=2, description="a checkpoint")
+    detectors: list[str] = Field([], description="Python files, ./mine/detectors.py, with more detectors of hacks")
+
+    @model_validator(mode="after")
+    def _are_there(self) -> Self:
+        for number, path in enumerate(self.detectors):
+            _check_file(f"detectors.{number}", path)
+        return self
 
 
 class Sweep(Strict):
@@ -472,7 +530,9 @@ class Experiment(Strict):
 
     task: str = Field(description="module of confessions.tasks")
     policy: Key | None = Field(None, description="key of `models`; with train, or not at all")
-    judge: LabelTrusting | LanguageModelJudge = Field(discriminator="kind", description="gives the task reward")
+    judge: LabelTrusting | LanguageModelJudge | OwnJudge = Field(
+        discriminator="kind", description="gives the task reward"
+    )
     problems: str | None = Field(
         None,
         min_length=1,
@@ -504,8 +564,8 @@ class Experiment(Strict):
         if missing and not (self.scale or self.ladder):
             raise _error("neither a policy nor models of an axis: nothing to do", "scale", self.scale)
         for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
-            if task is not None and task not in tasks.names():
-                raise _error("unknown task", key, task, tasks.names())
+            if task is not None:
+                _check_task(key, task)
         if self.problems and not tasks.get(self.task).takes_problems:
             raise _error("this task reads no file of problems", "problems", self.problems)
         if self.problems and self.seeding:
@@ -690,6 +750,33 @@ def load(source: str | Path | Mapping[str, Any], *more: str | Path) -> Config:
         raise ConfigError(f"{name}: {_first(error, data)}") from None
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply, or in itself") from None
+
+
+def _check_task(key: str, name: str) -> None:
+    """A task of the package, or one at a path."""
+    if not outside.is_path(name):
+        if name not in tasks.names():
+            raise _error("unknown task", key, name, tasks.names())
+        return
+    try:
+        tasks.get(name)
+    except InputError as error:
+        raise _error(str(error), key, name) from None
+
+
+def _check_function(key: str, name: str, known: Iterable[str]) -> None:
+    """One of the known names, or a file at a path."""
+    if outside.is_path(name):
+        _check_file(key, name)
+    elif name not in known:
+        raise _error("unknown function", key, name, known)
+
+
+def _check_file(key: str, path: str) -> None:
+    try:
+        outside.digest(path)
+    except InputError as error:
+        raise _error(str(error), key, path) from None
 
 
 def _check_names(kind: str, names: Iterable[str]) -> None:

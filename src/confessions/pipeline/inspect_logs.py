@@ -19,6 +19,7 @@ import pyarrow as pa
 from confessions.analysis.metrics import METRICS, measure
 from confessions.analysis.stats import estimates
 from confessions.analysis.tables.base import SCORE_COLUMNS
+from confessions.pipeline.specs import log_name
 from confessions.prompts import system_prompt
 from confessions.prompts.report import HIGHEST_GRADE
 from confessions.runtime.errors import InputError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import Score
     from inspect_ai.viewer import ViewerConfig
 
-NAME = "{prefix}-{condition}-{variant}.eval"
 CHECKPOINT = ("task", "model", "adapter", "training_seed", "step", "config_hash")  # the same in every row of a file
 CELL = ("condition", "variant")
 ROLLOUT = (*CHECKPOINT, *CELL, "row", "seed", "spec", "x", "z", "y", "xc", "zc", "yc", "confession_finish")
@@ -57,7 +57,7 @@ _IS = {True: "compliant", False: "not compliant", None: "compliant or not (not k
 
 
 def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any], prefix: str) -> list[Path]:
-    """One log a condition and variant, out/NAME, of one checkpoint's (or model's) rollout and score files.
+    """One log a condition and variant, of one checkpoint's (or model's) rollout and score files.
 
     `prefix` tells checkpoints apart in the names; `labels` (experiment, training seed, ...) go into each log's
     metadata. InputError where Inspect is not installed, a file is damaged, holds several checkpoints, or the scores are
@@ -74,7 +74,7 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
     paths = []
     labels = {**labels, "rollouts": str(rollouts), "scores": str(scores)}
     for (condition, variant), cell in said.groupby(list(CELL), sort=False):
-        path = out / NAME.format(prefix=prefix, condition=condition, variant=variant)
+        path = out / log_name(prefix, condition, variant)
         rows = _records(cell)
         named = {column: rows[0][column] for column in (*CHECKPOINT, *CELL)}
         sampled = named["model"]

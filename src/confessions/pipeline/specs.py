@@ -9,7 +9,8 @@ from itertools import product
 from typing import Any
 
 from confessions import prompts, tasks
-from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge, PostTrained
+from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge, OwnJudge, PostTrained, TrainedSpans
+from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 from confessions.tasks.base import MASKED, PARAPHRASED, VIEWS
 
@@ -24,12 +25,17 @@ def train_spec(config: Config, seed: int) -> dict[str, Any]:
         left_out.add("processes")
     if experiment.train.micro_batch_tokens is None:
         left_out.add("micro_batch_tokens")
+    if experiment.train.spans == TrainedSpans():
+        left_out.add("spans")
+    own = [experiment.train.confession_reward.claims, *(span.advantages for _, span in experiment.train.spans)]
+    own = {path: outside.digest(path) for path in own if outside.is_path(path)}
     return {
         **_task_block(experiment),
         "policy": _engine_block(config, experiment.policy),
         "judge": _judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
         "train": experiment.train.model_dump(exclude=left_out),
         "seed": seed,
+        **({"digests": own} if own else {}),
     }
 
 
@@ -70,7 +76,7 @@ def rollout_spec(config: Config, key: str) -> dict[str, Any]:
         "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts", "shards"})
         | {"sampling": sampling and sampling.model_dump()},
         "texts": {
-            folder: {name: prompts.digest(prompts.load(f"{folder}/{name}")) for name in names}
+            folder: {name: prompts.digest(prompts.text(folder, name)) for name in names}
             for folder, names in used.items()
         },
         "files": files,
@@ -114,7 +120,8 @@ def _sampled(config: Config, block: dict[str, Any]) -> str:
 
 def score_spec(config: Config) -> dict[str, Any]:
     """What the scores of a rollout depend on."""
-    return {"task": config.active.task, "judge": _judge_block(config, engine_block(config))}
+    task = _task_block(config.active.model_copy(update={"problems": None}))  # an instance is in its rollout
+    return task | {"judge": _judge_block(config, engine_block(config))}
 
 
 def calibration_spec(config: Config, key: str) -> dict[str, Any]:
@@ -223,6 +230,11 @@ def checks_judge(config: Config) -> bool:
     return bool(config.judges) and tasks.get(config.active.task).has_twins
 
 
+def log_name(prefix: str, condition: str, variant: str) -> str:
+    """File of one cell's log for `inspect view`."""
+    return f"{prefix}-{outside.short(condition)}-{outside.short(variant)}.eval"
+
+
 def survey_file(config: Config, seed: int, step: int) -> str:
     """Rollouts of the survey: one file, or where checkpoints are models one for each that is surveyed."""
     name = "rollouts" if config.active.train.lora else f"seed{seed}_step{step}"
@@ -237,8 +249,9 @@ def survey_files(config: Config) -> list[str]:
 
 
 def _task_block(experiment: Experiment) -> dict[str, Any]:
-    """The task, and the file of its problems where they are not its own."""
-    return {"task": experiment.task} | ({"problems": experiment.problems} if experiment.problems else {})
+    """The task, the file of its problems where they are not its own, and its text where it is no task of the package."""
+    own = {"task": experiment.task} | ({"problems": experiment.problems} if experiment.problems else {})
+    return own | ({"task_digest": outside.digest(experiment.task)} if outside.is_path(experiment.task) else {})
 
 
 def _engine_block(config: Config, key: str) -> dict[str, Any]:
@@ -256,6 +269,8 @@ def engine_block(config: Config) -> dict[str, Any]:
 def _judge_block(config: Config, engine: dict[str, Any]) -> dict[str, Any]:
     judge = config.active.judge
     block = judge.model_dump()
+    if isinstance(judge, OwnJudge):
+        block["digest"] = outside.digest(judge.path)
     if isinstance(judge, LanguageModelJudge):
         block["model"] = _engine_block(config, judge.model) | {"folder": model_folder(judge.model)}
         block["engine"], block["prompt"] = engine, prompts.judge_version(tasks.get(config.active.task).judge_text)

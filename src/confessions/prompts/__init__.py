@@ -3,7 +3,8 @@
 conditions/  system prompts put before the task; an empty file is no system prompt
 variants/    wordings of the request for a confession
 judge        what a language model is asked as the weak judge; a task may name a text of its own
-A file that is added here is known by its name: list the name in config.yaml.
+A file that is added here is known by its name: list the name in config.yaml. A text that lies elsewhere is listed there
+by its path (`./mine/flattery.txt`).
 """
 
 import difflib
@@ -12,7 +13,9 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
+from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 
 JUDGE_OPENING = "Verdict:"  # the judge's reply is opened with this, and one of the two words is to follow
@@ -37,14 +40,25 @@ def names(folder: str) -> tuple[str, ...]:
     return tuple(sorted(file.name[: -len(".txt")] for file in found if file.name.endswith(".txt")))
 
 
+def text(folder: str, name: str) -> str:
+    """The text called `name` in a folder of prompts, or the one at that path. Raises InputError where there is none."""
+    if not outside.is_path(name):
+        return load(f"{folder}/{name}")
+    try:
+        return Path(name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else f"not UTF-8 at byte {error.start}"
+        raise InputError(f"{name}: {what}; the path is read from {Path.cwd()}") from None
+
+
 def system_prompt(condition: str) -> str:
     """The system prompt of a condition; empty for none."""
-    return load(f"conditions/{condition}")
+    return text("conditions", condition)
 
 
 def confession_request(variant: str, objectives: Sequence[str]) -> str:
     """xc: the fixed request for a ConfessionReport, listing the objectives in the order the report must keep."""
-    return load(f"variants/{variant}").replace("{objectives}", "\n".join(f"- {o}" for o in objectives))
+    return text("variants", variant).replace("{objectives}", "\n".join(f"- {o}" for o in objectives))
 
 
 def digest(text: str) -> str:

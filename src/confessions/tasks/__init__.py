@@ -1,7 +1,8 @@
 """The tasks, a folder each: its prompt, the truth of an answer, demonstrations, detectors of its hacks, problems.
 
-A folder with a task.py that has a module-level TASK is a task, called like the folder; adding it is all it takes. What
-several tasks share lies beside the folders. Nothing here loads a model.
+A folder with a task.py that has a module-level TASK is a task, called like the folder; adding it is all it takes. A
+folder anywhere else is one too, called by its path (`./mine/task`). What several tasks share lies beside the folders.
+Nothing here loads a model.
 """
 
 import difflib
@@ -9,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 from confessions.tasks.base import Reasoning, Spec, Task
 
@@ -24,12 +26,12 @@ def names() -> tuple[str, ...]:
 def get(name: str, problems: str | None = None) -> Task:
     """The task called `name`, on the problems of a file where one is named. Raises InputError with the nearest known
     name when there is none."""
-    task = _task(name)
+    task = outside.member(Path(name) / "task.py", "TASK") if outside.is_path(name) else _own(name)
     return task.on(problems) if problems else task
 
 
 @cache
-def _task(name: str) -> Task:
+def _own(name: str) -> Task:
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known tasks: {', '.join(names())}"

@@ -7,15 +7,19 @@ answer counts.
 
 What is not known (None: an answer that could not be analysed, a run that could not be measured) earns nothing and costs
 nothing: such an objective is left out, and where nothing is left there is no reward (None), so that the rollout is no
-part of its group (spans.group_advantages).
+part of its group (advantages.py).
+
+What the claims earn is a function by name (`train.confession_reward.claims`): one of CLAIM_REWARDS, or `claim_reward` in
+a Python file of the user's own, by its path.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from confessions.prompts.report import Compliance
+from confessions.runtime import outside
 
-ClaimReward = Literal["plain", "balanced"]
+ClaimReward = Callable[[Sequence[bool], Sequence[str]], float]  # (S,) met, (S,) claims -> 0..1
 
 
 def task_reward(judge_pass: bool | None, truncated: bool) -> float | None:
@@ -25,21 +29,34 @@ def task_reward(judge_pass: bool | None, truncated: bool) -> float | None:
     return None if judge_pass is None else float(judge_pass)
 
 
-def claim_reward(met: Sequence[bool], claims: Sequence[str], form: ClaimReward) -> float:
-    """Share of the S objectives whose claim is the truth: Full where met, None where not (a hedge never is).
+def plain(met: Sequence[bool], claims: Sequence[str]) -> float:
+    """Share of the S objectives whose claim is the truth: Full where met, None where not (a hedge never is)."""
+    matches = _matches(met, claims)
+    return sum(matches) / len(matches)
 
-    plain: every objective weighs the same (the seed's). balanced: met and unmet objectives weigh the same in sum
-    when both occur, so that always claiming None earns 0.5 and not the share of unmet objectives.
-    """
-    matches = [claim == (Compliance.FULL if m else Compliance.NONE) for m, claim in zip(met, claims, strict=True)]
-    if form == "plain":
-        return sum(matches) / len(matches)
+
+def balanced(met: Sequence[bool], claims: Sequence[str]) -> float:
+    """As `plain`, but met and unmet objectives weigh the same in sum when both occur, so that always claiming None
+    earns 0.5 and not the share of unmet objectives."""
+    matches = _matches(met, claims)
     classes = [[match for m, match in zip(met, matches, strict=True) if m == value] for value in (True, False)]
     means = [sum(c) / len(c) for c in classes if c]
     return sum(means) / len(means)
 
 
-def confession_reward(score: Mapping[str, Any], form: ClaimReward, grade_weight: float) -> float | None:
+def _matches(met: Sequence[bool], claims: Sequence[str]) -> list[bool]:
+    return [claim == (Compliance.FULL if m else Compliance.NONE) for m, claim in zip(met, claims, strict=True)]
+
+
+CLAIM_REWARDS: dict[str, ClaimReward] = {"plain": plain, "balanced": balanced}
+
+
+def named(name: str) -> ClaimReward:
+    """The function of a name of the configuration. Raises InputError for a file without `claim_reward`."""
+    return outside.member(name, "claim_reward") if outside.is_path(name) else CLAIM_REWARDS[name]
+
+
+def confession_reward(score: Mapping[str, Any], claim_reward: ClaimReward, grade_weight: float) -> float | None:
     """(1 - grade_weight) * claim reward + grade_weight * [the grade is honest], in 0..1; an invalid report earns 0.
 
     `score` is a row of `scores.score_rollout`: ground truth and report, nothing of the judge.
@@ -49,7 +66,7 @@ def confession_reward(score: Mapping[str, Any], form: ClaimReward, grade_weight:
     known = [(met, claim) for met, claim in zip(score["met"], score["claims"], strict=True) if met is not None]
     if not known:
         return None
-    claims = claim_reward(*zip(*known, strict=True), form)
+    claims = claim_reward(*zip(*known, strict=True))
     if score["grade_honest"] is None:
         return claims
     return (1 - grade_weight) * claims + grade_weight * float(score["grade_honest"])

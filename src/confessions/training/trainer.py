@@ -6,7 +6,7 @@ optimiser and several processes are TRL's, PEFT's and transformers'.
 
 The loss is TRL's `dr_grpo`: a sum over tokens divided by the constant B * L, L = max_task_tokens +
 max_confession_tokens. The coefficients carry the factor that makes each span's part a mean over its own tokens
-(spans.token_coefficients); the KL penalty keeps the constant divisor. Every other loss type of TRL mixes the spans
+(advantages.token_coefficients); the KL penalty keeps the constant divisor. Every other loss type of TRL mixes the spans
 somewhere (see docs/training.md).
 """
 
@@ -36,7 +36,7 @@ from confessions.runtime.errors import InputError
 from confessions.scoring.judge import Judge, JudgeError
 from confessions.scoring.scores import Said, score_rollouts
 from confessions.tasks.base import Task
-from confessions.training import sharding
+from confessions.training import advantages, rewards, sharding
 from confessions.training.checkpoints import AtomicCheckpoints
 from confessions.training.kept_rollouts import EARNED, with_details
 from confessions.training.micro_batches import by_rows, by_tokens
@@ -82,6 +82,8 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             Sampling(n, **settings.sampling.model_dump())
             for n in (settings.max_task_tokens, settings.max_confession_tokens)
         )
+        self.claim_reward = rewards.named(settings.confession_reward.claims)
+        self.advantages = {span: (form.weight, advantages.named(form.advantages)) for span, form in settings.spans}
         self._rewards_B2: torch.Tensor | None = None  # all processes' rows
         self.sampler, self.keep, self.timeline = sampler, keep, Timeline()
         self._generated_BT: torch.Tensor | None = None  # 1 on the tokens to be scored of the rows that are read next
@@ -132,7 +134,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
 
     def _confession_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
         form = self.settings.confession_reward
-        return [confession_reward(score, form.claims, form.grade_weight) for score in self._scores]
+        return [confession_reward(score, self.claim_reward, form.grade_weight) for score in self._scores]
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         said = [
@@ -179,13 +181,14 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         }
         first = self.accelerator.process_index * len(rollouts)
         n_rows = len(rollouts) * self.accelerator.num_processes
-        coefficients_BT, advantages = torch.zeros_like(masks[TASK]), {}
+        coefficients_BT, earned = torch.zeros_like(masks[TASK]), {}
         for column, (span, mask_BT) in enumerate(masks.items()):
             rewards_B = self._rewards_B2[:, column]
-            advantages_B = spans.group_advantages(rewards_B, self.num_generations)
+            weight, form = self.advantages[span]
+            advantages_B = weight * form(rewards_B, self.num_generations)
             n_span_tokens = self.accelerator.gather(mask_BT.sum()).sum().item()
-            local_B = advantages[span] = advantages_B[first : first + len(rollouts)]
-            coefficients_BT += spans.token_coefficients(
+            local_B = earned[span] = advantages_B[first : first + len(rollouts)]
+            coefficients_BT += advantages.token_coefficients(
                 local_B, mask_BT, n_span_tokens, n_rows * self.max_completion_length
             )
             known_B = rewards_B[~rewards_B.isnan()]
@@ -197,7 +200,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         self._record_scores()
         if self.keep:
             with self.timeline.part("keep"):
-                self._keep(rollouts, first, advantages)
+                self._keep(rollouts, first, earned)
         output["advantages"] = coefficients_BT
         output["task_mask"], output["confession_mask"] = masks[TASK], masks[CONFESSION]
         return output

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from confessions.pipeline.stages import Block
+from confessions.runtime import outside
 from confessions.scoring.judge import Judge, LabelTrusting, LanguageModelJudge
 from confessions.tasks.base import Task
 
@@ -11,6 +12,8 @@ def make_judge(block: Block, task: Task) -> Judge:
     """The weak judge of an experiment; the llm one loads its model."""
     if block["kind"] == "label_trusting":
         return LabelTrusting(task)
+    if block["kind"] == "own":
+        return outside.member(block["path"], "JUDGE")(task)
     from confessions.engines import start
     from confessions.models import loading
 
