@@ -94,7 +94,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Snakemake's report on a workflow of one rule, with every caption: one figure and one table stand for all."""
     folder = tmp_path_factory.mktemp("report")
-    shutil.copy(REPORT.parent.parent / "config.yaml", folder)
+    shutil.copy(REPORT.parents[1] / "config.yaml", folder)
     made_stress_grid(folder / "made.csv")
     plot_stress_grid(folder / "made.csv", folder / "made.png")
     outputs = [

@@ -68,8 +68,8 @@ def draw(path: Path) -> None:
     ax.text(
         6.05,
         -3.75,
-        "Grey: given to the model, never trained. No value that is computed from the confession reaches the advantage of a "
-        "task token, nor the reverse.",
+        "Grey: given to the model, never trained. No value that is computed from the confession reaches the advantage "
+        "of a task token, nor the reverse.",
         ha="center",
         fontsize=9,
         color=INK,

@@ -7,7 +7,6 @@ runs for real, small, and its results must be those of a run that nothing happen
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 from slurm_cluster import Cluster, obstacle
-from test_workflow import CONFIG, ROOT, STAND_INS
+from test_workflow import CONFIG, STAND_INS, copy_workflow
 
 pytestmark = pytest.mark.slurm
 
@@ -58,9 +57,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 
 def clone(folder: Path, experiments: dict) -> Path:
     """The repository's workflow with the lines that a site edits, and experiments made smaller."""
-    shutil.copytree(ROOT / "workflow", folder / "workflow")
-    for name in ("slurm", "envs"):
-        shutil.copytree(ROOT / name, folder / name)
+    copy_workflow(folder)
     config = CONFIG | {"experiments": {name: _over(CONFIG["experiments"][name], e) for name, e in experiments.items()}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config | {"experiment": next(iter(experiments))}))
     profile = folder / "slurm/config.yaml"
@@ -121,7 +118,9 @@ def test_the_reproduction_as_typed(cluster, snakemake, tmp_path):
     package = tmp_path / "stand-ins/confessions"
     package.mkdir(parents=True)
     for name, text in STAND_INS.items():
-        (package / f"{name}.py").write_text(text)
+        file = package / f"{name}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
     fast = ["--slurm-init-seconds-before-status-checks", "2"]
     finish(snakemake(folder, "--profile", "slurm", "all", *fast, path=tmp_path / "stand-ins"), folder)
     assert (folder / "results/figures/reproduction.png").exists()

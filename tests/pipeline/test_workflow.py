@@ -87,14 +87,15 @@ print(command, "is done")
 if spec.get("seed") == 13:
     sys.exit("error: seed 13 brings bad luck")
 """,
-    "tables": """
+    "analysis/__init__": "",
+    "analysis/tables": """
 from pathlib import Path
 
 reproduction = stress_grid = power = judge = training = onset = judge_check = lambda *given: list(given)
 hack_survey = verification = by_model = reproduction
 write = lambda table, path: Path(path).write_text(repr(table))
 """,
-    "figures": """
+    "analysis/figures": """
 from pathlib import Path
 
 draw = lambda table, out: Path(out).write_text(Path(table).read_text())
@@ -108,19 +109,34 @@ def workflow(tmp_path_factory) -> Path:
     """A folder with the workflow and its stand-ins, run once."""
     folder = tmp_path_factory.mktemp("workflow")
     shutil.copy(ROOT / "config.yaml", folder)
-    for name in ("workflow", "envs"):
-        shutil.copytree(ROOT / name, folder / name)
+    copy_workflow(folder)
     package = folder / "stand-ins" / "confessions"
     package.mkdir(parents=True)
     for name, text in STAND_INS.items():
-        (package / f"{name}.py").write_text(text)
+        file = package / f"{name}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
     first = snakemake(folder)
     assert first.returncode == 0, first.stdout
     return folder
 
 
+def copy_workflow(folder: Path) -> None:
+    """Everything of the repository that `snakemake` reads, but for the configuration."""
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("workflow", "profiles", "slurm", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
+
+
 def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(folder / "stand-ins")}
+    """With the stand-ins of `folder`."""
+    return own_snakemake(folder, *options, path=folder / "stand-ins")
+
+
+def own_snakemake(folder: Path, *options: str, path: Path | None = None) -> subprocess.CompletedProcess:
+    """The library that these tests import runs it, or what lies over it in `path`."""
+    own = str(Path(confessions.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": str(path or own)}
     command = [sys.executable, "-m", "snakemake", *options]
     return subprocess.run(command, cwd=folder, env=environment, check=False, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
@@ -469,15 +485,14 @@ def test_an_experiment_without_training_makes_its_own_tables_alone(everything):
 
 def test_an_experiment_without_training_runs_to_its_tables(tmp_path):
     """Without stand-ins for once: labels meet the table that wants them in the job alone, behind all GPU hours."""
-    for name in ("workflow", "envs"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    copy_workflow(tmp_path)
     evaluation = DEMO["evaluation"] | {"variants": ["default"], "rollouts": 2, "max_task_tokens": 8,
                                        "max_confession_tokens": 8}  # fmt: skip
     axis = {"task": "word_count", "judge": DEMO["judge"], "evaluation": evaluation, "scale": ["nano-xs"], "ladder": []}
     models = {"nano-xs": CONFIG["models"]["nano-xs"]}
     config = {"experiment": "axis", "models": models, "experiments": {"axis": axis}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    run = snakemake(tmp_path)
+    run = own_snakemake(tmp_path)
     assert run.returncode == 0, run.stdout
     for table in ("scale", "verification"):
         assert set(pd.read_csv(tmp_path / f"results/tables/{table}.csv")["source"]) == {"nano"}

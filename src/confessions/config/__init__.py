@@ -164,7 +164,7 @@ class PostTrained(Strict):
     )
     examples: int | None = Field(None, ge=1, description="answers that are confessed, frozen data only; null: all")
     seeding: Seeding | None = Field(None, description="of seeded data alone")
-    task: str = Field(description="module of confessions.tasks")
+    task: str = Field(description="folder of src/confessions/tasks, or the path of one")
     steps: int = Field(ge=1, description="optimiser steps")
     prompts_per_step: int = Field(ge=1, description="P")
     samples: int | None = Field(None, ge=2, description="answers a prompt; sampled data only")
@@ -380,8 +380,10 @@ class Train(Strict):
 class Evaluation(Strict):
     """Rollouts that measure: same topics and sampling seeds in each cell, so that cells pair up."""
 
-    conditions: list[Key] = Field(min_length=1, description="system prompts, files of prompts/conditions")
-    variants: list[Key] = Field(min_length=1, description="wordings of the request, files of prompts/variants")
+    conditions: list[str] = Field(min_length=1, description="system prompts: names in prompts/conditions, or paths")
+    variants: list[str] = Field(
+        min_length=1, description="wordings of the request: names in prompts/variants, or paths"
+    )
     rollouts: int = Field(ge=2, description="a cell")
     sampling: Sampling | None = Field(
         None,
@@ -418,7 +420,7 @@ class Evaluation(Strict):
 class Survey(Strict):
     """Rollouts of the untrained and the trained policy on another task, searched for any hack."""
 
-    task: str = Field(description="module of confessions.tasks")
+    task: str = Field(description="folder of src/confessions/tasks, or the path of one")
     rollouts: int = Field(ge=2, description="a checkpoint")
     detectors: list[str] = Field([], description="Python files, ./mine/detectors.py, with more detectors of hacks")
 
@@ -528,7 +530,7 @@ class Experiment(Strict):
     Without `policy` and `train` nothing is trained: the models of the axes are measured as they are.
     """
 
-    task: str = Field(description="module of confessions.tasks")
+    task: str = Field(description="folder of src/confessions/tasks, or the path of one")
     policy: Key | None = Field(None, description="key of `models`; with train, or not at all")
     judge: LabelTrusting | LanguageModelJudge | OwnJudge = Field(
         discriminator="kind", description="gives the task reward"

@@ -249,7 +249,7 @@ def survey_files(config: Config) -> list[str]:
 
 
 def _task_block(experiment: Experiment) -> dict[str, Any]:
-    """The task, the file of its problems where they are not its own, and its text where it is no task of the package."""
+    """The task, the file of its problems where they are not its own, and a digest of one from outside the package."""
     own = {"task": experiment.task} | ({"problems": experiment.problems} if experiment.problems else {})
     return own | ({"task_digest": outside.digest(experiment.task)} if outside.is_path(experiment.task) else {})
 

@@ -9,8 +9,8 @@ What is not known (None: an answer that could not be analysed, a run that could 
 nothing: such an objective is left out, and where nothing is left there is no reward (None), so that the rollout is no
 part of its group (advantages.py).
 
-What the claims earn is a function by name (`train.confession_reward.claims`): one of CLAIM_REWARDS, or `claim_reward` in
-a Python file of the user's own, by its path.
+What the claims earn is a function by name (`train.confession_reward.claims`): one of CLAIM_REWARDS, or `claim_reward`
+in a Python file of the user's own, by its path.
 """
 
 from collections.abc import Callable, Mapping, Sequence
