@@ -12,7 +12,6 @@ import pytest
 from confessions.analysis import tables
 from confessions.analysis.metrics import Counts, constant_policy, measure
 from confessions.analysis.stats import estimate
-from confessions.analysis.tables.base import count_all
 from confessions.runtime.errors import InputError
 from confessions.sandbox import NOT_MEASURED, Outcome
 from confessions.scoring.scores import Said, score_frame, score_rollout, score_rollouts

@@ -4,8 +4,8 @@ arithmetic. What cannot be told is shown as `?` and named under the totals."""
 from collections.abc import Sequence
 
 from confessions.config import Config
+from confessions.models.costs import CPU
 from confessions.pipeline.plan import sizes
-from confessions.pipeline.plan.costs import CPU
 from confessions.pipeline.plan.plan import Plan
 
 
