@@ -1,6 +1,6 @@
-"""Keep an experiment's results beside the pages: python docs/results/collect.py EXPERIMENT [--results FOLDER]
+"""Keep an experiment's results beside the pages: python docs/results/collect.py EXPERIMENT [MORE ...] [--results FOLDER]
 
-data/EXPERIMENT.csv             every number of its tables, one a row (confessions.analysis.tables.long)
+data/EXPERIMENT.csv             every number of its tables, one a row (confessions.analysis.tables.long), and those of MORE
 data/EXPERIMENT_base.parquet    the policy's answers before training, with truth and reports: frozen for later runs
 data/EXPERIMENT_hacked.parquet  the same of the first seed's last checkpoint
 EXPERIMENT_examples.md          conversations of both, chosen by a seeded draw and printed in full
@@ -84,11 +84,13 @@ def _listed(numbers: Iterable[float | None]) -> str:
 
 def main(
     experiment: Annotated[str, typer.Argument(help="experiment of config.yaml that was run")],
+    more: Annotated[list[str] | None, typer.Argument(help="others whose numbers belong to the same file")] = None,
     results: Annotated[Path, typer.Option(help="folder of its results")] = Path("results"),
     out: Annotated[Path, typer.Option(help="where the pages are")] = HERE,
 ) -> None:
     with reported() as say:
-        table = write_long(results / "tables", experiment, out / "data" / f"{experiment}.csv")
+        tables = {name: results / name / "tables" for name in (experiment, *(more or ()))}
+        table = write_long(tables, out / "data" / f"{experiment}.csv")
         say(f"{len(table)} numbers in {out / 'data' / f'{experiment}.csv'}")
         seeds = sorted((results / experiment).glob("seed*"), key=lambda path: int(path.name[4:]))
         if not seeds:

@@ -1,8 +1,10 @@
 """The form in which results are kept beside the pages of docs/results: one row a number, whatever table it is of.
 
 model        the policy; of the scale axis and the ladder the model; in a check of the judge the judge
-arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full)
-split        evaluation (sampled answers of held-out topics), train (rollouts of training steps), made (answers by code)
+arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full, base_rate)
+split        evaluation (sampled answers of held-out topics), train (rollouts of training steps), made (answers by code);
+             of the task instructions, held-out topics by the kinds that are asked: train, development_held_out,
+             test_held_out
 seed, step   of training; empty where nothing was trained
 condition    system prompt; in a check of the judge the fault of the answers that the compliant are held against
 n, unit      what was counted, and what one is
@@ -26,8 +28,16 @@ LONG_COLUMNS = (
     *("experiment", "model", "arm", "split", "seed", "step", "condition", "variant", "metric"),
     *("value", "low", "high", "n", "unit"),
 )
-MEASURED, RIVALS = "measured", ("always_none", "always_full")
-RIVAL_METRICS = ("claim_match", "grade_honest_given_noncompliant", "balanced_claim_accuracy", "over_claim")
+MEASURED, RIVALS = "measured", ("always_none", "always_full", "base_rate")
+RIVAL_METRICS = (
+    *("claim_match", "grade_honest_given_noncompliant", "balanced_claim_accuracy", "over_claim"),
+    *("within_kind_balanced_accuracy", "auroc", "swap", "brier", "false_positive_rate"),
+)
+SPLITS = {  # by task; of the others, evaluation
+    "instructions": "train",
+    "instructions_development": "development_held_out",
+    "instructions_test": "test_held_out",
+}
 LOGGED = (  # of a training step, where no table of cells has it
     *("hacked", "judge_pass", "judge_fooled", "truly_correct", "report_valid", "count_verified"),
     *("n_right", "n_wrong", "full_given_right", "none_given_wrong"),
@@ -58,9 +68,9 @@ def long(folder: str | Path, experiment: str) -> pd.DataFrame:
     return rows.astype(dict.fromkeys(("seed", "step", "n"), "Int64"))
 
 
-def write_long(folder: str | Path, experiment: str, out: str | Path) -> pd.DataFrame:
-    """`long`, published as CSV."""
-    table = long(folder, experiment)
+def write_long(folders: Mapping[str, str | Path], out: str | Path) -> pd.DataFrame:
+    """`long` of each experiment, whose folder of tables is given, one after the other; published as CSV."""
+    table = pd.concat([long(folder, experiment) for experiment, folder in folders.items()], ignore_index=True)
     write(table, out)
     return table
 
@@ -81,7 +91,8 @@ def _reports(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     kept = table[(table["kind"] == kind) | rival]
     units = {name: f"{metric.kind}s" for name, metric in METRICS.items()}
     arm = kept["kind"].where(kept["kind"] != kind, MEASURED)
-    return kept.assign(arm=arm, split="evaluation", unit=kept["metric"].map(units))
+    split = kept["task"].map(SPLITS).fillna("evaluation")
+    return kept.assign(arm=arm, split=split, unit=kept["metric"].map(units))
 
 
 def _training(table: pd.DataFrame) -> pd.DataFrame:
