@@ -1,6 +1,6 @@
-"""Keep an experiment's results beside the pages: python docs/results/collect.py EXPERIMENT [MORE ...] [--results FOLDER]
+"""Keep an experiment's results beside the pages: python docs/results/collect.py EXPERIMENT [MORE ...] [--results X]
 
-data/EXPERIMENT.csv             every number of its tables, one a row (confessions.analysis.tables.long), and those of MORE
+data/EXPERIMENT.csv             every number of its tables, one a row (analysis.tables.long), and those of MORE
 data/EXPERIMENT_base.parquet    the policy's answers before training, with truth and reports: frozen for later runs
 data/EXPERIMENT_hacked.parquet  the same of the first seed's last checkpoint
 EXPERIMENT_examples.md          conversations of both, chosen by a seeded draw and printed in full

@@ -2,9 +2,9 @@
 
 model        the policy; of the scale axis and the ladder the model; in a check of the judge the judge
 arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full, base_rate)
-split        evaluation (sampled answers of held-out topics), train (rollouts of training steps), made (answers by code);
-             of the task instructions, held-out topics by the kinds that are asked: train, development_held_out,
-             test_held_out
+split        evaluation (sampled answers of held-out topics), train (rollouts of training steps), made (answers by
+             code); of the task instructions, held-out topics by the kinds that are asked: train,
+             development_held_out, test_held_out
 seed, step   of training; empty where nothing was trained
 condition    system prompt; in a check of the judge the fault of the answers that the compliant are held against
 n, unit      what was counted, and what one is
