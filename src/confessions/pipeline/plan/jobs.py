@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from itertools import cycle, islice
+from pathlib import Path
 from random import Random
 
 from confessions import prompts, tasks
@@ -85,6 +86,11 @@ class Counter:
             yield from self._lineage(source.base)
         yield key
 
+    def _known(self, problems: str | None) -> str | None:
+        """A file of problems; None, for the task's own, where the workflow has yet to make it."""
+        made = problems in map(specs.calibration_file, self.config.models) and not Path(problems).is_file()
+        return None if made else problems
+
     def _turns(self, block) -> tuple[int, int]:
         return round(block.max_task_tokens * self.fill), round(block.max_confession_tokens * self.fill)
 
@@ -92,7 +98,7 @@ class Counter:
         experiment, train = self.config.active, self.config.active.train
         rows = len(experiment.seeds) * train.steps * train.prompts_per_step * train.generations
         first, second = self._turns(train)
-        task = experiment.task, experiment.problems
+        task = experiment.task, self._known(experiment.problems)
         x, xc = _prompt_tokens(*task, "baseline"), _request_tokens(*task, "default")
         length = x + first + xc + second
         return Job(
@@ -156,7 +162,7 @@ class Counter:
         first, second = self._turns(evaluation)
         job = Job(rule, key, batch=evaluation.batch_size)
         for block in (b for blocks in specs.rollout_spec(self.config, key)["files"].values() for b in blocks):
-            task = block["task"], block.get("problems")
+            task = block["task"], self._known(block.get("problems"))
             xs = [_prompt_tokens(*task, condition) for condition in block["conditions"]]
             xcs = [_request_tokens(*task, variant) for variant in block["variants"]]
             answers = block["rollouts"] * len(xs)
@@ -173,7 +179,8 @@ class Counter:
         """Of so many conditions, counted for each checkpoint and model. Variants ask about one answer: judged once."""
         experiment, evaluation = self.config.active, self.config.active.evaluation
         answers = conditions * evaluation.rollouts
-        x, (first, _) = _prompt_tokens(experiment.task, experiment.problems, "baseline"), self._turns(evaluation)
+        x = _prompt_tokens(experiment.task, self._known(experiment.problems), "baseline")
+        first, _ = self._turns(evaluation)
         return Job(rule, model, judged=answers * self._judge_tokens(x, first))
 
     def _judge_check(self) -> Job:
