@@ -18,6 +18,7 @@ from confessions.pipeline import specs
 from confessions.scoring.known_answers import known_answers
 
 CHARS_PER_TOKEN = 4
+FROZEN_LIKE = 256
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,12 @@ class Counter:
 
     def _imitation(self, key: str) -> Job:
         """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted. Of
-        frozen answers, which may not have been sampled yet, as on generated conversations."""
+        frozen answers, which may not have been sampled yet, as on FROZEN_LIKE generated conversations."""
         source = self.config.models[key].source
         task, rng = tasks.get(source.task), Random(source.seed)
-        specs = islice(cycle(task.specs("train")), source.steps * source.prompts_per_step)
+        n = source.steps * source.prompts_per_step
+        counted = min(n, FROZEN_LIKE) if source.data == "frozen" else n
+        specs = islice(cycle(task.specs("train")), counted)
         lengths = []
         for spec in specs:
             if source.data == "seeded":
@@ -154,7 +157,8 @@ class Counter:
                 given += _request_tokens(shown.task, None, shown.variant)
                 lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
         passes, full = _passes(source.lora), not source.lora
-        return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=passes, full=full)
+        trained = sum(lengths) * n // counted
+        return Job("post_train_model", key, trained=trained, length=max(lengths), passes=passes, full=full)
 
     def _sampling(self, rule: str, key: str) -> Job:
         """Turn 1 is sampled once for all variants of the request."""
