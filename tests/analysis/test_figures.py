@@ -112,7 +112,8 @@ def test_training_echo_of_two_steps_says_that_there_is_no_trend(tmp_path, drawn)
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:2]))
     tables.write(tables.training({0: log}, 2, LABELS), table)
     figures.plot_training_echo(table, tmp_path / "out.png")
-    assert list(curves(drawn[0].axes[0]))[0].endswith("\ntoo few steps for a trend")
+    label, *_ = curves(drawn[0].axes[0])
+    assert label.endswith("\ntoo few steps for a trend")
 
 
 def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, drawn):
