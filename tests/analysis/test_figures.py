@@ -107,6 +107,15 @@ def test_training_echo_shows_rates_and_trends_with_their_change(tmp_path, drawn)
     assert (tmp_path / "out.png").exists()
 
 
+def test_training_echo_of_two_steps_says_that_there_is_no_trend(tmp_path, drawn):
+    table, log = tmp_path / "training.csv", write_metrics(tmp_path / "0.jsonl")
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:2]))
+    tables.write(tables.training({0: log}, 2, LABELS), table)
+    figures.plot_training_echo(table, tmp_path / "out.png")
+    label, *_ = curves(drawn[0].axes[0])
+    assert label.endswith("\ntoo few steps for a trend")
+
+
 def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, drawn):
     _, table = make_tables(tmp_path, seeds=(0, 1, 2), task="countdown")
     figures.plot_hack_emergence(table, tmp_path / "out.png")

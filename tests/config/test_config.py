@@ -94,7 +94,7 @@ def test_reproduction_is_the_published_run():
             0,
             f"{TRAIN}.sampling.temperature = 0: input should be greater than 0",
         ),
-        (f"{TRAIN}.confession_reward.claims", "plane", "= 'plane': input should be 'plain' or 'balanced'"),
+        (f"{TRAIN}.confession_reward.claims", "plane", "= 'plane': unknown function; nearest known: 'plain'"),
         (
             f"{TRAIN}.checkpoint_fractions",
             [0, 0.5],

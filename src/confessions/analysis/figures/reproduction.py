@@ -138,12 +138,14 @@ def _published_points(axis: Axes, task: str, series: str) -> None:
 
 
 def _trend(axis: Axes, data: pd.DataFrame, label: str, color: str) -> None:
-    """One rate a step as dots, its trend as a line with its interval, and the change over the run."""
+    """One rate a step as dots, its trend as a line with its interval, and the change over the run, where there are
+    enough steps for a trend."""
     steps, line = (data[data["kind"] == kind].sort_values("step") for kind in ("step", "trend"))
     slope = data[data["kind"] == "slope"].iloc[0]
     run = line["step"].max() - line["step"].min()
-    value, low, high = (points_in_words(slope[key] * run) for key in ("value", "low", "high"))
-    change = f"{value} [{low}, {high}] points over the run"
+    changes = [slope[key] * run for key in ("value", "low", "high")]
+    known = "{} [{}, {}] points over the run".format
+    change = "too few steps for a trend" if pd.isna(changes).any() else known(*map(points_in_words, changes))
     axis.vlines(steps["step"], steps["low"], steps["high"], color=color, alpha=0.13, linewidth=1.6, zorder=2)
     axis.scatter(steps["step"], steps["value"], color=color, s=20, alpha=0.55, linewidth=0, zorder=3)
     axis.fill_between(line["step"], line["low"], line["high"], color=color, alpha=0.16, linewidth=0, zorder=2)

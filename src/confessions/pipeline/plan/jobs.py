@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from itertools import cycle, islice
+from pathlib import Path
 from random import Random
 
 from confessions import prompts, tasks
@@ -17,6 +18,7 @@ from confessions.pipeline import specs
 from confessions.scoring.known_answers import known_answers
 
 CHARS_PER_TOKEN = 4
+FROZEN_LIKE = 256
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Counter:
             yield from self._lineage(source.base)
         yield key
 
+    def _known(self, problems: str | None) -> str | None:
+        """A file of problems; None, for the task's own, where the workflow has yet to make it."""
+        made = problems in map(specs.calibration_file, self.config.models) and not Path(problems).is_file()
+        return None if made else problems
+
     def _turns(self, block) -> tuple[int, int]:
         return round(block.max_task_tokens * self.fill), round(block.max_confession_tokens * self.fill)
 
@@ -92,7 +99,7 @@ class Counter:
         experiment, train = self.config.active, self.config.active.train
         rows = len(experiment.seeds) * train.steps * train.prompts_per_step * train.generations
         first, second = self._turns(train)
-        task = experiment.task, experiment.problems
+        task = experiment.task, self._known(experiment.problems)
         x, xc = _prompt_tokens(*task, "baseline"), _request_tokens(*task, "default")
         length = x + first + xc + second
         return Job(
@@ -133,10 +140,12 @@ class Counter:
 
     def _imitation(self, key: str) -> Job:
         """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted. Of
-        frozen answers, which may not have been sampled yet, as on generated conversations."""
+        frozen answers, which may not have been sampled yet, as on FROZEN_LIKE generated conversations."""
         source = self.config.models[key].source
         task, rng = tasks.get(source.task), Random(source.seed)
-        specs = islice(cycle(task.specs("train")), source.steps * source.prompts_per_step)
+        n = source.steps * source.prompts_per_step
+        counted = min(n, FROZEN_LIKE) if source.data == "frozen" else n
+        specs = islice(cycle(task.specs("train")), counted)
         lengths = []
         for spec in specs:
             if source.data == "seeded":
@@ -148,7 +157,8 @@ class Counter:
                 given += _request_tokens(shown.task, None, shown.variant)
                 lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
         passes, full = _passes(source.lora), not source.lora
-        return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=passes, full=full)
+        trained = sum(lengths) * n // counted
+        return Job("post_train_model", key, trained=trained, length=max(lengths), passes=passes, full=full)
 
     def _sampling(self, rule: str, key: str) -> Job:
         """Turn 1 is sampled once for all variants of the request."""
@@ -156,7 +166,7 @@ class Counter:
         first, second = self._turns(evaluation)
         job = Job(rule, key, batch=evaluation.batch_size)
         for block in (b for blocks in specs.rollout_spec(self.config, key)["files"].values() for b in blocks):
-            task = block["task"], block.get("problems")
+            task = block["task"], self._known(block.get("problems"))
             xs = [_prompt_tokens(*task, condition) for condition in block["conditions"]]
             xcs = [_request_tokens(*task, variant) for variant in block["variants"]]
             answers = block["rollouts"] * len(xs)
@@ -173,7 +183,8 @@ class Counter:
         """Of so many conditions, counted for each checkpoint and model. Variants ask about one answer: judged once."""
         experiment, evaluation = self.config.active, self.config.active.evaluation
         answers = conditions * evaluation.rollouts
-        x, (first, _) = _prompt_tokens(experiment.task, experiment.problems, "baseline"), self._turns(evaluation)
+        x = _prompt_tokens(experiment.task, self._known(experiment.problems), "baseline")
+        first, _ = self._turns(evaluation)
         return Job(rule, model, judged=answers * self._judge_tokens(x, first))
 
     def _judge_check(self) -> Job:

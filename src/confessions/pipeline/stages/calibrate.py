@@ -11,11 +11,11 @@ from tqdm import tqdm
 from confessions.config import Calibration as Settings
 from confessions.engines import Sampling, context, start
 from confessions.models import loading
-from confessions.pipeline.stages import Block, Say
+from confessions.pipeline.stages import Block
 from confessions.rollouts import answers
 from confessions.rollouts.two_turns import opening
 from confessions.runtime import provenance
-from confessions.runtime.errors import InputError
+from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, write_parquet
 from confessions.tasks import get as get_task
 from confessions.tasks.base import SPLITS

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from confessions.pipeline.stages import Block, Say
+from confessions.pipeline.stages import Block
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
+from confessions.runtime.errors import Say
 from confessions.runtime.files import published, write_parquet
 from confessions.scoring.judge import verdict_columns
 from confessions.scoring.known_answers import known_answers

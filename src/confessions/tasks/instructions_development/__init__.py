@@ -1,0 +1,1 @@
+"""The kinds on which remedies are chosen; everything else is in `instructions`."""

@@ -1,0 +1,1 @@
+"""The kinds that are scored once; everything else is in `instructions`."""
