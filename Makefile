@@ -24,7 +24,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakefmt --check workflow Snakefile
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake -n --quiet
 
