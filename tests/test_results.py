@@ -59,12 +59,12 @@ def collect() -> ModuleType:
 def results(tmp_path) -> Path:
     """What a run of two seeds leaves behind."""
     folder = tmp_path / "results"
-    made_stress_grid(folder / "tables/stress_grid.csv", seeds=(0, 1))
+    made_stress_grid(folder / "demo/tables/stress_grid.csv", seeds=(0, 1))
     for axis in ("scale", "ladder"):  # which have their models in common: a number is kept once
-        made_by_model(folder / f"tables/{axis}.csv")
+        made_by_model(folder / f"demo/tables/{axis}.csv")
     metrics = {seed: write_metrics(folder / f"demo/seed{seed}/train/metrics.jsonl") for seed in (0, 1)}
-    tables.write(tables.training(metrics, 8, LABELS), folder / "tables/training.csv")
-    tables.write(tables.onset(metrics, 8, LABELS), folder / "tables/onset.csv")
+    tables.write(tables.training(metrics, 8, LABELS), folder / "demo/tables/training.csv")
+    tables.write(tables.onset(metrics, 8, LABELS), folder / "demo/tables/onset.csv")
     for step in (0, 20, 100):
         frame = rollout_frame((("baseline", "default"), ("baseline", "forced_count"), ("soft", "default")), repeat=2)
         frame["y"] += f" at step {step} ```` (2)"

@@ -88,7 +88,7 @@ def main(
     out: Annotated[Path, typer.Option(help="where the pages are")] = HERE,
 ) -> None:
     with reported() as say:
-        table = write_long(results / "tables", experiment, out / "data" / f"{experiment}.csv")
+        table = write_long(results / experiment / "tables", experiment, out / "data" / f"{experiment}.csv")
         say(f"{len(table)} numbers in {out / 'data' / f'{experiment}.csv'}")
         seeds = sorted((results / experiment).glob("seed*"), key=lambda path: int(path.name[4:]))
         if not seeds:
