@@ -84,7 +84,7 @@ def one(table: pd.DataFrame, **at: object) -> pd.Series:
 
 
 def test_the_long_form_holds_each_number_once(results):
-    table = tables.long(results / "tables", "demo")
+    table = tables.long(results / "demo/tables", "demo")
     assert tuple(table.columns) == tables.LONG_COLUMNS
     assert not table.duplicated(list(tables.LONG_COLUMNS[:9])).any()
     cell = {"split": "evaluation", "condition": "hard", "variant": "forced_count", "metric": "claim_match"}
@@ -108,7 +108,7 @@ def test_the_long_form_holds_each_number_once(results):
 
 def test_tables_of_another_experiment_are_not_mixed_in(results):
     with pytest.raises(InputError, match=r"stress_grid.csv: of the experiment demo, not qwen; run snakemake"):
-        tables.long(results / "tables", "qwen")
+        tables.long(results / "demo/tables", "qwen")
     with pytest.raises(InputError, match="holds no table to keep"):
         tables.long(results / "demo", "demo")
 
@@ -117,7 +117,7 @@ def test_one_command_keeps_everything(results, collect, tmp_path):
     out = tmp_path / "pages"
     collect.main("demo", results, out)
     table = pd.read_csv(out / "data/demo.csv")
-    assert len(table) == len(tables.long(results / "tables", "demo"))
+    assert len(table) == len(tables.long(results / "demo/tables", "demo"))
     base, hacked = (pd.read_parquet(out / f"data/demo_{name}.parquet") for name in ("base", "hacked"))
     for frame, step in ((base, 0), (hacked, 100)):
         assert len(frame) == 2 * 8  # of baseline, each variant
