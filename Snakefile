@@ -44,24 +44,26 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/rollouts.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/logs.smk"
-include: "workflow/rules/figures.smk"
 include: "workflow/rules/seeding.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/view.smk"
 
 
 # Intermediate files are targets too, so that a deleted one is made again although what depends on it still exists.
 rule all:
     default_target: True
     input:
-        expand("results/figures/{figure}.png", figure=FIGURES),
-        expand(TABLE, table=TABLES),
+        VIEW,
+        [f"{RESULTS}/{folder}/{file}" for folder, files in MADE.items() for file in files],
         SHARDS,
         CHECK,
         expand([METRICS, TRAINING_ROLLOUTS, SCORES], seed=SEEDS, step=STEPS),
         expand([MODEL_ROLLOUTS, MODEL_SCORES], model=CONFIG.compared),
         LOGS,
+        "results/logs" if LOGS else [],
 
 
 rule seeding:
     input:
-        rules.plot_seeding.output if SEEDED else [],
+        SWEPT_VIEW,
     localrule: True

@@ -189,7 +189,9 @@ def verify(
         from confessions.pipeline.verify import root
         from confessions.pipeline.verify import verify as hold
 
-        files = config or [path for path in [root(folder) / "config.yaml"] if path.is_file()]
+        # Beside the results of a clone, or of a deployed copy.
+        beside = (root(folder) / name for name in ("config.yaml", "config/config.yaml"))
+        files = config or [path for path in beside if path.is_file()][:1]
         verdict = hold(folder, load(*files) if files else None)
         for finding in verdict.findings:
             typer.echo(str(finding))

@@ -145,10 +145,10 @@ def write(path: Path, hacked: int, honest: int, **more) -> Path:
 def table(tmp_path) -> pd.DataFrame:
     scores, points = {}, {}
     for model, hacked in (("few", 2), ("many", 6), ("no", 0)):
-        scores[model] = {
-            "intact": write(tmp_path / f"{model}.i", hacked, 6),
-            "masked": write(tmp_path / f"{model}.m", hacked, 3),
-            "paraphrased": write(tmp_path / f"{model}.p", hacked, 5, paraphrased=model != "no"),
+        scores |= {
+            ("intact", model): write(tmp_path / f"{model}.i", hacked, 6),
+            ("masked", model): write(tmp_path / f"{model}.m", hacked, 3),
+            ("paraphrased", model): write(tmp_path / f"{model}.p", hacked, 5, paraphrased=model != "no"),
         }
         points[model] = {"hack_fraction": hacked / 8, "epochs": 1, "learning_rate": 1e-4, "curriculum": "mixed",
                          "reasoning": "trigger"}  # fmt: skip
@@ -188,7 +188,7 @@ def test_other_rows_are_no_pair(tmp_path) -> None:
     for other in ("masked", "paraphrased"):
         files = dict.fromkeys(VIEWS, tmp_path / "a") | {other: tmp_path / "b"}
         with pytest.raises(ValueError, match="do not hold the same rows"):
-            tables.seeding({"m": files}, {"m": {}}, LABELS)
+            tables.seeding({(view, "m"): file for view, file in files.items()}, {"m": {}}, LABELS)
 
 
 def test_the_figure_draws_the_table(table, tmp_path, monkeypatch) -> None:

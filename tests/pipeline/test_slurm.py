@@ -18,7 +18,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 from slurm_cluster import Cluster, obstacle
-from test_workflow import CONFIG, STAND_INS, copy_workflow
+from test_workflow import CONFIG, copy_workflow, write_stand_ins
 
 pytestmark = pytest.mark.slurm
 
@@ -115,14 +115,9 @@ def running(cluster: Cluster, rule: str, besides: Collection[str] = ()) -> dict 
 
 def test_the_reproduction_as_typed(cluster, snakemake, tmp_path):
     folder = clone(tmp_path, {"reproduction": FEWER})
-    package = tmp_path / "stand-ins/confessions"
-    package.mkdir(parents=True)
-    for name, text in STAND_INS.items():
-        file = package / f"{name}.py"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
+    stand_ins = write_stand_ins(tmp_path)
     fast = ["--slurm-init-seconds-before-status-checks", "2"]
-    finish(snakemake(folder, "--profile", "slurm", "all", *fast, path=tmp_path / "stand-ins"), folder)
+    finish(snakemake(folder, "--profile", "slurm", "all", *fast, path=stand_ins), folder)
     assert (folder / "results/figures/reproduction.png").exists()
     submitted = cluster.jobs()
     assert len(submitted) == 4  # training, the policy's rollouts and scores, and those of two other models

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = "results/models/nano/config.json"
 ROLLOUTS = [f"results/demo/seed0/rollouts/step_{step}.parquet" for step in (0, 5)]
 SCORES = [f"results/demo/seed0/scores/step_{step}.parquet" for step in (0, 5)]
-TABLE = "results/tables/power.csv"
+TABLE = "results/demo/tables/power.csv"
 REVISION = "c0ffee"
 
 
@@ -113,7 +113,7 @@ def test_missing_files(results):
 
 
 def test_a_folder_without_a_record_and_left_over_files(results, tmp_path):
-    shutil.rmtree("results/tables/provenance")
+    shutil.rmtree("results/demo/tables/provenance")
     write("results/demo/seed0/scores/step_10.parquet")
     write("results/demo/seed0/scores/step_15.parquet")
     write("elsewhere/config.json")
@@ -121,9 +121,24 @@ def test_a_folder_without_a_record_and_left_over_files(results, tmp_path):
     fix = "delete what is left over, or make it again"
     assert found(results) == [
         f"unrecorded results/demo/seed0/scores: no record names step_10.parquet and 1 more; {fix}",
+        f"unrecorded results/demo/tables: no record names power.csv; {fix}",
         f"unrecorded results/models: no record names linked; {fix}",
-        f"unrecorded results/tables: no record names power.csv; {fix}",
     ]
+
+
+def test_the_view_of_an_experiment_needs_no_record(results, tmp_path):
+    """What it shows is looked at where it lies; a file of its own among its links is none of an experiment."""
+    view = Path("results/tables/power.csv")
+    view.parent.mkdir()
+    view.symlink_to("../demo/tables/power.csv")
+    write("results/demo/logs/a.log")
+    Path("results/logs").symlink_to("demo/logs")
+    assert found(results) == found(tmp_path / "results") == []
+    write(TABLE, "by hand")
+    assert [line.split(":")[0] for line in found(results)] == [f"altered    {TABLE} (demo)"]
+    view.unlink()
+    write(str(view))
+    assert f"unrecorded {view.parent}: no record names power.csv" in found(results)[1]
 
 
 def test_a_linked_model_is_held_to_its_record(results):
@@ -134,10 +149,10 @@ def test_a_linked_model_is_held_to_its_record(results):
 
 def test_a_malformed_record(results):
     """What it was about has no record then."""
-    record = Path("results/tables/provenance/tabulate_power.json")
+    record = Path("results/demo/tables/provenance/tabulate_power.json")
     record.write_text(record.read_text()[:-30])
     lines = found(results)
-    assert [line.split(":")[0] for line in lines] == [f"malformed  {record}", "unrecorded results/tables"][::-1]
+    assert [line.split(":")[0] for line in lines] == [f"malformed  {record}", "unrecorded results/demo/tables"][::-1]
     assert "not a provenance record (Invalid JSON" in lines[1]
 
 

@@ -115,7 +115,7 @@ def test_a_script_is_recorded_when_it_succeeds(tmp_path):
     scores.write_text("whole")
     table.parent.mkdir()
     table.write_text("")
-    params = {"checkpoints": [(1, 0), (1, 5), (0, 0)], "labels": {"experiment": "demo"}}
+    params = {"seeds": [0, 1], "labels": {"experiment": "demo"}}
     given = SimpleNamespace(rule="tabulate_power", params=params, input=[str(scores)], output=[str(table)])
     with pytest.raises(KeyboardInterrupt), provenance.recorded(given):
         raise KeyboardInterrupt

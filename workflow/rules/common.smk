@@ -9,14 +9,16 @@ from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
+import confessions
+from confessions.analysis import catalogue
 from confessions.pipeline import specs
-from confessions.runtime import outside
+from confessions.runtime import folders, outside
 from confessions.tasks.base import VIEWS
 
 # Without --sdm, the environment that runs snakemake runs the jobs, activated or not. With it, each rule's `conda` or the
 # image that config.yaml names does (docs/environments.md). An image holds no copy of the library: it reads this clone's.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-os.environ.update(APPTAINERENV_PYTHONPATH=str(Path(workflow.basedir) / "src"))
+os.environ.update(APPTAINERENV_PYTHONPATH=str(Path(confessions.__file__).parents[1]))
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and not CONFIG.container:
     sys.exit("error: config.yaml: container = None: --sdm apptainer needs an image; docs/environments.md builds one")
 TRAIN, PLOTS, VLLM, VLLM_CPU = (f"../../envs/{name}.yaml" for name in ("train", "plots", "vllm", "vllm-cpu"))
@@ -60,7 +62,7 @@ MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
 MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
 CHECK = [specs.judge_check_file(CONFIG)] if specs.checks_judge(CONFIG) else []  # answers made by code, judged
 SURVEYS = specs.survey_files(CONFIG)
-LOG_FOLDER = "results/logs"
+LOG_FOLDER = f"{RESULTS}/logs"
 
 PROCESSES = EXPERIMENT.train.processes if TRAINS else 1
 

@@ -1,160 +1,86 @@
-# Tables of the experiment, and the figures, which read nothing but the tables. Every one is a page of the report.
-CHECKPOINTS = list(product(SEEDS, STEPS))
-AXES = [axis for axis in ("scale", "ladder") if getattr(EXPERIMENT, axis)]
-TABLES, FIGURES = ["verification", *AXES], {axis: axis for axis in AXES}  # figure: table
-if TRAINS:
-    TABLES += ["reproduction", "stress_grid", "power", "judge", "training", "onset"]
-    FIGURES |= {"reproduction": "reproduction", "stress_grid": "stress_grid"}
-    FIGURES |= {"training_echo": "training", "hack_emergence": "training"}
-if CHECK:
-    TABLES += ["judge_check"]
-if EXPERIMENT.survey:
-    TABLES += ["hack_survey"]
-TABLE = "results/tables/{table}.csv"
+# Tables of the experiment, and the figures, which read nothing but the tables: those of the catalogue
+# (confessions.analysis.catalogue) that this experiment has. Every one is a page of the report.
+TABLES, FIGURES = catalogue.of(CONFIG)
+SWEPT_TABLES, SWEPT_FIGURES = catalogue.of(CONFIG, "seeding")
+
+
+def of_models(keys):
+    """Files of models by key, and what else a table is told about them."""
+    return {key: MODEL_SCORES.format(model=key) for key in keys}, {"model_labels": model_labels(keys)}
+
+
+def read_by_table(source):
+    """Of one of the catalogue's sources: the arguments that are files, by what each is of where that matters; other
+    arguments; labels; training seeds."""
+    checkpoints = {(seed, step): SCORES.format(seed=seed, step=step) for seed, step in product(SEEDS, STEPS)}
+    if source == "checkpoints":
+        return {"scores": checkpoints}, {}, RUN_LABELS, SEEDS
+    if source == "metrics":
+        metrics = {seed: METRICS.format(seed=seed) for seed in SEEDS}
+        return {"metrics": metrics}, {"steps": EXPERIMENT.train.steps}, RUN_LABELS, SEEDS
+    if source == "survey":
+        detectors = {file: outside.digest(file) for file in EXPERIMENT.survey.detectors}
+        labels = RUN_LABELS | {"task": EXPERIMENT.survey.task}
+        return {"rollouts": SURVEYS}, {"detectors": detectors}, labels, SEEDS
+    if source == "judge_check":
+        labels = axis_labels(CONFIG.judges) | {"model": CONFIG.models[CONFIG.judges[0]].label}
+        return {"answers": CHECK[0]}, {}, labels, []
+    if source == "sweep":
+        scores = dict(zip(product(VIEWS, SEEDED), expand(SEEDED_SCORES, model=SEEDED), strict=True))
+        points = {key: specs.seeding_point(CONFIG, key) for key in SEEDED}
+        return {"scores": scores}, {"points": points}, axis_labels(SEEDED), []
+    if source == "scores":
+        models, given = of_models(CONFIG.compared)
+        labels = RUN_LABELS if TRAINS else axis_labels(CONFIG.compared)
+        return {"policy": checkpoints, "models": models}, given, labels, SEEDS
+    scores, given = of_models(getattr(EXPERIMENT, source))  # an axis
+    return {"scores": scores}, given, axis_labels(scores), []
 
 
 # A rule a table, since the report wants to know each caption when the rules are read.
-for table in ("reproduction", "stress_grid", "power", "judge"):
+for name, table in (TABLES | SWEPT_TABLES).items():
+    files, given, labels, seeds = read_by_table(table.source)
 
     rule:
         name:
-            f"tabulate_{table}"
+            f"tabulate_{name}"
         input:
-            scores=expand(SCORES, seed=SEEDS, step=STEPS),
+            **{argument: [*of.values()] if isinstance(of, dict) else of for argument, of in files.items()},
         output:
-            table=page(TABLE.format(table=table), "table", table),
+            table=page(f"{RESULTS}/tables/{name}.csv", "table", name),
         log:
-            f"results/tables/logs/{table}.log",
+            f"{RESULTS}/tables/logs/{name}.log",
         localrule: True
         conda:
             PLOTS
         threads: 1
         params:
-            table=table,
-            checkpoints=CHECKPOINTS,
-            labels=RUN_LABELS,
+            table=name,
+            subjects={argument: [*of] for argument, of in files.items() if isinstance(of, dict)},
+            given=given,
+            labels=labels,
+            seeds=seeds,
         script:
-            "../scripts/tabulate_checkpoints.py"
+            "../scripts/tabulate.py"
 
 
-for axis in AXES:
+for name, figure in (FIGURES | SWEPT_FIGURES).items():
 
     rule:
         name:
-            f"tabulate_{axis}"
+            f"plot_{name}"
         input:
-            scores=expand(MODEL_SCORES, model=getattr(EXPERIMENT, axis)),
+            table=f"{RESULTS}/tables/{figure.source}.csv",
         output:
-            table=page(TABLE.format(table=axis), "table", axis),
+            figure=page(f"{RESULTS}/figures/{name}.png", "figure", name),
         log:
-            f"results/tables/logs/{axis}.log",
+            f"{RESULTS}/figures/logs/{name}.log",
         localrule: True
         conda:
             PLOTS
         threads: 1
         params:
-            models=model_labels(getattr(EXPERIMENT, axis)),
-            labels=axis_labels(getattr(EXPERIMENT, axis)),
-        script:
-            "../scripts/tabulate_models.py"
-
-
-rule tabulate_verification:
-    input:
-        checkpoints=expand(SCORES, seed=SEEDS, step=STEPS),
-        models=expand(MODEL_SCORES, model=CONFIG.compared),
-    output:
-        table=page(TABLE.format(table="verification"), "table", "verification"),
-    log:
-        "results/tables/logs/verification.log",
-    localrule: True
-    conda:
-        PLOTS
-    threads: 1
-    params:
-        checkpoints=CHECKPOINTS,
-        models=model_labels(CONFIG.compared),
-        labels=RUN_LABELS if TRAINS else axis_labels(CONFIG.compared),
-    script:
-        "../scripts/tabulate_verification.py"
-
-
-rule tabulate_survey:
-    input:
-        rollouts=SURVEYS,
-    output:
-        table=page(TABLE.format(table="hack_survey"), "table", "hack_survey"),
-    log:
-        "results/tables/logs/hack_survey.log",
-    localrule: True
-    conda:
-        PLOTS
-    threads: 1
-    params:
-        labels=lambda wildcards: RUN_LABELS | {"task": EXPERIMENT.survey.task},
-        detectors=lambda wildcards: {file: outside.digest(file) for file in EXPERIMENT.survey.detectors},
-    script:
-        "../scripts/tabulate_survey.py"
-
-
-rule tabulate_judge_check:
-    input:
-        answers=specs.judge_check_file(CONFIG),
-    output:
-        table=page(TABLE.format(table="judge_check"), "table", "judge_check"),
-    log:
-        "results/tables/logs/judge_check.log",
-    localrule: True
-    conda:
-        PLOTS
-    threads: 1
-    params:
-        labels=lambda wildcards: axis_labels(CONFIG.judges) | {"model": CONFIG.models[CONFIG.judges[0]].label},
-    script:
-        "../scripts/tabulate_judge_check.py"
-
-
-for table in ("training", "onset"):
-
-    rule:
-        name:
-            f"tabulate_{table}"
-        input:
-            metrics=expand(METRICS, seed=SEEDS),
-        output:
-            table=page(TABLE.format(table=table), "table", table),
-        log:
-            f"results/tables/logs/{table}.log",
-        localrule: True
-        conda:
-            PLOTS
-        threads: 1
-        params:
-            table=table,
-            labels=RUN_LABELS,
-            seeds=SEEDS,
-            steps=lambda wildcards: EXPERIMENT.train.steps,
-        script:
-            "../scripts/tabulate_training.py"
-
-
-for figure, table in FIGURES.items():
-
-    rule:
-        name:
-            f"plot_{figure}"
-        input:
-            table=TABLE.format(table=table),
-        output:
-            figure=page(f"results/figures/{figure}.png", "figure", figure),
-        log:
-            f"results/figures/logs/{figure}.log",
-        localrule: True
-        conda:
-            PLOTS
-        threads: 1
-        params:
-            figure=figure,
+            figure=name,
             experiment=CONFIG.experiment,
         script:
             "../scripts/plot.py"

@@ -35,39 +35,3 @@ rule score_seeded:
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
         "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
-
-
-rule tabulate_seeding:
-    input:
-        **{view: expand(scores, model=SEEDED) for view, scores in zip(VIEWS, SEEDED_SCORES)},
-    output:
-        table=page(TABLE.format(table="seeding"), "table", "seeding"),
-    log:
-        "results/tables/logs/seeding.log",
-    localrule: True
-    conda:
-        PLOTS
-    threads: 1
-    params:
-        points={key: specs.seeding_point(CONFIG, key) for key in SEEDED},
-        labels=axis_labels(SEEDED) if SEEDED else {},
-    script:
-        "../scripts/tabulate_seeding.py"
-
-
-rule plot_seeding:
-    input:
-        table=TABLE.format(table="seeding"),
-    output:
-        figure=page("results/figures/seeding.png", "figure", "seeding"),
-    log:
-        "results/figures/logs/seeding.log",
-    localrule: True
-    conda:
-        PLOTS
-    threads: 1
-    params:
-        figure="seeding",
-        experiment=CONFIG.experiment,
-    script:
-        "../scripts/plot.py"

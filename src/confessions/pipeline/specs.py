@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from confessions import prompts, tasks
+from confessions.analysis import catalogue
 from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge, OwnJudge, PostTrained, TrainedSpans
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
@@ -227,7 +228,7 @@ def judge_check_file(config: Config) -> str:
 
 def checks_judge(config: Config) -> bool:
     """Whether there is such a set to judge: a language model as the judge, and a task with answers made by code."""
-    return bool(config.judges) and tasks.get(config.active.task).has_twins
+    return bool(catalogue.SOURCES["judge_check"](config))
 
 
 def log_name(prefix: str, condition: str, variant: str) -> str:

@@ -160,8 +160,9 @@ def _follow(files: Mapping[str, tuple[Record, Path, str]], bad: dict[str, tuple[
 
 
 def _unrecorded(folder: Path, known: set[str]) -> list[Finding]:
-    """Folders with files that no record names. A model folder may be a link to one elsewhere."""
-    found = []
+    """Folders with files that no record names. A model folder may be a link to one elsewhere. What a link in the
+    folder shows of it, as the view of the chosen experiment does, is looked at where it lies."""
+    found, inside = [], os.path.realpath(folder) + os.sep
     for place, below, names in os.walk(folder):
         linked = [name for name in below if os.path.islink(os.path.join(place, name))]
         below[:] = [name for name in below if name not in WORKING and not name.startswith(".")]
@@ -171,7 +172,8 @@ def _unrecorded(folder: Path, known: set[str]) -> list[Finding]:
             for path in (os.path.normpath(os.path.join(place, name)) for name in linked)
             if not any(other.startswith(path + os.sep) for other in known)
         }
-        if lost := sorted(paths - known):
+        shown = {path for path in paths if os.path.islink(path) and os.path.realpath(path).startswith(inside)}
+        if lost := sorted(paths - known - shown):
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
             what = f"no record names {os.path.basename(lost[0])}{more}; {LEFT_OVER}"
             found.append(Finding(os.path.normpath(place), "unrecorded", what))

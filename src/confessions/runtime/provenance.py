@@ -146,8 +146,7 @@ def begin(
 def recorded(snakemake: Any) -> Iterator[None]:
     """The record of a workflow script, by what Snakemake gave it; written when the block succeeds."""
     config, inputs = dict(snakemake.params.items()), [Path(path) for path in snakemake.input]
-    seeds = sorted({seed for seed, _ in config.get("checkpoints", [])} | set(config.get("seeds", [])))
-    job = begin(snakemake.rule, config, inputs, seeds, config.get("labels", config)["experiment"])
+    job = begin(snakemake.rule, config, inputs, config.get("seeds", []), config.get("labels", config)["experiment"])
     yield
     for path in map(Path, snakemake.output):
         job.publish(path.parent, {path: inputs})

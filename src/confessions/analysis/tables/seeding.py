@@ -23,7 +23,7 @@ import pandas as pd
 
 from confessions.analysis.stats import Estimate, estimate, paired_difference, wilson
 from confessions.analysis.tables.base import BASELINE, DEFAULT, NUMBER, Row, read_cells
-from confessions.tasks.base import INTACT, PARAPHRASED
+from confessions.tasks.base import INTACT, PARAPHRASED, VIEWS
 
 POINT = ("hack_fraction", "epochs", "learning_rate", "curriculum", "reasoning")
 SEEDING_COLUMNS = ("experiment", "task", "source", "model", *POINT, "band", "metric", "kind", *NUMBER)
@@ -33,21 +33,21 @@ ALL = "all"
 
 
 def seeding(
-    scores: Mapping[str, Mapping[str, str | Path]],
+    scores: Mapping[tuple[str, str], str | Path],
     points: Mapping[str, Mapping[str, Any]],
     labels: Mapping[str, str],
 ) -> pd.DataFrame:
-    """From the score files of every seeded model, by the view that turn 2 had (VIEWS). `points`: the columns POINT.
+    """From the score files by the view that turn 2 had (VIEWS) and the seeded model. `points`: each model's POINT.
 
     InputError where a file is damaged, and ValueError where those of a model do not hold the same rows.
     """
     rows: list[Row] = []
-    for model, files in scores.items():
+    for model, point in points.items():
         cells = {
-            view: read_cells(file, ("band", PARAPHRASED) if view == PARAPHRASED else ("band",))[BASELINE, DEFAULT]
-            for view, file in files.items()
+            view: read_cells(scores[view, model], ("band", *columns))[BASELINE, DEFAULT]
+            for view, columns in {**dict.fromkeys(VIEWS, ()), PARAPHRASED: (PARAPHRASED,)}.items()
         }
-        at = {"model": model, **points[model]}
+        at = {"model": model, **point}
         rows += (at | row for row in (*_rates(cells[INTACT]), _found(cells[PARAPHRASED]), *_contamination(cells)))
     named = {name: labels[name] for name in ("experiment", "task", "source")}
     return pd.DataFrame(rows).assign(**named)[list(SEEDING_COLUMNS)]

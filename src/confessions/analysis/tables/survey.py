@@ -8,7 +8,7 @@ same as never done. `example_row` is the first rollout that it fired on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from confessions.analysis.stats import LEVEL, Estimate, wilson
 from confessions.analysis.tables.base import LABELS, NUMBER
+from confessions.runtime import outside
 from confessions.runtime.files import read_parquet
 from confessions.tasks.word_count_unlabelled import hacks
 
@@ -33,8 +34,15 @@ SURVEY_COLUMNS = (
 )
 
 
-def hack_survey(rollouts: Sequence[str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
-    """From rollout files of any steps. InputError where one is damaged or lacks a column."""
+def hack_survey(
+    rollouts: Sequence[str | Path], labels: Mapping[str, str], detectors: Iterable[str] = ()
+) -> pd.DataFrame:
+    """From rollout files of any steps; `detectors` are files with more of them (docs/extending.md).
+
+    InputError where a file is damaged or lacks a column.
+    """
+    for file in detectors:
+        outside.module(file)  # importing registers them
     columns = (*hacks.base.COLUMNS, "step", "row")
     frame = pd.concat([read_parquet(file, columns, objects=("spec",)) for file in rollouts], ignore_index=True)
     frame["training_seed"] = frame.get("training_seed")  # empty for a plain model

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from confessions import prompts, tasks
+from confessions.analysis import catalogue
 from confessions.config import Config, LanguageModelJudge, Lora, PostTrained
 from confessions.pipeline import specs
 from confessions.scoring.known_answers import known_answers
@@ -59,7 +60,8 @@ class Counter:
         models = list(dict.fromkeys([*policies, *config.judges, *config.compared]))
         lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
         trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]
-        axes = sum(bool(axis) for axis in (experiment.scale, experiment.ladder))
+        tables, figures = catalogue.of(config)
+        logs = bool(find_spec("inspect_ai"))
         others = [key for key in config.compared if key not in policies]
         policy = []
         if experiment.train:
@@ -76,9 +78,10 @@ class Counter:
             *(self._sampling("sample_model", key) for key in others),
             *(self._scoring("score_model", 1, key) for key in others),
             *([self._judge_check()] if specs.checks_judge(config) else []),
-            *([Job("write_logs")] if find_spec("inspect_ai") else []),
-            Job("tables", n=1 + 6 * len(policies) + bool(experiment.survey) + axes + specs.checks_judge(config)),
-            Job("figures", n=4 * len(policies) + axes),
+            *([Job("write_logs")] if logs else []),
+            Job("tables", n=len(tables)),
+            Job("figures", n=len(figures)),
+            Job("view", n=len(tables) + len(figures) + logs),
         ]
 
     def _lineage(self, key: str) -> Iterator[str]:

@@ -1,0 +1,75 @@
+"""The tables and the figures: what each is made from, and the function that makes it. Free of pandas.
+
+The workflow has a rule for every entry, and `confessions plan` counts them. A new one is its module, its caption in
+workflow/report/ and a line here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any
+
+from confessions import tasks
+from confessions.config import Config
+
+# What a table is made from, and whether an experiment has it.
+SOURCES: Mapping[str, Callable[[Config], object]] = {
+    "checkpoints": lambda config: config.active.train,  # scores of the policy's checkpoints
+    "metrics": lambda config: config.active.train,  # what training logged
+    "survey": lambda config: config.active.survey,  # rollouts of the survey
+    "scale": lambda config: config.active.scale,  # scores of an axis's models
+    "ladder": lambda config: config.active.ladder,
+    "scores": lambda config: True,  # scores of checkpoints and of models
+    "judge_check": lambda config: config.judges and tasks.get(config.active.task).has_twins,  # answers made by code
+    "sweep": lambda config: config.seeded,  # scores of seeded models
+}
+TARGETS = {"sweep": "seeding"}  # of the workflow; without an entry: all
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is made by `function` (module:name in confessions.analysis) from `source`."""
+
+    source: str
+    function: str
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """The function's value; its module, with pandas, is imported now."""
+        return resolve_name(f"confessions.analysis.{self.function}")(*given, **named)
+
+
+# Each from one of SOURCES.
+TABLES = {
+    "reproduction": Entry("checkpoints", "tables.reproduction:reproduction"),
+    "stress_grid": Entry("checkpoints", "tables.grid:stress_grid"),
+    "power": Entry("checkpoints", "tables.power:power"),
+    "judge": Entry("checkpoints", "tables.judge:judge"),
+    "training": Entry("metrics", "tables.training:training"),
+    "onset": Entry("metrics", "tables.onset:onset"),
+    "verification": Entry("scores", "tables.verification:verification"),
+    "scale": Entry("scale", "tables.models:by_model"),
+    "ladder": Entry("ladder", "tables.models:by_model"),
+    "hack_survey": Entry("survey", "tables.survey:hack_survey"),
+    "judge_check": Entry("judge_check", "tables.judge_check:judge_check"),
+    "seeding": Entry("sweep", "tables.seeding:seeding"),
+}
+# Each from a table.
+FIGURES = {
+    "reproduction": Entry("reproduction", "figures.reproduction:plot_reproduction"),
+    "training_echo": Entry("training", "figures.reproduction:plot_training_echo"),
+    "hack_emergence": Entry("training", "figures.emergence:plot_hack_emergence"),
+    "stress_grid": Entry("stress_grid", "figures.stress_grid:plot_stress_grid"),
+    "scale": Entry("scale", "figures.claims:plot_scale"),
+    "ladder": Entry("ladder", "figures.claims:plot_ladder"),
+    "seeding": Entry("seeding", "figures.seeding:plot_seeding"),
+}
+
+
+def of(config: Config, target: str = "all") -> tuple[dict[str, Entry], dict[str, Entry]]:
+    """The tables and the figures that the active experiment has, of one target of the workflow (all or seeding)."""
+    tables = {
+        name: table
+        for name, table in TABLES.items()
+        if TARGETS.get(table.source, "all") == target and SOURCES[table.source](config)
+    }
+    return tables, {name: figure for name, figure in FIGURES.items() if figure.source in tables}
