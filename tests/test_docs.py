@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.j2")])
+PAGES = sorted([ROOT / "config.yaml", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.j2")])
 FOLDERS = ("benchmarks", "config", "docs", "envs", "profiles", "slurm", "src", "tests", "workflow")
 PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./<>*-]*\w")
 MODULE = re.compile(r"(?<![\w.])confessions(?!\.(?:def|sif))(?:\.[A-Za-z_]\w*)+")

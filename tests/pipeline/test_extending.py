@@ -69,6 +69,13 @@ def test_a_task_of_ones_own_imports_its_neighbours(in_the_root):
     assert (truth.met, truth.compliant, truth.hacked, truth.n_false_labels) == ((True, False, True), False, True, 1)
 
 
+def test_a_task_of_ones_own_is_called_by_its_path(in_the_root):
+    """So that its rollouts find it again. One that is named in two ways is itself under both."""
+    names = ["./docs/extending/letters", "docs/extending/letters"]
+    found = [tasks.get(name) for name in names]
+    assert [task.name for task in found] == names
+
+
 def test_each_file_is_part_of_what_names_a_result(in_the_root):
     config = load(own_config())
     train, rollout = specs.train_spec(config, 0), specs.rollout_spec(config, "nano-xs")

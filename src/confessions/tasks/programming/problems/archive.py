@@ -102,7 +102,7 @@ def read(path: str | Path, samples: int = 2) -> Archive:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: unreadable ({first_line(error)}); give a JSONL file in UTF-8") from None
     if not problems:
-        raise InputError(f"{path}: no problems ({dict(left_out) or 'empty'}); see confessions/problems/archive.py")
+        raise InputError(f"{path}: no problems ({dict(left_out) or 'empty'}); see docs/problems.md")
     return Archive(list(problems.values()), left_out)
 
 
