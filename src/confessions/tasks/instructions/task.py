@@ -18,7 +18,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from confessions.prompts import load
 from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Wording, of_split
 from confessions.tasks.instructions import calibration, demonstrations
 from confessions.tasks.instructions.checklist import divided
@@ -80,7 +79,7 @@ class Instructions(Task):
 
     def prompt(self, spec: Spec) -> str:
         asked = (f"{s}. {requirement.asks}" for s, requirement in enumerate(requirements(spec), 1))
-        return load("instructions").format(topic=spec["topic"], requirements="\n".join(asked))
+        return self.text().format(topic=spec["topic"], requirements="\n".join(asked))
 
     def objectives(self, spec: Spec) -> list[str]:
         return [f"Requirement {s}: {requirement.asks}" for s, requirement in enumerate(requirements(spec), 1)]
