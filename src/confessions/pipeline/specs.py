@@ -12,7 +12,7 @@ from confessions import prompts, tasks
 from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge, OwnJudge, PostTrained, TrainedSpans
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import MASKED, PARAPHRASED, VIEWS
+from confessions.tasks.base import MASKED, PARAPHRASED, VIEWS, HasTwins
 
 STEPS_A_LOG = 5  # of training rollouts, for `inspect view`
 
@@ -227,7 +227,7 @@ def judge_check_file(config: Config) -> str:
 
 def checks_judge(config: Config) -> bool:
     """Whether there is such a set to judge: a language model as the judge, and a task with answers made by code."""
-    return bool(config.judges) and tasks.get(config.active.task).has_twins
+    return bool(config.judges) and isinstance(tasks.get(config.active.task), HasTwins)
 
 
 def log_name(prefix: str, condition: str, variant: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Reasoning, Spec, Task
+from confessions.tasks.base import ReadsProblems, Reasoning, Spec, Task
 
 __all__ = ["Reasoning", "Spec", "Task", "get", "names"]
 
@@ -25,9 +25,13 @@ def names() -> tuple[str, ...]:
 
 def get(name: str, problems: str | None = None) -> Task:
     """The task called `name`, on the problems of a file where one is named. Raises InputError with the nearest known
-    name when there is none."""
+    name when there is none, and for a task that reads no problems."""
     task = outside.member(Path(name) / "task.py", "TASK") if outside.is_path(name) else _own(name)
-    return task.on(problems) if problems else task
+    if not problems:
+        return task
+    if not isinstance(task, ReadsProblems):
+        raise InputError(f"{task.name}: this task reads no file of problems")
+    return task.on(problems)
 
 
 @cache
