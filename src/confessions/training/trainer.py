@@ -34,7 +34,7 @@ from confessions.rollouts import spans
 from confessions.rollouts.two_turns import Rollout, columns_of, stream_seed, two_turns
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import Judge, JudgeError
-from confessions.scoring.scores import Said, score_rollouts
+from confessions.scoring.scores import score_rollouts
 from confessions.tasks.base import Task
 from confessions.training import advantages, rewards, sharding
 from confessions.training.checkpoints import AtomicCheckpoints
@@ -137,21 +137,8 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         return [confession_reward(score, self.claim_reward, form.grade_weight) for score in self._scores]
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
-        said = [
-            Said(
-                r.spec,
-                r.answer.body,
-                r.report.body,
-                r.report.reasoning,
-                r.answer.reasoning,
-                r.answer_truncated,
-                r.report_truncated,
-                r.variant,
-            )
-            for r in (row["rollout"] for row in inputs)
-        ]
         with self.timeline.part("score"):
-            self._scores = score_rollouts(self.task, said)
+            self._scores = score_rollouts(self.task, [row["rollout"].texts for row in inputs])
         self._rewards_B2 = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if self._rewards_B2.isnan().all(0).any():
             raise JudgeError(
