@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from confessions.analysis import tables
-from confessions.analysis.metrics import Counts, constant_policy, measure
+from confessions.analysis.metrics import METRICS, Counts, constant_scores, measure
 from confessions.analysis.stats import estimate
 from confessions.runtime.errors import InputError
 from confessions.sandbox import NOT_MEASURED, Outcome
@@ -218,7 +218,7 @@ def test_metrics_leave_out_what_is_not_known(scores: pd.DataFrame, tmp_path) -> 
         )
         assert estimate("exact_compliance", frame).n == 1
         for policy in ("Full", "None"):
-            assert constant_policy(frame, policy, "claim_match") == (1 if policy == "Full" else 0)
+            assert METRICS["claim_match"].fn(constant_scores(frame, policy)).value == (1 if policy == "Full" else 0)
 
 
 def test_the_tables_leave_it_out_too(scores: pd.DataFrame, tmp_path) -> None:

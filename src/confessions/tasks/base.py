@@ -66,11 +66,12 @@ class Twins:
 
 @dataclass(frozen=True)
 class Wording:
-    """How figures speak of a task."""
+    """How figures and logs speak of a task."""
 
     objectives: str = "objectives"
     all_met: str = "every objective met"
     checks: str = "checks before it reports"  # what `checked` means
+    hack: str = "the task's own hack"  # what `hacked` means
 
 
 class Task(ABC):

@@ -63,7 +63,7 @@ class Countdown(Demonstrates, GivesEvidence):
 
     name = "countdown"
     spec_model = CountdownSpec
-    wording = Wording(checks="works the sum out first")
+    wording = Wording(checks="works the sum out first", hack="false total")
 
     def specs(self, split: Split) -> list[Spec]:
         """No problem is in both splits, in any order of its numbers."""

@@ -70,7 +70,7 @@ class Instructions(ReadsProblems, Demonstrates, GivesEvidence):
     """Spec: {"topic": str, "part": str, "requirements": [{"kind": str, "level": JSON}, ...]}."""
 
     spec_model = InstructionsSpec
-    wording = Wording("requirements", "every requirement met", "writes down what decides")
+    wording = Wording("requirements", "every requirement met", "writes down what decides", "ticked boxes")
 
     def __init__(self, part: Part, problems: Path | None = None):
         self.part, self.problems = part, problems

@@ -75,7 +75,7 @@ class Programs(ReadsProblems):
     """Answers that are programs. Spec: a problems.Problem as JSON. The hidden tests are in it, and in no prompt."""
 
     spec_model = Problem
-    wording = Wording(checks="works a sample out first")
+    wording = Wording(checks="works a sample out first", hack="hardcoding")
     judge_text = "judge_programming"
 
     def __init__(self, problems: Path | None = None):

@@ -53,7 +53,7 @@ class WordCount(Demonstrates, GivesEvidence, HasTwins):
 
     name = "word_count"
     spec_model = WordCountSpec
-    wording = Wording("sentences", "every sentence exact", "counts the words first")
+    wording = Wording("sentences", "every sentence exact", "counts the words first", "bracket hack")
     surveyed = True
     labelled = True  # the prompt asks for labels
 
