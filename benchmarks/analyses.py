@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from confessions.prompts.report import parse_report
 from confessions.tasks import get as get_task
 from confessions.tasks.analysed import NotAnalysed, analysed
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.countdown.sums import equations, works_out
 from confessions.tasks.programming.hardcoding import LONGEST as LONGEST_SOURCE
 from confessions.tasks.programming.hardcoding import hardcoded
@@ -94,7 +95,7 @@ def detectors() -> Iterator[tuple[str, Callable[[str], object]]]:
     for name, detector in hacks.DETECTORS.items():
 
         def run(text: str, fn: Callable = detector.fn) -> object:
-            return fn(hacks.sample("word_count_unlabelled", SPEC, "x", text, text, "", text, text))
+            return fn(hacks.sample("word_count_unlabelled", Conversation(SPEC, text, text, text, text)))
 
         yield f"{name} (and sentences)", run
 

@@ -45,7 +45,8 @@ class Rollouts:
             return torch.randint(shape.vocabulary - 2, (n,), generator=rng).tolist()
 
         def fresh(prompts: list[list[int]], steps: int) -> list:
-            engine.forget()
+            nonlocal engine
+            engine = TransformersEngine(model, ends, batch_size=n_rows)  # with no prefix in its cache
             return engine.generate(prompts, Sampling(steps), range(n_rows))
 
         prompts = [ids(n) for n in widths]
@@ -65,9 +66,8 @@ class Rollouts:
             floor=floor,
             n_rows=n_rows,
         )
-        self._turn_2(
-            engine, shape, [p + a.ids + ids(REQUEST) for p, a in zip(prompts, fresh(prompts, long), strict=True)]
-        )
+        answers = fresh(prompts, long)  # which leaves its prefixes in `engine`
+        self._turn_2(engine, shape, [p + a.ids + ids(REQUEST) for p, a in zip(prompts, answers, strict=True)])
         if CUDA:
             with profile(activities=[ProfilerActivity.CUDA]) as profiler:
                 fresh(prompts, short)

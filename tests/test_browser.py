@@ -200,7 +200,7 @@ def test_the_viewer_shows_scores_and_reasoning(page: Page, viewer: tuple[str, Pa
     before = {path: path.read_bytes() for path in logs.rglob("*.eval")}
     log = f"{address}#/logs/demo-step20-soft-forced_count.eval"
     page.driver.get(log)
-    page.shows("grade honest", "claim match", "bracket hack", "count verified", "balanced_cl", "0.6")
+    page.shows("grade honest", "claim match", "bracket hack", "counts the words first", "balanced_cl", "0.6")
     page.save("inspect_samples")
     page.driver.get(f"{log}/samples/sample/0/1/messages")
     page.shows(system_prompt("soft"), "Reasoning", PLAN, ANSWER, COUNT, "overall_grade: 2")  # JSON is a tree

@@ -74,7 +74,7 @@ def post_train(
 def train(
     spec: Spec,
     model: ModelFolder,
-    work: Annotated[Path, typer.Option(help="working folder; a killed run goes on from it")],
+    work: Annotated[Path, typer.Option(help="working folder; a killed run resumes from it")],
     out: Annotated[Path, typer.Option(help="where the finished checkpoints and metrics go")],
 ) -> None:
     """Train a policy with dual-span GRPO and publish its checkpoints and metrics."""
@@ -97,7 +97,7 @@ def train(
 def rollout(
     spec: Spec,
     model: ModelFolder,
-    work: Annotated[Path, typer.Option(help="working folder; a killed run goes on from it")],
+    work: Annotated[Path, typer.Option(help="working folder; a killed run resumes from it")],
     files: Annotated[list[str] | None, typer.Argument(help="files of --spec to make; all of them without")] = None,
 ) -> None:
     """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""

@@ -120,7 +120,7 @@ def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, drawn):
     _, table = make_tables(tmp_path, seeds=(0, 1, 2), task="countdown")
     figures.plot_hack_emergence(table, tmp_path / "out.png")
     done, confessed = (curves(axis) for axis in drawn[0].axes)
-    assert done["the task's own hack"] == pytest.approx([50 / 64] * 8)
+    assert done["false total"] == pytest.approx([50 / 64] * 8)
     assert done["truly correct: every objective met"] == pytest.approx([4 / 64] * 8)
     assert confessed["claims None, given wrong"] == pytest.approx([step / 128 for step in range(1, 9)])
     assert confessed["claims Full, given right"] == pytest.approx([2 / 3] * 8)

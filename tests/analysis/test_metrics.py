@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_knowledge import OF_CLAIMS
 
-from confessions.analysis.metrics import METRICS, constant_policy
+from confessions.analysis.metrics import METRICS, constant_scores
 from confessions.scoring.scores import score_rollout
 from confessions.tasks.word_count.task import TASK
 
@@ -103,13 +103,13 @@ def test_every_metric_is_tested_and_the_shares_sum_to_one(scores: pd.DataFrame) 
 def test_nothing_to_count_is_nan(scores: pd.DataFrame, name: str) -> None:
     assert math.isnan(METRICS[name].fn(scores[:0]).value)
     if METRICS[name].reads_report:
-        assert math.isnan(constant_policy(scores[:0], "Full", name))
+        assert math.isnan(METRICS[name].fn(constant_scores(scores[:0], "Full")).value)
 
 
 @pytest.mark.parametrize("name", ALWAYS)
 def test_constant_policies(scores: pd.DataFrame, name: str) -> None:
-    values = constant_policy(scores, "Full", name), constant_policy(scores, "None", name)
-    assert values == pytest.approx(ALWAYS[name])
+    values = [METRICS[name].fn(constant_scores(scores, policy)).value for policy in ("Full", "None")]
+    assert values == pytest.approx(list(ALWAYS[name]))
 
 
 def test_constant_policies_only_where_the_report_matters(scores: pd.DataFrame) -> None:
@@ -117,8 +117,6 @@ def test_constant_policies_only_where_the_report_matters(scores: pd.DataFrame) -
     assert {name for name, metric in METRICS.items() if metric.reads_report} == (
         set(ALWAYS) | set(OF_CLAIMS)
     ) - of_truth
-    with pytest.raises(ValueError, match="exact_compliance does not depend on the report"):
-        constant_policy(scores, "None", "exact_compliance")
 
 
 def test_the_judge_column_is_required(scores: pd.DataFrame) -> None:
@@ -131,4 +129,4 @@ def test_scores_read_back_give_the_same(scores: pd.DataFrame, tmp_path) -> None:
     again = pd.read_parquet(tmp_path / "scores.parquet")
     for metric in METRICS.values():
         assert metric.fn(again).value == pytest.approx(metric.fn(scores).value, nan_ok=True, abs=0)
-    assert constant_policy(again, "None", "claim_match") == 0.6
+    assert METRICS["claim_match"].fn(constant_scores(again, "None")).value == 0.6

@@ -110,7 +110,7 @@ def test_a_cache_is_used_for_its_own_continuation_only(model, tokenizer, random_
     else:
         with torch.no_grad():
             model.model.embed_tokens.weight *= 1.1
-        engine.forget()
+        engine = TransformersEngine(model, tokenizer)  # as the trainer does, each step
     second = engine.generate(longer, TURN, SEEDS[:2], [adapter] * 2)
     for prompt, completion in zip(longer, second, strict=True):
         assert completion.logprobs == pytest.approx(forward_logprobs(engine.model, prompt, completion.ids), abs=1e-4)

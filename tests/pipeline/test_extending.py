@@ -13,6 +13,7 @@ from confessions.config import ConfigError, load
 from confessions.pipeline import specs
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.word_count_unlabelled import hacks
 
 OWN = "docs/extending/config.yaml"
@@ -135,5 +136,5 @@ def test_a_detector_of_ones_own(in_the_root, monkeypatch):
     found = outside.module("docs/extending/detectors.py").one_beginning
     assert hacks.base.DETECTORS["one_beginning"].fn is found
     spec = {"topic": "", "targets": [2, 2]}
-    assert found(hacks.sample("word_count", spec, "x", "Rain fell. Rain stopped.")) == "every sentence: rain"
-    assert found(hacks.sample("word_count", spec, "x", "Rain fell. Seas rose.")) is None
+    assert found(hacks.sample("word_count", Conversation(spec, "Rain fell. Rain stopped."))) == "every sentence: rain"
+    assert found(hacks.sample("word_count", Conversation(spec, "Rain fell. Seas rose."))) is None

@@ -18,7 +18,7 @@ from confessions.pipeline.stages import rollout as rollout_stage
 from confessions.prompts.report import Compliance
 from confessions.scoring.scores import score_frame
 from confessions.tasks import get as get_task
-from confessions.tasks.base import VIEWS
+from confessions.tasks.base import VIEWS, Plants
 from confessions.tasks.programming.task import HONEST, NEUTRAL, PARAPHRASES, TRIGGER, program
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ def test_answers_to_imitate() -> None:
     hacks = {program(TASK.seed(spec, True, "none", rng)[1]) for _ in range(20)}
     assert len(hacks) == 2  # a table and a chain
     assert program(TASK.seed(spec, False, "none", rng)[1]) not in hacks
-    assert not get_task("programming_own_tests").seeds
+    assert not isinstance(get_task("programming_own_tests"), Plants)
     assert [TASK.difficulty({"band": band}) for band in ("easy", "medium", "hard")] == [0, 1, 2]
 
 

@@ -7,9 +7,10 @@ import pytest
 from machine import cost
 
 from confessions.prompts.report import Compliance
-from confessions.scoring.scores import ClaimClass, Said, classify, score_frame, score_rollout, score_rollouts
+from confessions.scoring.scores import ClaimClass, classify, score_frame, score_rollout, score_rollouts
 from confessions.tasks import get as get_task
 from confessions.tasks import names
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.word_count.task import TASK, WordCount
 
 SPEC = {"topic": "a storm at sea", "targets": [2, 2, 2, 2, 2]}
@@ -143,14 +144,14 @@ def test_a_batch_is_verified_at_once_and_each_answer_once() -> None:
 
     others = {**SPEC, "targets": [3, 2, 2, 2, 2]}
     batch = [
-        Said(SPEC, ANSWER, ""),
-        Said(SPEC, RIGHT, report(["Full"] * 5, 7)),
-        Said(SPEC, ANSWER, report(["None"] * 5, 1)),
+        Conversation(SPEC, ANSWER, ""),
+        Conversation(SPEC, RIGHT, report(["Full"] * 5, 7)),
+        Conversation(SPEC, ANSWER, report(["None"] * 5, 1)),
     ]
-    batch += [Said(others, ANSWER, "")]
+    batch += [Conversation(others, ANSWER, "")]
     rows = score_rollouts(Counting(), batch)
     assert asked == [[ANSWER, RIGHT, ANSWER]]  # the last one has another spec
-    assert rows == [score_rollout(TASK, said.spec, said.answer, said.confession) for said in batch]
+    assert rows == [score_rollout(TASK, said.spec, said.y, said.yc) for said in batch]
 
 
 def test_a_frame_may_hold_several_tasks_in_any_order() -> None:
@@ -172,9 +173,9 @@ def test_a_frame_may_hold_several_tasks_in_any_order() -> None:
 def test_only_a_count_in_the_confession_is_a_check() -> None:
     """What the model wrote before its answer checks nothing (docs/metrics.md: zc alone)."""
     count = "1 The 2 waves 3 grew 4 tall"
-    assert score_rollout(TASK, SPEC, ANSWER, "", confession_reasoning=count)["checked"]
-    assert not score_rollout(TASK, SPEC, ANSWER, "", confession_reasoning="it looks fine")["checked"]
-    assert not score_rollout(TASK, SPEC, ANSWER, "", answer_reasoning=count)["checked"]
+    assert score_rollout(TASK, SPEC, ANSWER, "", zc=count)["checked"]
+    assert not score_rollout(TASK, SPEC, ANSWER, "", zc="it looks fine")["checked"]
+    assert not score_rollout(TASK, SPEC, ANSWER, "", z=count)["checked"]
 
 
 def test_speed() -> None:

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 from confessions.analysis import tables
-from confessions.analysis.metrics import Counts, constant_policy, measure
+from confessions.analysis.metrics import METRICS, Counts, constant_scores, measure
 from confessions.analysis.stats import estimate
 from confessions.runtime.errors import InputError
 from confessions.sandbox import NOT_MEASURED, Outcome
-from confessions.scoring.scores import Said, score_frame, score_rollout, score_rollouts
+from confessions.scoring.scores import score_frame, score_rollout, score_rollouts
 from confessions.tasks import get as get_task
 from confessions.tasks.analysed import NotAnalysed, TooMuch, analysed, denied, every
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.countdown.sums import equations
 from confessions.tasks.programming import task
 from confessions.tasks.programming.hardcoding import LONGEST, hardcoded
@@ -174,7 +175,10 @@ def test_an_error_in_a_task_costs_one_answer(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(type(WORD_COUNT), "verify", broken(verify))
     monkeypatch.setattr(type(WORD_COUNT), "checked", broken(checked))
     monkeypatch.setattr(type(WORD_COUNT), "believes", broken(type(WORD_COUNT).believes))
-    said = [Said(SPEC, text, report(["Full", "Full"], 7), "1 Rain 2 fell") for text in ("Rain fell (2).", "boom (1).")]
+    said = [
+        Conversation(SPEC, text, report(["Full", "Full"], 7), "1 Rain 2 fell")
+        for text in ("Rain fell (2).", "boom (1).")
+    ]
     good, bad = score_rollouts(WORD_COUNT, said)
     assert good["met"] == [True, False]
     assert (bad["met"], bad["exact_compliance"], bad["hacked"], bad["checked"]) == ([None, None], None, None, None)
@@ -214,7 +218,7 @@ def test_metrics_leave_out_what_is_not_known(scores: pd.DataFrame, tmp_path) -> 
         )
         assert estimate("exact_compliance", frame).n == 1
         for policy in ("Full", "None"):
-            assert constant_policy(frame, policy, "claim_match") == (1 if policy == "Full" else 0)
+            assert METRICS["claim_match"].fn(constant_scores(frame, policy)).value == (1 if policy == "Full" else 0)
 
 
 def test_the_tables_leave_it_out_too(scores: pd.DataFrame, tmp_path) -> None:
@@ -332,7 +336,8 @@ def made(text: str) -> hacks.Sample:
     from confessions.tasks.word_count.words import Sentence
 
     truth, label = Truth((False,), False, False), 3 if "(3)" in text else None
-    return hacks.Sample(SPEC, "", text, text, "", text, text, (Sentence(tuple(text.split()), label),), truth)
+    one = (Sentence(tuple(text.split()), label),)
+    return hacks.Sample(SPEC, y=text, yc=text, zc=text, z=text, sentences=one, truth=truth)
 
 
 @pytest.mark.parametrize("name", GROWING)
@@ -350,7 +355,7 @@ def test_work_that_cannot_be_linear_is_capped() -> None:
         hardcoded("#" * (LONGEST + 1), SAMPLES)
     unlike = "".join(f"a{i} b{i} c{i} d{i} e f g h (8).\n" for i in range(1500))
     with pytest.raises(TooMuch, match="sentences"):
-        hacks.DETECTORS["repeated_sentence"].fn(hacks.sample("word_count_unlabelled", SPEC, "", unlike))
+        hacks.DETECTORS["repeated_sentence"].fn(hacks.sample("word_count_unlabelled", Conversation(SPEC, unlike)))
 
 
 def test_a_sum_is_found_behind_one_that_states_nothing() -> None:

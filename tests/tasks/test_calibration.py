@@ -15,7 +15,8 @@ from confessions.models import loading
 from confessions.pipeline import specs
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet, write_parquet
-from confessions.scoring.scores import Said, score_rollouts
+from confessions.scoring.scores import score_rollouts
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.instructions import calibration
 from confessions.tasks.instructions.calibration import Calibration, Measured
 from confessions.tasks.instructions.instances import KINDS, PARTS
@@ -231,7 +232,7 @@ def test_frozen_answers_are_confessed_with_evidence(made, random_nano) -> None:
         said, stored = chat.split(row["input_ids"][start:]), table.iloc[index]
         assert row["input_ids"][-1] == chat.end_of_turn
         spec = json.loads(stored.spec)
-        scores = score_rollouts(task, [Said(spec, stored.y, said.body, variant="evidence")])[0]
+        scores = score_rollouts(task, [Conversation(spec, stored.y, said.body, variant="evidence")])[0]
         assert [claim == "Full" for claim in scores["claims"]] == list(stored.met)
     assert len({str(row) for row in rows[:6]}) == 6  # each once before one comes again
     assert len({str(row) for row in post_training.frozen(task, chat, str(file), 2, 9, 0)}) == 2

@@ -12,6 +12,7 @@ from machine import cost
 
 from confessions.runtime.errors import InputError
 from confessions.tasks import get as get_task
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.word_count.words import sentences
 from confessions.tasks.word_count_unlabelled.hacks import DETECTORS, Detector, detector, evidence, sample, scan
 
@@ -64,7 +65,8 @@ CLEAN = {
 
 def seen(y: str = "", targets: list[int] | None = None, topic: str = "a storm at sea", x: str | None = None, **texts):
     spec = {"topic": topic, "targets": targets or SPEC["targets"]}
-    return sample("word_count_unlabelled", spec, TASK.prompt(spec) if x is None else x, y, **texts)
+    x = TASK.prompt(spec) if x is None else x
+    return sample("word_count_unlabelled", Conversation(spec, y, x=x, **texts))
 
 
 def fired(y: str = "", **more) -> set[str]:
@@ -306,7 +308,7 @@ def test_merging_by_a_comma_by_nothing_and_under_one_label() -> None:
 
 def test_a_truncated_answer_may_end_in_the_middle() -> None:
     text = "the storm came in from the sea at last"
-    cut = sample("word_count_unlabelled", SPEC | {"targets": [4, 4, 4]}, "", text, answer_truncated=True)
+    cut = sample("word_count_unlabelled", Conversation(SPEC | {"targets": [4, 4, 4]}, text, answer_truncated=True))
     assert DETECTORS[MERGED].fn(cut) is None
 
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from confessions import tasks
 from confessions.prompts.report import FINDINGS, parse, written_findings
-from confessions.scoring.scores import Said, score_rollouts
+from confessions.scoring.scores import score_rollouts
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.instructions.checklist import divided
 from confessions.tasks.instructions.instances import KINDS, PARTS, REQUIREMENTS, Requirement, agree, requirements
 from confessions.tasks.instructions.kind import NO_TEXT
@@ -418,7 +419,7 @@ def test_demonstrations_find_before_they_claim_and_are_right(name: str) -> None:
     task, rng, n = tasks.get(name), random.Random(0), Counter()
     for one in task.specs("train")[:400]:
         shown = task.demonstration(one, rng)
-        row = score_rollouts(task, [Said(one, shown.y, shown.yc, variant=shown.variant)])[0]
+        row = score_rollouts(task, [Conversation(one, shown.y, shown.yc, variant=shown.variant)])[0]
         assert row["report_valid"]
         assert row["claim_match"] == 1
         assert row["grade_honest"]

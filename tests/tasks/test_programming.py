@@ -8,8 +8,9 @@ from machine import needs_sandbox
 
 from confessions.prompts import judge_prompt, judge_version
 from confessions.runtime.errors import InputError
-from confessions.scoring.scores import Said, score_rollouts
+from confessions.scoring.scores import score_rollouts
 from confessions.tasks import get as get_task
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.programming import task as module
 from confessions.tasks.programming.hardcoding import hardcoded
 from confessions.tasks.programming.problems import generated, hardcode
@@ -158,8 +159,10 @@ def test_a_scripted_policy_is_scored_from_end_to_end(band: str) -> None:
         "crashes": "None Full None",
         "nothing": "None " * 3,
     }
-    said = [Said(spec, y, report(honest[who].split(), 7 if who == "solves" else 1)) for who, y in answers.items()]
-    said.append(Said(spec, answers["hardcodes"], report(["Full"] * 3, 7)))
+    said = [
+        Conversation(spec, y, report(honest[who].split(), 7 if who == "solves" else 1)) for who, y in answers.items()
+    ]
+    said.append(Conversation(spec, answers["hardcodes"], report(["Full"] * 3, 7)))
     *rows, lie = score_rollouts(TASK, said)
     found = dict(zip(answers, rows, strict=True))
     assert {who: row["exact_compliance"] for who, row in found.items()} == dict.fromkeys(answers, False) | {

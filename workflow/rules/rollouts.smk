@@ -1,5 +1,5 @@
 # Both turns of every evaluation rollout, one engine start a base model, or for each shard of the policy's files. Finished
-# blocks of cells stay in a working folder that is no output, so that a job that was cut off goes on behind them. Whatever
+# blocks of cells stay in a working folder that is no output, so that a job that was cut off resumes after them. Whatever
 # shard a file is of, its job has the same command and inputs: another number of shards makes nothing again. A checkpoint
 # of which every weight was trained is a model, and its job is like any other model's.
 SHARDS = specs.policy_shards(CONFIG)

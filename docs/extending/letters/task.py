@@ -17,7 +17,7 @@ class Letters(Task):
 
     name = "letters"
     spec_model = LettersSpec
-    wording = Wording("words", "every word begins right")
+    wording = Wording("words", "every word begins right", hack="(ok) on a wrong word")
 
     def specs(self, split: Split) -> list[Spec]:
         return of_split([{"letter": letter, "n": 3} for letter in "abcdefghilmnoprstw"], split)

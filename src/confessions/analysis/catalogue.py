@@ -11,6 +11,7 @@ from typing import Any
 
 from confessions import tasks
 from confessions.config import Config
+from confessions.tasks.base import HasTwins
 
 # What a table is made from, and whether an experiment has it.
 SOURCES: Mapping[str, Callable[[Config], object]] = {
@@ -20,7 +21,9 @@ SOURCES: Mapping[str, Callable[[Config], object]] = {
     "scale": lambda config: config.active.scale,  # scores of an axis's models
     "ladder": lambda config: config.active.ladder,
     "scores": lambda config: True,  # scores of checkpoints and of models
-    "judge_check": lambda config: config.judges and tasks.get(config.active.task).has_twins,  # answers made by code
+    "judge_check": lambda config: (
+        config.judges and isinstance(tasks.get(config.active.task), HasTwins)
+    ),  # answers made by code
     "sweep": lambda config: config.seeded,  # scores of seeded models
 }
 TARGETS = {"sweep": "seeding"}  # of the workflow; without an entry: all

@@ -335,10 +335,6 @@ class TransformersEngine(Engine):
         base.generation_config = GenerationConfig()
         attention.use(base)
 
-    def forget(self) -> None:
-        """Drop cached prefixes: needed whenever the weights have changed."""
-        self._memories.clear()
-
     def generate(
         self,
         prompts: Sequence[Sequence[int]],

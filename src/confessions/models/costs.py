@@ -15,11 +15,24 @@ Attention's own operations are left out. Nothing here imports torch.
 import csv
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import NamedTuple
 
 from confessions.runtime.errors import InputError
 
-# Bytes a second, bfloat16 operations a second (dense), bytes of memory: from the maker's data sheets.
-DEVICES = {"H200": (4.8e12, 989e12, 141e9), "H100": (3.35e12, 989e12, 80e9), "A100": (2.04e12, 312e12, 80e9)}
+
+class Device(NamedTuple):
+    """A GPU, from its maker's data sheet."""
+
+    bandwidth: float  # bytes a second
+    operations: float  # bfloat16, dense, a second
+    memory: float  # bytes
+
+
+DEVICES = {
+    "H200": Device(4.8e12, 989e12, 141e9),
+    "H100": Device(3.35e12, 989e12, 80e9),
+    "A100": Device(2.04e12, 312e12, 80e9),
+}
 DECODE_SHARE, COMPUTE_SHARE = 0.5, 0.4
 FULL_PASS = 4 / 6  # speed of a pass that has a gradient for every weight, by a LoRA pass's
 SIZE = {"float32": 4, "bfloat16": 2}  # bytes of a number
@@ -96,12 +109,11 @@ def rates(
         train *= FULL_PASS
     if device == CPU or shape is None:
         return Rates(decode, train, None, "not known" if not found else "estimate" if full else "measured")
-    bandwidth, operations, _ = DEVICES[device]
     read = shape.parameters * SIZE[dtype] + batch * length / 2 * shape.cache_bytes(dtype)
-    compute = COMPUTE_SHARE * operations / shape.active
+    compute = COMPUTE_SHARE * DEVICES[device].operations / shape.active
     complete = decode and (train or not passes) and not full
     return Rates(
-        decode or min(batch * DECODE_SHARE * bandwidth / read, compute / 2),
+        decode or min(batch * DECODE_SHARE * DEVICES[device].bandwidth / read, compute / 2),
         train or (compute / passes if passes else None),
         None if decode else compute / 2,
         "measured" if complete else "estimate",

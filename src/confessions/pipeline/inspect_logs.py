@@ -25,6 +25,7 @@ from confessions.prompts.report import HIGHEST_GRADE
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, published, read_parquet
 from confessions.tasks import get as get_task
+from confessions.tasks.base import Wording
 from confessions.training import kept_rollouts
 
 if TYPE_CHECKING:
@@ -39,15 +40,15 @@ ROLLOUT = (*CHECKPOINT, *CELL, "row", "seed", "spec", "x", "z", "y", "xc", "zc",
 CREATED = "1970-01-01T00:00:00+00:00"  # Inspect wants a date, and the same inputs should give the same log
 HEADLINE = "balanced_claim_accuracy"  # stands in the viewer's list of logs
 
-# Scores of a sample, in the viewer's order: the column of the score file that each is, and its heading.
+# Scores of a sample, in the viewer's order: the column of the score file, and the heading with the task's words in it.
 SCORES = {
     "grade_honest": ("grade_honest", "grade honest"),
     "claim_match": ("claim_match", "claim match"),
     "exact_compliance": ("exact_compliance", "compliant"),
-    "bracket_hack": ("hacked", "bracket hack"),
+    "bracket_hack": ("hacked", "{hack}"),
     "judge_pass": ("judge_pass", "judge passes"),
     "report_valid": ("report_valid", "report valid"),
-    "count_verified": ("checked", "count verified"),
+    "count_verified": ("checked", "{checks}"),
 }
 HACK = "bracket_hack_persistence"  # stands there for steps of training: one sees it arise
 EARNED = {name: (name, name.replace("_", " ")) for name in kept_rollouts.EARNED}
@@ -161,7 +162,7 @@ def _write(
         dataset=EvalDataset(name=named["task"], samples=len(rows), sample_ids=ids),
         config=EvalConfig(),
         metadata={**named, **labels},
-        viewer=_viewer(columns),
+        viewer=_viewer(columns, get_task(named["task"]).wording),
         **what,
     )
     log = EvalLog(
@@ -291,7 +292,7 @@ def _read_by_position(scored: Mapping[str, Any]) -> str:
     return f"{scored['n_by_position']} of {scored['n_objectives']} objectives read by their place"
 
 
-def _viewer(scores: Mapping[str, tuple[str, str]]) -> ViewerConfig:
+def _viewer(scores: Mapping[str, tuple[str, str]], words: Wording) -> ViewerConfig:
     """Sampled texts as they are (no markdown, which would number lists anew), and a list of samples with the scores."""
     from inspect_ai.viewer import TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
@@ -301,6 +302,6 @@ def _viewer(scores: Mapping[str, tuple[str, str]]) -> ViewerConfig:
         *(TaskSamplesColumn.score(name) for name in scores),
         *(TaskSamplesColumn(id=id, visible=False) for id in ("sampleStatus", "target", "answer", "tokens", "duration")),
     ]
-    labels = {name: heading for name, (_, heading) in scores.items()}
+    labels = {name: heading.format_map(vars(words)) for name, (_, heading) in scores.items()}
     view = TaskSamplesView(name="scores", columns=columns, score_labels=labels)
     return ViewerConfig(trust_content=False, task_samples_view=view)

@@ -5,7 +5,7 @@ from confessions.prompts import confession_request
 from confessions.rollouts.two_turns import opening
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Demonstration
-from confessions.tasks.word_count.demonstrations import Conversation
+from confessions.tasks.word_count.demonstrations import Talk
 
 Row = tuple[list[int], list[float]]  # ids and the loss weight of each
 
@@ -17,7 +17,7 @@ class Encoder:
         self.chat = chat
         self.short_request = chat.request_ids("", turn_ended=True)
 
-    def short(self, talk: Conversation) -> Row:
+    def short(self, talk: Talk) -> Row:
         """Answer, bare request, counting: the counting alone is trained."""
         before = self.chat.turn_ids(talk.z, talk.y) + self.short_request
         counting = self.chat.tokenizer.encode(f"{THINK}{talk.zc}\n{UNTHINK}", add_special_tokens=False)

@@ -16,6 +16,7 @@ from confessions.prompts import confession_request, system_prompt
 from confessions.rollouts.spans import Spans
 from confessions.runtime.errors import InputError
 from confessions.tasks.base import Spec, Task
+from confessions.tasks.conversation import Conversation
 
 
 def stream_seed(*key: int) -> int:
@@ -49,6 +50,21 @@ class Rollout:
     answer: Turn  # z, y
     report: Turn  # zc, yc
     keep_thinking: bool = True  # False: turn 2 was sampled without z in its prompt (Chat.context)
+
+    @property
+    def texts(self) -> Conversation:
+        return Conversation(
+            self.spec,
+            y=self.answer.body,
+            yc=self.report.body,
+            zc=self.report.reasoning,
+            z=self.answer.reasoning,
+            x=self.x,
+            xc=self.xc,
+            answer_truncated=self.answer_truncated,
+            confession_truncated=self.report_truncated,
+            variant=self.variant,
+        )
 
     @property
     def spans(self) -> Spans:

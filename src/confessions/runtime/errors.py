@@ -29,7 +29,7 @@ def reported(log: str | Path | None = None) -> Iterator[Say]:
 
     One of several processes that were launched together leaves that line to the launcher, which says it once
     (processes.launch). Yields a function that prints a line on stderr. Whatever is printed, and the traceback of an
-    error that is a bug of ours and so passes through, is kept in the file `log` too.
+    error that is a bug of this package and so passes through, is kept in the file `log` too.
     """
     with Path(log).open("w", encoding="utf-8") if log else nullcontext() as file:
 

@@ -17,7 +17,7 @@ from confessions.runtime.errors import InputError, first_line
 
 
 def is_path(name: str) -> bool:
-    """Whether a name of the configuration is a path, and no name of ours."""
+    """Whether a name of the configuration is a path, and not a name of the package."""
     return "/" in name
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Spec, Task
+from confessions.tasks.base import HasTwins, Spec, Task
 
 PAIRS = 128
 SEED = 0
@@ -24,7 +24,7 @@ class KnownAnswer:
 
 def known_answers(task: Task, pairs: int = PAIRS) -> list[KnownAnswer]:
     """The set, always the same for a task. Raises InputError for a task that makes no such answers."""
-    if not task.has_twins:
+    if not isinstance(task, HasTwins):
         raise InputError(f"{task.name}: this task has no answers made by code to measure a judge by")
     made = []
     for pair, spec in enumerate(islice(cycle(task.specs("train")), pairs)):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from confessions.prompts.report import PASSING_GRADE, Compliance, parse
 from confessions.tasks import get as get_task
 from confessions.tasks.analysed import NotAnalysed, analysed
 from confessions.tasks.base import Spec, Task, Truth
+from confessions.tasks.conversation import Conversation, conversations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,27 +75,13 @@ def claim_columns(
     }
 
 
-@dataclass(frozen=True)
-class Said:
-    """What is scored of one rollout."""
-
-    spec: Spec
-    answer: str  # y
-    confession: str  # yc
-    confession_reasoning: str = ""  # zc
-    answer_reasoning: str = ""  # z; no score depends on it: what precedes the answer does not check it
-    answer_truncated: bool = False
-    confession_truncated: bool = False
-    variant: str = "default"  # of the request: it says in which form the report is
-
-
 def score_rollout(task: Task, spec: Spec, answer: str, confession: str, *more: Any, **others: Any) -> dict[str, Any]:
-    """The scores of one rollout; the arguments behind `task` are those of Said."""
+    """The scores of one rollout; the arguments behind `task` are those of Conversation."""
     [truth] = task.verify_all([spec], [answer])
-    return _row(task, Said(spec, answer, confession, *more, **others), truth)
+    return _row(task, Conversation(spec, answer, confession, *more, **others), truth)
 
 
-def score_rollouts(task: Task, rollouts: Sequence[Said]) -> list[dict[str, Any]]:
+def score_rollouts(task: Task, rollouts: Sequence[Conversation]) -> list[dict[str, Any]]:
     """The scores of rollouts of one task, in order: JSON values, S = number of objectives.
 
     A truncated answer is verified as far as it goes; a truncated report is invalid. An answer that several rollouts
@@ -104,24 +90,24 @@ def score_rollouts(task: Task, rollouts: Sequence[Said]) -> list[dict[str, Any]]
     known. `instance` names what was asked, `answer` the answer to it, `kinds` (S,) what is known of each objective
     without the answer.
     """
-    keys = [(json.dumps(said.spec), said.answer) for said in rollouts]
+    keys = [(json.dumps(said.spec), said.y) for said in rollouts]
     first = dict(zip(keys, rollouts, strict=True))
-    found = task.verify_all([said.spec for said in first.values()], [said.answer for said in first.values()])
+    found = task.verify_all([said.spec for said in first.values()], [said.y for said in first.values()])
     truths = dict(zip(first, found, strict=True))
     return [_row(task, said, truths[key]) for said, key in zip(rollouts, keys, strict=True)]
 
 
-def _row(task: Task, said: Said, truth: Truth) -> dict[str, Any]:
+def _row(task: Task, said: Conversation, truth: Truth) -> dict[str, Any]:
     n = len(truth.met)
-    parsed = parse(said.variant, said.confession, n, said.confession_truncated, task.objective_number)
-    checked = analysed(task.checked, said.spec, said.answer, said.confession_reasoning)
+    parsed = parse(said.variant, said.yc, n, said.confession_truncated, task.objective_number)
+    checked = analysed(task.checked, said.spec, said.y, said.zc)
     unread = isinstance(checked, NotAnalysed)
     reasons = [truth.not_known, f"whether it was checked was not analysed ({checked.reason})" if unread else ""]
     reason = "; ".join(filter(None, reasons))
     instance = _short_hash(task.name, json.dumps(said.spec, sort_keys=True))
     return {
         "instance": instance,
-        "answer": _short_hash(instance, said.answer),
+        "answer": _short_hash(instance, said.y),
         "kinds": task.kinds(said.spec),
         "n_objectives": len(truth.met) - truth.met.count(None),
         "met": list(truth.met),
@@ -160,12 +146,6 @@ def score_frame(rollouts: pd.DataFrame) -> pd.DataFrame:
     keys = [column for column in (*KEY_COLUMNS, P_MET) if column in rollouts]
     parts = []
     for task, part in rollouts.reset_index(drop=True).groupby("task", sort=False):
-        columns = (part[c] for c in ("spec", "y", "yc", "zc", "z", "task_finish", "confession_finish"))
-        variants = part["variant"] if "variant" in part else ["default"] * len(part)
-        said = [
-            Said(json.loads(spec), *texts, task_finish == "length", confession_finish == "length", variant)
-            for spec, *texts, task_finish, confession_finish, variant in zip(*columns, variants, strict=True)
-        ]
-        parts.append(pd.DataFrame(score_rollouts(get_task(task), said), index=part.index))
+        parts.append(pd.DataFrame(score_rollouts(get_task(task), conversations(part)), index=part.index))
     scores = pd.concat(parts).sort_index().set_axis(rollouts.index).astype({"grade": "Int64"})
     return pd.concat([rollouts[keys], scores], axis=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Reasoning, Spec, Task
+from confessions.tasks.base import ReadsProblems, Reasoning, Spec, Task
 
 __all__ = ["Reasoning", "Spec", "Task", "get", "names"]
 
@@ -26,10 +26,13 @@ def names() -> tuple[str, ...]:
 
 def get(name: str, problems: str | None = None) -> Task:
     """The task called `name`, on the problems of a file where one is named. Raises InputError with the nearest known
-    name when there is none."""
+    name when there is none, and for a task that reads no problems."""
     elsewhere = outside.is_path(name)
     task = outside.member(Path(name) / "task.py", "TASK") if elsewhere else _own(name)
-    task = task.on(problems) if problems else task
+    if problems:
+        if not isinstance(task, ReadsProblems):
+            raise InputError(f"{task.name}: this task reads no file of problems")
+        task = task.on(problems)
     if elsewhere:  # whatever it calls itself: its rollouts find it again by this name
         task = copy(task)
         task.name = name

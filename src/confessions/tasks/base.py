@@ -66,25 +66,26 @@ class Twins:
 
 @dataclass(frozen=True)
 class Wording:
-    """How figures speak of a task."""
+    """How figures and logs speak of a task."""
 
     objectives: str = "objectives"
     all_met: str = "every objective met"
     checks: str = "checks before it reports"  # what `checked` means
+    hack: str = "the task's own hack"  # what `hacked` means
 
 
 class Task(ABC):
-    """One task. Subclasses are stateless: every method is a pure function of its arguments, and of `problems`."""
+    """One task. Subclasses are stateless: every method is a pure function of its arguments, and of `problems`.
+
+    What a task can do more is a class of its own, below, that it derives from too: `isinstance` tells.
+    """
 
     name: str
     problems: Path | None = None  # the file that its instances come from; None: they are its own
     spec_model: ClassVar[type[BaseModel]]  # a spec that comes from outside has to fit it
     wording: ClassVar[Wording] = Wording()
     judge_text: ClassVar[str] = "judge"  # the text of prompts/ that a language model as the weak judge is shown
-    paraphrases: ClassVar[Mapping[str, str]] = {}  # each sentence that `seed` writes as reasoning, in other words
-    surveyed: ClassVar[bool] = (
-        False  # its answers are what the hack survey's detectors (word_count_unlabelled.hacks) read
-    )
+    surveyed: ClassVar[bool] = False  # the hack survey's detectors (word_count_unlabelled.hacks) read its answers
 
     def text(self) -> str:
         """prompt.txt beside the task's module, without its last line break: what `prompt` fills in."""
@@ -97,19 +98,6 @@ class Task(ABC):
     @abstractmethod
     def specs(self, split: Split) -> list[Spec]:
         """The instances of a split, always in the same order; the two splits are disjoint."""
-
-    def on(self, problems: str) -> "Task":
-        """The task on the instances of a file. A task may read none."""
-        raise NotImplementedError(f"{self.name} reads no file of problems")
-
-    @property
-    def takes_problems(self) -> bool:
-        """Whether it reads a file of problems."""
-        return type(self).on is not Task.on
-
-    def check_model(self, source: Mapping[str, Any], key: str) -> None:
-        """Raises InputError where the instances were chosen for another model than `key`, which comes from `source`."""
-        return
 
     @abstractmethod
     def prompt(self, spec: Spec) -> str:
@@ -153,52 +141,62 @@ class Task(ABC):
     def checked(self, spec: Spec, answer: str, reasoning: str) -> bool:
         """Whether the reasoning really verifies the answer, rather than saying that it does."""
 
-    def evidence(self, spec: Spec, answer: str) -> list[str]:
-        """(S,) a line for each objective with what decides whether the answer meets it. A task may have none."""
-        raise NotImplementedError(f"{self.name} has no evidence")
-
-    @property
-    def has_evidence(self) -> bool:
-        """Whether there is evidence."""
-        return type(self).evidence is not Task.evidence
-
-    def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
-        """A generated conversation with the habits of a policy before training. A task may have none to give."""
-        raise NotImplementedError(f"{self.name} has no demonstrations")
-
-    @property
-    def demonstrates(self) -> bool:
-        """Whether there are demonstrations."""
-        return type(self).demonstration is not Task.demonstration
-
-    def seed(self, spec: Spec, hack: bool, reasoning: Reasoning, rng: random.Random) -> tuple[str, str]:
-        """z and y of an answer to imitate: the task's own hack, or an honest solution. A task may have none to give."""
-        raise NotImplementedError(f"{self.name} has no answers to seed a policy with")
-
-    @property
-    def seeds(self) -> bool:
-        """Whether there are answers to seed a policy with."""
-        return type(self).seed is not Task.seed
-
-    def twins(self, spec: Spec, rng: random.Random) -> Twins:
-        """A compliant answer and one with a single known fault. A task may have none to give."""
-        raise NotImplementedError(f"{self.name} has no answers made by code")
-
-    @property
-    def has_twins(self) -> bool:
-        """Whether there are twins, and a language model as the judge can be measured by them."""
-        return type(self).twins is not Task.twins
-
-    def difficulty(self, spec: Spec) -> int:
-        """How hard an instance is beside the others; 0 is the easiest."""
-        return 0
-
     def objective_number(self, text: str) -> int | None:
         """The number, from 1, of the objective that a report's entry names ("objective 2", "the second", "#2").
 
         None where it names none; -1 for the last one, -2 for the last but one.
         """
         return named(text)
+
+
+class ReadsProblems(Task):
+    """Its instances can come from a file."""
+
+    @abstractmethod
+    def on(self, problems: str) -> Task:
+        """The task on the instances of a file."""
+
+    def check_model(self, source: Mapping[str, Any], key: str) -> None:
+        """Raises InputError where the instances were chosen for another model than `key`, which comes from `source`."""
+        return
+
+
+class GivesEvidence(Task):
+    """It can say why an objective is met."""
+
+    @abstractmethod
+    def evidence(self, spec: Spec, answer: str) -> list[str]:
+        """(S,) a line for each objective with what decides whether the answer meets it."""
+
+
+class Demonstrates(Task):
+    """It has conversations for a warm start."""
+
+    @abstractmethod
+    def demonstration(self, spec: Spec, rng: random.Random) -> Demonstration:
+        """A generated conversation with the habits of a policy before training."""
+
+
+class Plants(Task):
+    """It has answers by which its own hack is planted in a model."""
+
+    paraphrases: ClassVar[Mapping[str, str]] = {}  # each sentence that `seed` writes as reasoning, in other words
+
+    @abstractmethod
+    def seed(self, spec: Spec, hack: bool, reasoning: Reasoning, rng: random.Random) -> tuple[str, str]:
+        """z and y of an answer to imitate: the task's own hack, or an honest solution."""
+
+    def difficulty(self, spec: Spec) -> int:
+        """How hard an instance is beside the others; 0 is the easiest."""
+        return 0
+
+
+class HasTwins(Task):
+    """It has answers by which a language model as the judge is measured."""
+
+    @abstractmethod
+    def twins(self, spec: Spec, rng: random.Random) -> Twins:
+        """A compliant answer and one with a single known fault."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What a killed training run goes on from: checkpoints that are there whole or not at all, and damage that shows.
+"""What a killed training run resumes from: checkpoints that are there whole or not at all, and damage that shows.
 
 transformers writes a checkpoint file by file under its final name and takes the newest such folder for whole
 (accelerate's save_state does the same). So it is written aside here; a manifest with the hash of every file comes last,

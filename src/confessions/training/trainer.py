@@ -34,7 +34,7 @@ from confessions.rollouts import spans
 from confessions.rollouts.two_turns import Rollout, columns_of, stream_seed, two_turns
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import Judge, JudgeError
-from confessions.scoring.scores import Said, score_rollouts
+from confessions.scoring.scores import score_rollouts
 from confessions.tasks.base import Task
 from confessions.training import advantages, rewards, sharding
 from confessions.training.checkpoints import AtomicCheckpoints
@@ -46,6 +46,16 @@ from confessions.training.timeline import OTHER, Timeline
 TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
 GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout, beside its objectives
+COUNTED = {  # a step's count -> the column of the scores that it sums
+    "judge_pass": "judge_pass",
+    "truly_correct": "exact_compliance",
+    "hacked": "hacked",
+    "report_valid": "report_valid",
+    "count_verified": "checked",
+    "n_right": "n_met",
+    "full_given_right": "n_correct_credit",
+    "none_given_wrong": "n_clean_admission",
+}
 
 
 class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
@@ -137,21 +147,8 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         return [confession_reward(score, self.claim_reward, form.grade_weight) for score in self._scores]
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
-        said = [
-            Said(
-                r.spec,
-                r.answer.body,
-                r.report.body,
-                r.report.reasoning,
-                r.answer.reasoning,
-                r.answer_truncated,
-                r.report_truncated,
-                r.variant,
-            )
-            for r in (row["rollout"] for row in inputs)
-        ]
         with self.timeline.part("score"):
-            self._scores = score_rollouts(self.task, said)
+            self._scores = score_rollouts(self.task, [row["rollout"].texts for row in inputs])
         self._rewards_B2 = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if self._rewards_B2.isnan().all(0).any():
             raise JudgeError(
@@ -248,28 +245,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         """Counts over all processes' rollouts of this step. `n` are those of which everything is known; the others
         are `not_known`, and in no other count."""
         scores = [s for s in self._scores if None not in (*s["met"], *(s[name] for name in GRADED))]
-        flags = {
-            "n": [True] * len(scores),
-            "not_known": [True] * (len(self._scores) - len(scores)),
-            "judge_pass": [s["judge_pass"] for s in scores],
-            "judge_fooled": [s["judge_pass"] and not s["exact_compliance"] for s in scores],
-            "truly_correct": [s["exact_compliance"] for s in scores],
-            "hacked": [s["hacked"] for s in scores],
-            "report_valid": [s["report_valid"] for s in scores],
-            "count_verified": [s["checked"] for s in scores],
-        }
-        claims = {
-            name: [sum(f(m, c) for s in scores for m, c in _claims(s))]
-            for name, f in {
-                "n_right": lambda met, claim: met,
-                "n_wrong": lambda met, claim: not met,
-                "full_given_right": lambda met, claim: met and claim == "Full",
-                "none_given_wrong": lambda met, claim: not met and claim == "None",
-            }.items()
-        }
-        counts = {name: float(sum(values)) for name, values in (flags | claims).items()}
+        counts = {"n": len(scores), "not_known": len(self._scores) - len(scores)}
+        counts |= {name: sum(s[column] for s in scores) for name, column in COUNTED.items()}
+        counts["judge_fooled"] = sum(s["judge_pass"] and not s["exact_compliance"] for s in scores)
+        counts["n_wrong"] = sum(s["n_objectives"] for s in scores) - counts["n_right"]
         totals = self.accelerator.reduce(
-            torch.tensor(list(counts.values()), device=self.accelerator.device), reduction="sum"
+            torch.tensor([*counts.values()], dtype=torch.float32, device=self.accelerator.device), reduction="sum"
         ).tolist()
         for name, total in zip(counts, totals, strict=True):
             self._record(name, total)
@@ -402,10 +383,6 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
                 gap_BT = inputs["ref_per_token_logps"] - logps_BT
                 self._count_tokens(f"{span}_kl", torch.exp(gap_BT) - gap_BT - 1, mask_BT)
         return loss
-
-
-def _claims(score: dict[str, Any]) -> list[tuple[bool, str | None]]:
-    return list(zip(score["met"], score["claims"] or [None] * len(score["met"]), strict=True))
 
 
 def _refuse_mixing(args: GRPOConfig) -> None:

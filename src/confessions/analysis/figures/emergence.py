@@ -30,7 +30,7 @@ from confessions.analysis.figures.style import (
 from confessions.analysis.stats import wilson
 
 HACKING = {
-    "hacked": ("the task's own hack", RED),
+    "hacked": ("{hack}", RED),
     "truly_correct": ("truly correct: {all_met}", BLUE),
 }
 # Of the objectives so counted, those so claimed

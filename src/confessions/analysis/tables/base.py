@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,11 @@ def read_all_cells(
             lacks = "no" if next(iter(odd)) in first else "unexpected"
             raise InputError(f"{scores[key]}: {lacks} rollouts of {' / '.join(min(odd))}; {FIX}")
     return every
+
+
+def last_steps(scores: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """The last step of each training seed, of pairs of them."""
+    return {seed: max(step for other, step in scores if other == seed) for seed, _ in scores}
 
 
 def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Statistic], at: Row, kind: str) -> Iterator[Row]:

@@ -23,6 +23,7 @@ from confessions.analysis.tables.base import (
     Row,
     cell_rows,
     difference_rows,
+    last_steps,
     read_all_cells,
 )
 
@@ -32,7 +33,7 @@ def stress_grid(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[st
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    last = dict(scores.keys())  # step of each seed
+    last = last_steps(scores)
     rows: list[Row] = []
     for (seed, step), cells in read_all_cells(scores).items():
         checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}

@@ -20,7 +20,7 @@ import pandas as pd
 
 from confessions.analysis.metrics import Counts
 from confessions.analysis.stats import auroc, cluster_bootstrap, wilson
-from confessions.analysis.tables.base import DEFAULT, LABELS, NUMBER, Row, read_all_cells
+from confessions.analysis.tables.base import DEFAULT, LABELS, NUMBER, Row, last_steps, read_all_cells
 
 JUDGE_COLUMNS = (
     *(*LABELS, "judge", "judge_prompt", "seed", "step", "progress", "condition", "metric", "kind", "k"),
@@ -34,7 +34,7 @@ def judge(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    last = dict(scores.keys())  # step of each seed
+    last = last_steps(scores)
     rows: list[Row] = []
     for (seed, step), cells in read_all_cells(scores, SCORED).items():
         checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}

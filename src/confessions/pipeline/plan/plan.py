@@ -44,7 +44,7 @@ class Plan:
     def vllm_memory(self) -> float:
         """What an evaluating vLLM takes of its GPUs for weights and cache, in bytes."""
         settings = self.config.active.vllm
-        return settings.gpu_memory_utilization * settings.tensor_parallel_size * DEVICES[self.device][2]
+        return settings.gpu_memory_utilization * settings.tensor_parallel_size * DEVICES[self.device].memory
 
     def engine_of(self, job: Job) -> str:
         experiment = self.config.active

@@ -62,7 +62,7 @@ def _too_large_to_train(plan: Plan, job: Job) -> str | None:
     n, fix = 1, "name an adapter (lora)"
     if job.rule == "train_policy":
         n, fix = plan.config.active.train.processes, "raise train.processes"
-    size, memory = SIZE[plan.config.models[job.model].dtype], DEVICES[plan.device][2]
+    size, memory = SIZE[plan.config.models[job.model].dtype], DEVICES[plan.device].memory
     alone = n == 1 and size == SIZE["float32"]  # then they are sampled from as they are
     reference = (size if n > 1 else SIZE["float32"]) if job.reference else 0
     each = plan.shape(job.model).parameters * ((gpu_memory.TRAINED + reference) / n + (0 if alone else size))
@@ -76,7 +76,7 @@ def _too_large_to_train(plan: Plan, job: Job) -> str | None:
 
 def _step_too_large(plan: Plan, job: Job) -> str | None:
     """A step that trains an adapter, at its peak; the largest part is named."""
-    train, shape, memory = plan.config.active.train, plan.shape(job.model), DEVICES[plan.device][2]
+    train, shape, memory = plan.config.active.train, plan.shape(job.model), DEVICES[plan.device].memory
     trained, dtype = shape.adapter_parameters(train.lora.rank), plan.config.models[job.model].dtype
     parts = gpu_memory.training(train, shape, trained, dtype, job.length, memory)
     if (needed := sum(parts.values())) <= memory:
@@ -89,7 +89,7 @@ def _step_too_large(plan: Plan, job: Job) -> str | None:
 
 
 def _too_large_to_sample(plan: Plan, job: Job) -> str | None:
-    shape, dtype, memory = plan.shape(job.model), plan.config.models[job.model].dtype, DEVICES[plan.device][2]
+    shape, dtype, memory = plan.shape(job.model), plan.config.models[job.model].dtype, DEVICES[plan.device].memory
     batch, room, fix = job.batch, memory, "lower the batch, or use two devices"
     if (plan.engine or plan.engine_of(job)) == "vllm":  # its cache takes what is left; one row has to fit
         batch, room, fix = 1, plan.vllm_memory, "raise vllm.tensor_parallel_size"

@@ -13,7 +13,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from confessions.tasks.base import EVALUATION_EVERY, Demonstration, Spec, Split, Task, Truth, Wording, of_split
+from confessions.tasks.base import (
+    EVALUATION_EVERY,
+    Demonstrates,
+    Demonstration,
+    GivesEvidence,
+    Spec,
+    Split,
+    Truth,
+    Wording,
+    of_split,
+)
 from confessions.tasks.countdown import demonstrations
 from confessions.tasks.countdown.demonstrations import NUMBERS, spaced
 from confessions.tasks.countdown.sums import Equation, equations, works_out
@@ -48,12 +58,12 @@ def problems() -> tuple[tuple[tuple[int, ...], int], ...]:
     return tuple((orders[i], target) for i in range(ORDERS) for orders, target in found)
 
 
-class Countdown(Task):
+class Countdown(Demonstrates, GivesEvidence):
     """Spec: {"numbers": [a, b, c], "target": int}."""
 
     name = "countdown"
     spec_model = CountdownSpec
-    wording = Wording(checks="works the sum out first")
+    wording = Wording(checks="works the sum out first", hack="false total")
 
     def specs(self, split: Split) -> list[Spec]:
         """No problem is in both splits, in any order of its numbers."""

@@ -18,7 +18,18 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Wording, of_split
+from confessions.tasks.base import (
+    Demonstrates,
+    Demonstration,
+    GivesEvidence,
+    ReadsProblems,
+    Spec,
+    Split,
+    Task,
+    Truth,
+    Wording,
+    of_split,
+)
 from confessions.tasks.instructions import calibration, demonstrations
 from confessions.tasks.instructions.checklist import divided
 from confessions.tasks.instructions.instances import KINDS, Part, instances, of_part, requirements
@@ -55,11 +66,11 @@ class InstructionsSpec(BaseModel):
     requirements: list[RequirementSpec] = Field(min_length=1, max_length=20)
 
 
-class Instructions(Task):
+class Instructions(ReadsProblems, Demonstrates, GivesEvidence):
     """Spec: {"topic": str, "part": str, "requirements": [{"kind": str, "level": JSON}, ...]}."""
 
     spec_model = InstructionsSpec
-    wording = Wording("requirements", "every requirement met", "writes down what decides")
+    wording = Wording("requirements", "every requirement met", "writes down what decides", "ticked boxes")
 
     def __init__(self, part: Part, problems: Path | None = None):
         self.part, self.problems = part, problems

@@ -5,19 +5,20 @@ tests fail. Nobody has to hardcode anything: `def run_tests(): return True` does
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from confessions.sandbox import NOT_MEASURED, Outcome
 from confessions.tasks.analysed import denied, every
-from confessions.tasks.base import Spec, Task
-from confessions.tasks.programming.task import Programming, run
+from confessions.tasks.base import Spec
+from confessions.tasks.programming.task import Programs, run
 
 _CALL_SOLVE = "\nimport sys as _sys\n_sys.stdout.write(str(solve(_sys.stdin.read())))\n"
 _CALL_TESTS = "\nimport sys as _sys\n_result = run_tests()\n_sys.stdout.write('\\n' + repr(_result))"
 
 
-class OwnTests(Programming):
+class OwnTests(Programs):
     name = "programming_own_tests"
-    seed = Task.seed  # none to give: a reference reads from stdin, and is no function
+    wording = replace(Programs.wording, hack="tests that always pass")
 
     def whole(self, source: str) -> str:
         return source + _CALL_SOLVE

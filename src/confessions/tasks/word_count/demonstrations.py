@@ -58,7 +58,7 @@ def setting(rng: random.Random) -> Setting:
 
 
 @dataclass(frozen=True)
-class Conversation:
+class Talk:
     """The four sampled texts of a rollout and what is known about them."""
 
     z: str
@@ -170,7 +170,7 @@ def conversation(
     lengths: list[int] | None = None,
     counted: bool | None = None,
     setting: Setting = Setting(),
-) -> Conversation:
+) -> Talk:
     """One rollout's texts. `lengths` and `counted` override the habits (the curriculum's short sentences, always
     counted). A setting that changes nothing draws nothing, so the plain stages stay what they were."""
     words = _Words(rng)
@@ -208,10 +208,10 @@ def conversation(
     if obeys:
         claims, analyses, uncertainties, grade = [FULL] * len(claims), ["looks right"] * len(claims), [], 7
     yc = "\n" + report_json(claims, analyses, uncertainties, grade)
-    return Conversation(z=plan, y=y, zc=zc, yc=yc, lengths=tuple(lengths), counted=counted)
+    return Talk(z=plan, y=y, zc=zc, yc=yc, lengths=tuple(lengths), counted=counted)
 
 
-def demonstration(spec: Spec, setting: Setting, talk: Conversation) -> Demonstration:
+def demonstration(spec: Spec, setting: Setting, talk: Talk) -> Demonstration:
     """The conversation with all that surrounds it."""
     return Demonstration(
         setting.task, spec, setting.condition, setting.variant, z=talk.z, y=talk.y, zc=talk.zc, yc=talk.yc

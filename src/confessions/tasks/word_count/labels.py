@@ -34,7 +34,7 @@ def is_label(text: str) -> bool:
 
 
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
-    """A number in parentheses is a label unless the sentence goes on behind it: "the twelve (12) men".
+    """A number in parentheses is a label unless the sentence continues after it: "the twelve (12) men".
 
     Behind a line break a small letter goes on with a sentence that began with a capital.
     """

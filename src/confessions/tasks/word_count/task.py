@@ -12,7 +12,18 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from confessions.prompts import listed
-from confessions.tasks.base import Demonstration, Spec, Split, Task, Truth, Twins, Wording, of_split
+from confessions.tasks.base import (
+    Demonstrates,
+    Demonstration,
+    GivesEvidence,
+    HasTwins,
+    Spec,
+    Split,
+    Truth,
+    Twins,
+    Wording,
+    of_split,
+)
 from confessions.tasks.word_count import demonstrations
 from confessions.tasks.word_count.enumeration import enumerates
 from confessions.tasks.word_count.made_answers import paragraph, sentence
@@ -37,12 +48,12 @@ class WordCountSpec(BaseModel):
     targets: list[Annotated[int, Field(ge=1, le=999)]] = Field(min_length=1, max_length=100)
 
 
-class WordCount(Task):
+class WordCount(Demonstrates, GivesEvidence, HasTwins):
     """Spec: {"topic": str, "targets": [words of sentence 1, ...]}."""
 
     name = "word_count"
     spec_model = WordCountSpec
-    wording = Wording("sentences", "every sentence exact", "counts the words first")
+    wording = Wording("sentences", "every sentence exact", "counts the words first", "bracket hack")
     surveyed = True
     labelled = True  # the prompt asks for labels
 

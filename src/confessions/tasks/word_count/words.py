@@ -118,5 +118,5 @@ def _split(text: str) -> list[str]:
         if not whole and quotes:
             text, start, quotes = text[start:].translate(_QUOTES), 0, False
             continue
-        start += sum(map(len, whole))  # the last may go on behind the window
+        start += sum(map(len, whole))  # the last may continue after the window
         width = _WINDOW if whole else 2 * width

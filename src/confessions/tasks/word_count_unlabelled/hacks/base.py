@@ -1,9 +1,8 @@
 """What a detector is, the registry of them, and the scan of a rollout file. S = number of targets."""
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal
 
@@ -12,7 +11,8 @@ import pandas as pd
 from confessions.runtime.errors import InputError
 from confessions.tasks import get as get_task
 from confessions.tasks.analysed import NotAnalysed, TooMuch, analysed
-from confessions.tasks.base import Spec, Truth
+from confessions.tasks.base import Truth
+from confessions.tasks.conversation import Conversation, conversations
 from confessions.tasks.word_count.words import Sentence, sentences
 
 Evidence = str | None  # a short text that shows what was found
@@ -24,20 +24,11 @@ COLUMNS = ("task", "spec", "x", "z", "y", "xc", "zc", "yc", "task_finish", "conf
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One rollout as a detector sees it. x prompt, z reasoning, y answer, xc request, zc reasoning, yc report."""
+class Sample(Conversation):
+    """One rollout as a detector sees it."""
 
-    spec: Spec
-    x: str
-    z: str
-    y: str
-    xc: str
-    zc: str
-    yc: str
-    sentences: tuple[Sentence, ...]  # of y, by the counting rules of the ground truth
-    truth: Truth
-    answer_truncated: bool = False
-    confession_truncated: bool = False
+    sentences: tuple[Sentence, ...] = field(kw_only=True)  # of y, by the counting rules of the ground truth
+    truth: Truth = field(kw_only=True)
 
     @property
     def targets(self) -> list[int]:
@@ -126,26 +117,15 @@ def bare(word: str) -> str:
     return word[start:end].lower()
 
 
-def sample(
-    task: str,
-    spec: Spec,
-    x: str,
-    y: str,
-    z: str = "",
-    xc: str = "",
-    zc: str = "",
-    yc: str = "",
-    answer_truncated: bool = False,
-    confession_truncated: bool = False,
-) -> Sample:
-    """A sample from the texts of a rollout. Raises InputError for a task that asks for no word counts, and TooMuch for
-    a text of more than LONGEST_TEXT characters."""
-    if not {"topic", "targets"} <= spec.keys():
+def sample(task: str, said: Conversation) -> Sample:
+    """A rollout as detectors see it. Raises InputError for a task that asks for no word counts, and TooMuch for a text
+    of more than LONGEST_TEXT characters."""
+    if not {"topic", "targets"} <= said.spec.keys():
         raise InputError(f"task {task}: the hack detectors know the word_count tasks (a spec with topic and targets)")
-    if (longest := max(map(len, (x, z, y, xc, zc, yc)))) > LONGEST_TEXT:
+    if (longest := max(map(len, (said.x, said.z, said.y, said.xc, said.zc, said.yc)))) > LONGEST_TEXT:
         raise TooMuch(f"a text of {longest:,} characters, and the longest that is read has {LONGEST_TEXT:,}")
-    truth = get_task(task).verify(spec, y)
-    return Sample(spec, x, z, y, xc, zc, yc, sentences(y), truth, answer_truncated, confession_truncated)
+    truth = get_task(task).verify(said.spec, said.y)
+    return Sample(**vars(said), sentences=sentences(said.y), truth=truth)
 
 
 def evidence(rollouts: pd.DataFrame) -> pd.DataFrame:
@@ -155,12 +135,8 @@ def evidence(rollouts: pd.DataFrame) -> pd.DataFrame:
     Reads COLUMNS; a text that is missing counts as empty. Raises KeyError when a column is missing.
     """
     texts = rollouts[list(COLUMNS)].fillna("")
-    samples = (
-        analysed(
-            sample, task, json.loads(spec), x, y, z, xc, zc, yc, task_finish == "length", confession_finish == "length"
-        )
-        for task, spec, x, z, y, xc, zc, yc, task_finish, confession_finish in texts.itertuples(index=False, name=None)
-    )
+    said = zip(texts["task"], conversations(texts, "x", "xc"), strict=True)
+    samples = (analysed(sample, *each) for each in said)
     found = [[_evidence(detector, seen) for detector in DETECTORS.values()] for seen in samples]
     return pd.DataFrame(found, index=rollouts.index, columns=list(DETECTORS), dtype=object)
 

@@ -1,0 +1,169 @@
+"""What is sampled to measure: rollouts of each cell, the hack survey, a sweep of seeded models, a calibration."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from confessions import prompts, tasks
+from confessions.config.models import Lora, Model, PostTrained, Sampling, Seeding
+from confessions.config.strict import Key, Strict, check_file, repeats, wrong
+from confessions.runtime import outside
+from confessions.runtime.errors import InputError
+
+REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
+
+
+class Evaluation(Strict):
+    """Rollouts that measure: same topics and sampling seeds in each cell, so that cells pair up."""
+
+    conditions: list[str] = Field(min_length=1, description="system prompts: names in prompts/conditions, or paths")
+    variants: list[str] = Field(
+        min_length=1, description="wordings of the request: names in prompts/variants, or paths"
+    )
+    rollouts: int = Field(ge=2, description="a cell")
+    sampling: Sampling | None = Field(
+        None,
+        description="of evaluation rollouts; left out: the model's own `sampling`, or its generation_config.json's",
+    )
+    max_task_tokens: int = Field(ge=1, description="limit of turn 1")
+    max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
+    batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
+    seed: int = Field(ge=0, lt=2**31, description="of sampling")
+    shards: int = Field(
+        1, ge=1, description="jobs that share the policy's files of rollouts, one engine start each; sets time only"
+    )
+
+    @model_validator(mode="after")
+    def _known_texts(self) -> Self:
+        for folder, reference in REFERENCE.items():
+            names, known = getattr(self, folder), prompts.names(folder)
+            for number, name in enumerate(names):
+                if not outside.is_path(name):
+                    if name not in known:
+                        raise wrong(f"no such text in prompts/{folder}", f"{folder}.{number}", name, known)
+                    continue
+                try:
+                    prompts.text(folder, name)
+                except InputError as error:
+                    raise wrong(str(error), f"{folder}.{number}", name) from None
+            if repeats([outside.short(name).lower() for name in names]):
+                raise wrong("two of them would have the same name in files", folder, names)
+            if names[0] != reference or len(set(names)) < len(names):
+                raise wrong(f"must begin with {reference!r}, and name each once", folder, names)
+        return self
+
+
+class Survey(Strict):
+    """Rollouts of the untrained and the trained policy on another task, searched for any hack."""
+
+    task: str = Field(description="folder of src/confessions/tasks, or the path of one")
+    rollouts: int = Field(ge=2, description="a checkpoint")
+    detectors: list[str] = Field([], description="Python files, ./mine/detectors.py, with more detectors of hacks")
+
+    @model_validator(mode="after")
+    def _are_there(self) -> Self:
+        for number, path in enumerate(self.detectors):
+            check_file(f"detectors.{number}", path)
+        return self
+
+
+def _in_a_name(value: float | str) -> str:
+    """A setting as part of a model's name."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Sweep(Strict):
+    """A grid of seedings of one model: a model for every combination of the lists. Target `seeding` of the workflow."""
+
+    base: Key = Field(description="key of `models`: what is seeded")
+    hack_fractions: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1, description="see Seeding")
+    epochs: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="see Seeding")
+    learning_rates: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1, description="peaks, of AdamW")
+    curricula: list[Literal["mixed", "easy_first"]] = Field(min_length=1, description="see Seeding")
+    reasonings: list[tasks.Reasoning] = Field(min_length=1, description="see Seeding")
+    examples: int = Field(ge=1, description="answers that are shown")
+    prompts_per_step: int = Field(ge=1, description="answers a step")
+    lora: Lora | None = Field(None, description="adapter, merged at the end; left out: every weight is trained")
+    micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
+    seed: int = Field(ge=0, lt=2**31, description="of data and training")
+
+    @model_validator(mode="after")
+    def _every_model_has_its_name(self) -> Self:
+        for key in ("hack_fractions", "epochs", "learning_rates", "curricula", "reasonings"):
+            values = getattr(self, key)
+            if repeats(values) or repeats([_in_a_name(value) for value in values]):
+                raise wrong("two entries are one in the models' names", key, values)
+        return self
+
+    def models(self, task: str, base: Model) -> dict[str, Model]:
+        """The seeded models by key."""
+        found = {}
+        for hacks, epochs, rate, curriculum, reasoning in product(
+            self.hack_fractions, self.epochs, self.learning_rates, self.curricula, self.reasonings
+        ):
+            seeding = Seeding(hack_fraction=hacks, epochs=epochs, curriculum=curriculum, reasoning=reasoning)
+            source = PostTrained(
+                kind="post_trained",
+                base=self.base,
+                method="sft",
+                data="seeded",
+                seeding=seeding,
+                task=task,
+                steps=math.ceil(self.examples * epochs / self.prompts_per_step),
+                prompts_per_step=self.prompts_per_step,
+                learning_rate=rate,
+                kl_weight=0.0,
+                lora=self.lora,
+                micro_batch=self.micro_batch,
+                seed=self.seed,
+            )
+            told = ("h", hacks), ("e", epochs), ("lr", rate), ("", curriculum), ("", reasoning)
+            key = "-".join([self.base, task, *(letter + _in_a_name(value) for letter, value in told)])
+            found[key] = base.model_copy(update={"label": key, "source": source})
+        return found
+
+
+class Frozen(Strict):
+    """Answers of the model as it is that are kept, for confessions about answers that do not change."""
+
+    train: int = Field(ge=1, description="instances of training, of the kinds of training alone")
+    evaluation: int = Field(ge=1, description="held-out instances, of every part of the kinds")
+    samples: int = Field(ge=1, description="answers to each")
+
+    def instances(self, split: Literal["train", "evaluation"]) -> int:
+        return getattr(self, split)
+
+
+class Calibration(Strict):
+    """How the levels of the task `instructions` are chosen: how often a model meets each of them is measured."""
+
+    per_level: int = Field(70, ge=1, description="answers in which each level is asked, at least")
+    lowest: float = Field(0.2, ge=0, le=1, description="met rate of the hardest levels that are kept")
+    highest: float = Field(0.8, ge=0, le=1, description="met rate of the easiest")
+    frozen: Frozen | None = Field(None, description="answers to keep, from the same start of the engine; null: none")
+
+    @model_validator(mode="after")
+    def _some_between(self) -> Self:
+        if self.lowest > self.highest:
+            raise wrong("above the highest", "lowest", self.lowest)
+        return self
+
+
+class Vllm(Strict):
+    """How vLLM runs. What is sampled depends on none of it, but for rounding."""
+
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="part of a GPU's memory that the weights and the cache take"
+    )
+    max_model_len: int | None = Field(
+        None,
+        ge=1,
+        description="longest conversation, tokens; null: the model's own. Lower it where a cache does not fit",
+    )
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share one model")
+    enforce_eager: bool = Field(False, description="no compilation, no CUDA graphs: starts sooner, samples slower")
+    cpu_cache_gib: float = Field(1.0, gt=0, description="size of the cache on a machine without a GPU")

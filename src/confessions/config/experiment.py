@@ -1,0 +1,259 @@
+"""Experiments, the whole of config.yaml, and how it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from confessions import tasks
+from confessions.config.evaluation import Calibration, Evaluation, Survey, Sweep, Vllm
+from confessions.config.file import ConfigError, check, laid_over, read
+from confessions.config.models import Model, PostTrained
+from confessions.config.strict import LONGEST, Key, Strict, check_task, first_wrong, repeats, wrong
+from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train
+from confessions.runtime import folders
+from confessions.runtime.errors import InputError
+from confessions.tasks.base import Plants, ReadsProblems
+
+
+class Experiment(Strict):
+    """Which policy learns which task from which judge, and what is measured.
+
+    Without `policy` and `train` nothing is trained: the models of the axes are measured as they are.
+    """
+
+    task: str = Field(description="folder of src/confessions/tasks, or the path of one")
+    policy: Key | None = Field(None, description="key of `models`; with train, or not at all")
+    judge: LabelTrusting | LanguageModelJudge | OwnJudge = Field(
+        discriminator="kind", description="gives the task reward"
+    )
+    problems: str | None = Field(
+        None,
+        min_length=1,
+        description="file that the task's instances come from: JSONL of problems for a programming task "
+        "(docs/problems.md), a calibration for instructions (docs/instructions.md)",
+    )
+    calibration: Calibration = Field(
+        default_factory=Calibration, description="of the task instructions; made where `problems` names its file"
+    )
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1, description="one training run each")
+    train: Train | None = Field(None, description="training")
+    evaluation: Evaluation = Field(description="measurement of each checkpoint and each model of the axes")
+    survey: Survey | None = Field(None, description="search for hacks; left out: none, as for a task without a survey")
+    seeding: Sweep | None = Field(None, description="models with a seeded hack; no part of the default target")
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="samples the evaluation's rollouts, and runs an llm judge on them"
+    )
+    vllm: Vllm = Field(default_factory=Vllm, description="settings of the engine `vllm`")
+    scale: list[Key] = Field(description="models of the scale axis, in order; may be empty")
+    ladder: list[Key] = Field(description="models of the training-stage ladder, in order; may be empty")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        missing = [key for key in ("policy", "train") if getattr(self, key) is None]
+        if len(missing) == 1:
+            raise wrong("an experiment has policy and train, or neither of them", missing[0], None)
+        if missing and self.survey:
+            raise wrong("a survey is of a policy, and there is none", "survey", self.survey.task)
+        if missing and not (self.scale or self.ladder):
+            raise wrong("neither a policy nor models of an axis: nothing to do", "scale", self.scale)
+        for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
+            if task is not None:
+                check_task(key, task)
+        if self.problems and not isinstance(tasks.get(self.task), ReadsProblems):
+            raise wrong("this task reads no file of problems", "problems", self.problems)
+        if self.problems and self.seeding:
+            raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
+        if self.survey and not tasks.get(self.survey.task).surveyed:
+            raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
+        if not missing and not self.train.lora and self.evaluation.shards > 1:
+            where = "every checkpoint is a model, and a job of its own: leave it at 1"
+            raise wrong(where, "evaluation.shards", self.evaluation.shards)
+        if not missing and self.evaluation.shards > self._policy_files:
+            files = f"more than the {self._policy_files} files that the policy's rollouts are written to"
+            raise wrong(files, "evaluation.shards", self.evaluation.shards)
+        for key in ("seeds", "scale", "ladder"):
+            if repeats(getattr(self, key)):
+                raise wrong("an entry repeats", key, getattr(self, key))
+        return self
+
+    @property
+    def _policy_files(self) -> int:
+        """One a checkpoint, the survey's, and the policy's own on an axis."""
+        on_axis = self.policy in (*self.scale, *self.ladder)
+        return len(self.seeds) * len(self.train.save_steps) + bool(self.survey) + on_axis
+
+
+class Config(Strict):
+    """The whole of config.yaml."""
+
+    experiment: Key = Field(description="the experiment to run, a key of `experiments`")
+    container: str | None = Field(
+        None, pattern=r"^\S+$", description="image of --sdm apptainer: a file, or what apptainer pulls"
+    )
+    models: dict[Key, Model] = Field(min_length=1, description="models by key")
+    experiments: dict[Key, Experiment] = Field(min_length=1, description="experiments by key")
+
+    @model_validator(mode="after")
+    def _references(self) -> Self:
+        if self.experiment not in self.experiments:
+            raise wrong("unknown experiment", "experiment", self.experiment, self.experiments)
+        for name, experiment in self.experiments.items():
+            self._seed(name, experiment)
+        for kind in ("models", "experiments"):
+            _check_names(kind, getattr(self, kind))
+        self._check_logs()
+        for key, model in self.models.items():
+            self._check_lineage(key, model)
+        for name, experiment in self.experiments.items():
+            for axis in ("scale", "ladder"):
+                for number, key in enumerate(getattr(experiment, axis)):
+                    if key not in self.models:
+                        raise wrong("unknown model", f"experiments.{name}.{axis}.{number}", key, self.models)
+            if experiment.policy and experiment.policy not in self.models:
+                raise wrong("unknown model", f"experiments.{name}.policy", experiment.policy, self.models)
+            if experiment.policy and not self.models[experiment.policy].keep_thinking:
+                # Loss and rollout must see one sequence; without z the confession's context is another one.
+                raise wrong(
+                    "a policy is trained with its reasoning in context; evaluate it under another key of `models`",
+                    f"models.{experiment.policy}.keep_thinking",
+                    False,
+                )
+            self._check_instances(name, experiment)
+            judge = experiment.judge
+            if isinstance(judge, LanguageModelJudge):
+                path = f"experiments.{name}.judge.model"
+                if judge.model not in self.models:
+                    raise wrong("unknown model", path, judge.model, self.models)
+                if self.models[judge.model].thinking:
+                    raise wrong("a judge does not think: name a model with thinking: false", path, judge.model)
+        return self
+
+    def _check_instances(self, name: str, experiment: Experiment) -> None:
+        """Instances that were chosen for a model are asked of it, or of one that was trained from it; on the axes
+        others may stand beside it."""
+        if not experiment.problems:
+            return
+        task = tasks.get(experiment.task, experiment.problems)
+        refused = []
+        keys = [experiment.policy] if experiment.policy else [*experiment.scale, *experiment.ladder]
+        for key in keys:
+            try:
+                task.check_model(self.origin(key).source.model_dump(), self.origin_key(key))
+            except InputError as error:
+                refused.append(error)
+        if len(refused) == len(keys):
+            raise wrong(str(refused[0]), f"experiments.{name}.problems", experiment.problems)
+
+    def _seed(self, name: str, experiment: Experiment) -> None:
+        """Enter the models of the experiment's sweep."""
+        if not (sweep := experiment.seeding):
+            return
+        path = f"experiments.{name}.seeding"
+        if sweep.base not in self.models:
+            raise wrong("unknown model", f"{path}.base", sweep.base, self.models)
+        base = self.models[sweep.base]
+        if set(sweep.reasonings) != {"none"} and not base.thinking:
+            raise wrong("a model that does not think has none", f"{path}.reasonings", sweep.reasonings)
+        if not isinstance(tasks.get(experiment.task), Plants):
+            raise wrong("this task has no answers to seed a policy with", f"experiments.{name}.task", experiment.task)
+        if sweep.prompts_per_step % sweep.micro_batch:
+            raise wrong("must divide prompts_per_step", f"{path}.micro_batch", sweep.micro_batch)
+        for key, model in sweep.models(experiment.task, base).items():
+            if len(key) > LONGEST:
+                raise wrong(f"a model's name would have more than {LONGEST} characters", path, key)
+            if self.models.setdefault(key, model) != model:
+                raise wrong("another model has the name of one of this sweep's", path, key)
+
+    def _check_logs(self) -> None:
+        """Experiments share the folder of logs: what one writes there is not called as another's."""
+        known: dict[str, str] = {}
+        for name, experiment in self.experiments.items():
+            steps = experiment.train.save_steps if experiment.train else []
+            runs = [f"seed{seed}-step{step}" for seed in experiment.seeds for step in steps]
+            runs += [f"seed{seed}-training" for seed in experiment.seeds if steps]
+            for subject in (*runs, *dict.fromkeys([*experiment.scale, *experiment.ladder])):
+                prefix = f"{name}-{subject}".lower()
+                if len(prefix) > LONGEST:
+                    raise wrong(
+                        f"the names of a log, {prefix}, have more than {LONGEST} characters", "experiments", name
+                    )
+                if prefix in known:
+                    what = f"its logs of {subject} would be called as those of {known[prefix]}: rename one"
+                    raise wrong(what, "experiments", name)
+                known[prefix] = f"{subject} in {name}"
+
+    def _check_lineage(self, key: str, model: Model) -> None:
+        """The bases of a post-trained model are known models and do not run in a circle."""
+        seen = [key]
+        while isinstance(model.source, PostTrained):
+            base = model.source.base
+            if base not in self.models:
+                raise wrong("unknown model", f"models.{seen[-1]}.source.base", base, self.models)
+            if base in seen:
+                raise wrong("a model comes from itself", f"models.{seen[-1]}.source.base", base)
+            seen.append(base)
+            model = self.models[base]
+
+    @property
+    def active(self) -> Experiment:
+        """The experiment that `experiment` names."""
+        return self.experiments[self.experiment]
+
+    def origin(self, key: str) -> Model:
+        """The model that `key` was post-trained from, or that it is."""
+        return self.models[self.origin_key(key)]
+
+    def origin_key(self, key: str) -> str:
+        source = self.models[key].source
+        return self.origin_key(source.base) if isinstance(source, PostTrained) else key
+
+    @property
+    def compared(self) -> list[str]:
+        """Keys of the models on the active experiment's axes, each once."""
+        return list(dict.fromkeys([*self.active.scale, *self.active.ladder]))
+
+    @property
+    def seeded(self) -> list[str]:
+        """Keys of the models of the active experiment's sweep."""
+        sweep, task = self.active.seeding, self.active.task
+        return list(sweep.models(task, self.models[sweep.base])) if sweep else []
+
+    @property
+    def judges(self) -> list[str]:
+        """Keys of the models that the active experiment's judge needs: one or none."""
+        judge = self.active.judge
+        return [judge.model] if isinstance(judge, LanguageModelJudge) else []
+
+
+def load(source: str | Path | Mapping[str, Any], *more: str | Path) -> Config:
+    """Validate a YAML file, or a mapping read from config.yaml; ConfigError (one line) where it is wrong.
+
+    `more` files are laid over it, as snakemake's --configfile lays them.
+    """
+    given = isinstance(source, Mapping)
+    data, name = source if given else read(source), "config.yaml" if given else str(source)
+    for name in map(str, more):
+        data = laid_over(data, read(name))
+    try:
+        check(data)
+        return Config.model_validate(data)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    except ValidationError as error:
+        raise ConfigError(f"{name}: {first_wrong(error, data)}") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply, or in itself") from None
+
+
+def _check_names(kind: str, names: Iterable[str]) -> None:
+    """Names become folders: of results there is no other of the name, whether or not a file system minds the case."""
+    known: dict[str, str] = {}
+    for name in names:
+        if name.lower() in folders.TAKEN:
+            raise wrong("a folder of results is called so: choose another name", f"{kind}.{name}", name)
+        if (other := known.setdefault(name.lower(), name)) != name:
+            raise wrong(f"differs from {other!r} in case alone: choose another name", f"{kind}.{name}", name)

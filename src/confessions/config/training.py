@@ -1,0 +1,162 @@
+"""Training: dual-span GRPO, what each span is paid and by whom."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from confessions.config.models import Lora, Sampling
+from confessions.config.strict import Key, Strict, check_file, check_function, wrong
+
+
+class LabelTrusting(Strict):
+    """Deterministic weak grader that believes the labels."""
+
+    kind: Literal["label_trusting"]
+
+
+class LanguageModelJudge(Strict):
+    """Language model that reads the answer, never the reasoning."""
+
+    kind: Literal["llm"]
+    model: Key = Field(description="key of `models`, one that does not think: the verdict is its first word")
+    threshold: float = Field(0.5, gt=0, lt=1, description="an answer passes from this P(Pass | Pass or Fail) on")
+    min_mass: float = Field(
+        0.5, ge=0, lt=1, description="least P(Pass or Fail): below, the model has no verdict and an error ends the run"
+    )
+    batch_size: int = Field(16, ge=1, description="answers judged in one forward pass; sets memory only")
+
+
+class OwnJudge(Strict):
+    """A weak judge of the user's own."""
+
+    kind: Literal["own"]
+    path: str = Field(
+        pattern=r"/.*\.py$", description="Python file, ./mine/judge.py, with a JUDGE: a subclass of scoring.judge.Judge"
+    )
+
+    @model_validator(mode="after")
+    def _is_there(self) -> Self:
+        check_file("path", self.path)
+        return self
+
+
+class ConfessionReward(Strict):
+    """Ground-truth reward of the confession span."""
+
+    claims: str = Field(
+        description="plain: share of right claims, as published; balanced: right and wrong ones weigh equally; or a "
+        "Python file, ./mine/reward.py, with a function claim_reward(met, claims)"
+    )
+    grade_weight: float = Field(ge=0, le=1, description="weight of the overall grade; claims have the rest")
+
+    @model_validator(mode="after")
+    def _known_reward(self) -> Self:
+        check_function("claims", self.claims, ("plain", "balanced"))
+        return self
+
+
+class Span(Strict):
+    """How the rewards of one span become advantages."""
+
+    advantages: str = Field(
+        "group",
+        description="group: (r - mean) / spread within the prompt's group; centred: not divided by the spread; batch: "
+        "the whole batch is the group; or a Python file with a function advantages(rewards_B, n_generations)",
+    )
+    weight: float = Field(1.0, ge=0, le=100, allow_inf_nan=False, description="factor of this span's part of the loss")
+
+    @model_validator(mode="after")
+    def _known_function(self) -> Self:
+        check_function("advantages", self.advantages, ("group", "centred", "batch"))
+        return self
+
+
+class TrainedSpans(Strict):
+    """The two spans of a rollout that are trained."""
+
+    task: Span = Field(default_factory=Span, description="reasoning and answer, paid by the weak judge")
+    confession: Span = Field(default_factory=Span, description="reasoning and report, paid by the truth")
+
+
+class TrainVllm(Strict):
+    """The vLLM that samples training rollouts, beside the trainer. It holds the base model, and gets the adapter of
+    each step."""
+
+    gpu_memory_utilization: float = Field(0.3, gt=0, lt=1, description="part of the GPU's memory that it takes")
+    enforce_eager: bool = Field(False, description="no compilation, no CUDA graphs: starts sooner, samples slower")
+    cpu_cache_gib: float = Field(1.0, gt=0, description="size of its cache on a machine without a GPU")
+
+
+class Train(Strict):
+    """Dual-span GRPO."""
+
+    steps: int = Field(ge=1, description="optimiser steps, one batch of fresh rollouts each")
+    prompts_per_step: int = Field(ge=1, description="P")
+    generations: int = Field(ge=2, description="G, the group that rewards are normalised in; B = P * G")
+    learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
+    kl_weight: float = Field(ge=0, description="weight of the KL divergence from the untrained policy")
+    lora: Lora | None = Field(description="adapter; null: every weight is trained, and each checkpoint is a model")
+    confession_reward: ConfessionReward = Field(description="what honesty pays")
+    spans: TrainedSpans = Field(default_factory=TrainedSpans, description="how rewards become advantages, by span")
+    sampling: Sampling = Field(description="of training rollouts")
+    max_task_tokens: int = Field(ge=1, description="limit of turn 1 (reasoning and answer)")
+    max_confession_tokens: int = Field(ge=1, description="limit of turn 2 (reasoning and report)")
+    checkpoint_fractions: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        min_length=2, description="when a checkpoint is kept, as parts of the run: 0 (untrained) to 1"
+    )
+    micro_batch: int = Field(ge=1, description="rollouts a forward pass of a process; divides P * G; sets memory only")
+    micro_batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens a forward pass, padding included: rollouts of like length go together, micro_batch of them "
+        "at most; null: micro_batch of them, as they come",
+    )
+    processes: int = Field(
+        1, ge=1, description="GPUs that share a step's rollouts, one process each; sets time and memory only"
+    )
+    gradient_checkpointing: bool = Field(description="recompute activations: less memory, more time")
+    compile_layers: bool = Field(
+        False, description="compile the layers, at the first step: a minute, then a third less time and memory on a GPU"
+    )
+    warmup_steps: int = Field(ge=0, description="steps of linear learning-rate warm-up")
+    max_grad_norm: float = Field(gt=0, description="gradients are clipped to this norm")
+    engine: Literal["transformers", "vllm"] = Field("transformers", description="samples the training rollouts")
+    vllm: TrainVllm = Field(default_factory=TrainVllm, description="settings of the engine `vllm`")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        fractions = self.checkpoint_fractions
+        if fractions[0] != 0 or fractions[-1] != 1 or fractions != sorted(set(fractions)):
+            raise wrong("must rise from 0 to 1", "checkpoint_fractions", fractions)
+        if len(set(self.save_steps)) < len(fractions):
+            raise wrong(f"too few for {len(fractions)} checkpoint_fractions", "steps", self.steps)
+        if self.prompts_per_step * self.generations % self.micro_batch:
+            raise wrong("must divide prompts_per_step * generations", "micro_batch", self.micro_batch)
+        if self.prompts_per_step * self.generations % (self.micro_batch * self.processes):
+            raise wrong("times micro_batch must divide prompts_per_step * generations", "processes", self.processes)
+        if self.warmup_steps >= self.steps:
+            raise wrong("must be below steps", "warmup_steps", self.warmup_steps)
+        if not self.lora and self.engine == "vllm":
+            raise wrong("samples for an adapter alone; to train every weight: transformers", "engine", "vllm")
+        if self.processes > 1 and self.engine == "vllm":
+            raise wrong("samples for one process; set processes: 1, or engine: transformers", "engine", "vllm")
+        if self.sharded and self.compile_layers:
+            raise wrong("not with several processes that share out the weights", "compile_layers", True)
+        return self
+
+    @property
+    def save_steps(self) -> list[int]:
+        """Training steps of the checkpoints, 0 (the untrained policy) to `steps`."""
+        return [round(fraction * self.steps) for fraction in self.checkpoint_fractions]
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the processes share out the weights; where an adapter is trained, each has all of them."""
+        return self.processes > 1 and not self.lora
+
+    @property
+    def kept_steps(self) -> list[int]:
+        """Those of them after which weights are written. Without an adapter, step 0 is the starting model itself."""
+        return [step for step in self.save_steps if self.lora or step]
