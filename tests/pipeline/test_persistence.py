@@ -84,7 +84,7 @@ rule make:
 MAKE = """
 import sys
 from pathlib import Path
-from confessions import provenance
+from confessions.runtime import provenance
 
 out = Path("results/models") / sys.argv[1]
 job = provenance.begin("make", {})
