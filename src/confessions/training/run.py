@@ -387,15 +387,9 @@ def run(
     state = join(settings)
     if is_finished(settings, work):
         return
-    chat = loading.load_chat(model_folder, thinking)  # first: what is wrong here shows before the weights are read
-    if settings.lora:
-        loading.check_targets(settings.lora, loading.load_config(model_folder), "train.lora")
-    new_tokens = settings.max_task_tokens + settings.max_confession_tokens
-    longest = check_lengths(chat, task, task.specs("train"), new_tokens, engines.context({}, model_folder))
-    if torch.cuda.is_available():
-        check_memory(settings, model_folder, dtype, longest)
+    chat, longest = check(settings, task, model_folder, dtype, thinking)
     policy_engine = sampler(settings, model_folder, dtype, chat, longest, work)
-    # Every weight is trained in float32, see save; accelerate makes it so when it shards.
+    # Every weight is trained in float32, see saver; accelerate makes it so when it shards.
     model = loading.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
     work.mkdir(parents=True, exist_ok=True)
     specs = task.specs("train")
@@ -418,15 +412,7 @@ def run(
         keep=rollouts.write,
     )
     trainer.remove_callback(PrinterCallback)
-
-    def save(policy: torch.nn.Module, folder: Path | None) -> None:
-        """An adapter, or all weights: trained in float32, where a small step is not lost, and kept in their dtype."""
-        weights = {} if settings.lora else trainer.accelerator.get_state_dict(policy)
-        if folder and settings.lora:
-            loading.save_adapter(policy, folder, base)
-        elif folder:
-            loading.save_model(policy, weights, folder, dtype, model_folder)
-
+    save = saver(trainer, settings, dtype, model_folder, base)
     trainer.add_callback(Keeper(work, checkpoint_folders(settings, work), save, state.is_main_process))
     resume = [checkpoints.newest(work / "resume", say) if state.is_main_process else None]
     try:
@@ -438,6 +424,35 @@ def run(
         metrics.close()
         if policy_engine:
             policy_engine.close()
+
+
+def check(settings: Train, task: Task, model_folder: Path, dtype: str, thinking: bool) -> tuple[Chat, int]:
+    """The model's chat and the longest possible conversation, in tokens. Raises InputError for what cannot work, before
+    the weights are read."""
+    chat = loading.load_chat(model_folder, thinking)
+    if settings.lora:
+        loading.check_targets(settings.lora, loading.load_config(model_folder), "train.lora")
+    new_tokens = settings.max_task_tokens + settings.max_confession_tokens
+    longest = check_lengths(chat, task, task.specs("train"), new_tokens, engines.context({}, model_folder))
+    if torch.cuda.is_available():
+        check_memory(settings, model_folder, dtype, longest)
+    return chat, longest
+
+
+def saver(
+    trainer: DualSpanGRPOTrainer, settings: Train, dtype: str, model_folder: Path, base: str
+) -> Callable[[torch.nn.Module, Path | None], None]:
+    """What Keeper writes a policy with: an adapter, or all weights: trained in float32, where a small step is not lost,
+    and kept in their dtype."""
+
+    def save(policy: torch.nn.Module, folder: Path | None) -> None:
+        weights = {} if settings.lora else trainer.accelerator.get_state_dict(policy)
+        if folder and settings.lora:
+            loading.save_adapter(policy, folder, base)
+        elif folder:
+            loading.save_model(policy, weights, folder, dtype, model_folder)
+
+    return save
 
 
 def publish(settings: Train, spec: Mapping[str, Any], work: Path, out: Path, say: Callable[[str], None]) -> None:
