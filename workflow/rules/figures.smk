@@ -99,7 +99,7 @@ rule tabulate_survey:
 
 rule tabulate_judge_check:
     input:
-        answers=specs.judge_check_file(CONFIG),
+        answers=paths.judge_check_file(CONFIG),
     output:
         table=page(TABLE.format(table="judge_check"), "table", "judge_check"),
     log:
