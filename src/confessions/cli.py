@@ -1,6 +1,7 @@
 """The command line. Every stage of the workflow is one command that takes its own block of the configuration as JSON.
 
-Heavy libraries are imported inside the commands: `confessions --help` and bad input answer at once.
+Heavy libraries are imported inside the commands, after the spec was read: `confessions --help` and bad input answer at
+once.
 """
 
 import os
@@ -33,11 +34,12 @@ def environment(context: typer.Context) -> None:
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
     with reported() as say:
-        from confessions.models.sources import build
         from confessions.pipeline.blocks import ModelSpec
-        from confessions.runtime import provenance
 
         block = ModelSpec.parse(spec).dump()
+        from confessions.models.sources import build
+        from confessions.runtime import provenance
+
         job = provenance.begin("build-model", block)
         build(block["source"], out)
         job.publish(out.parent, {out: []}, out.name)
@@ -49,9 +51,11 @@ def calibrate(spec: Spec, model: ModelFolder, out: Annotated[Path, typer.Option(
     """Measure how often a model meets each kind of requirement of the task instructions (docs/instructions.md)."""
     with reported() as say:
         from confessions.pipeline.blocks import CalibrationSpec
+
+        block = CalibrationSpec.parse(spec)
         from confessions.pipeline.stages import calibrate
 
-        calibrate.run(CalibrationSpec.parse(spec), model, out, say)
+        calibrate.run(block, model, out, say)
 
 
 @app.command()
@@ -63,9 +67,11 @@ def post_train(
     """Train a model further on a task's ground truth (sft, dpo or rl): a stage of the ladder."""
     with reported() as say:
         from confessions.pipeline.blocks import PostTrainSpec
+
+        block = PostTrainSpec.parse(spec)
         from confessions.pipeline.stages import post_train
 
-        post_train.run(PostTrainSpec.parse(spec), model, out, say)
+        post_train.run(block, model, out, say)
 
 
 @app.command()
@@ -102,9 +108,11 @@ def rollout(
     """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""
     with reported() as say:
         from confessions.pipeline.blocks import RolloutSpec
+
+        block = RolloutSpec.parse(spec)
         from confessions.pipeline.stages import rollout
 
-        rollout.run(RolloutSpec.parse(spec), model, work, say, files or ())
+        rollout.run(block, model, work, say, files or ())
 
 
 @app.command()
@@ -116,11 +124,13 @@ def score_rollouts(
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
     with reported() as say:
         from confessions.pipeline.blocks import ScoreSpec
+
+        block = ScoreSpec.parse(spec)
         from confessions.pipeline.stages import score
 
         if len(rollouts) != len(out):
             raise InputError(f"{len(rollouts)} --rollouts and {len(out)} --out: give one --out for each")
-        score.run(ScoreSpec.parse(spec), rollouts, out, say)
+        score.run(block, rollouts, out, say)
 
 
 @app.command()
@@ -128,9 +138,11 @@ def judge_check(spec: Spec, out: Annotated[Path, typer.Option(help="Parquet file
     """Measure the weak judge on a fixed set of answers made by code, half of them with one known fault."""
     with reported() as say:
         from confessions.pipeline.blocks import ScoreSpec
+
+        block = ScoreSpec.parse(spec)
         from confessions.pipeline.stages import judge_check
 
-        judge_check.run(ScoreSpec.parse(spec), out, say)
+        judge_check.run(block, out, say)
 
 
 @app.command()
@@ -138,9 +150,11 @@ def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the
     """Write rollouts and scores as Inspect logs, one a cell, for `inspect view`."""
     with reported() as say:
         from confessions.pipeline.blocks import LogsSpec
+
+        block = LogsSpec.parse(spec)
         from confessions.pipeline.stages import logs
 
-        logs.run(LogsSpec.parse(spec), out, say)
+        logs.run(block, out, say)
 
 
 @app.command()

@@ -242,9 +242,7 @@ class TrainingLogs(Spec):
     """Logs of the rollouts that a policy was trained on."""
 
     rollouts: str = Field(description="folder, a file a step")
-    logs: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
-        description="name of each log, with its first and last step"
-    )
+    logs: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]]  # with its first and last step
     labels: dict[str, Any]
 
 

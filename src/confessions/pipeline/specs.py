@@ -5,12 +5,10 @@ A rule takes its own spec as its parameter: a change in one block re-runs what d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from confessions import config as settings
 from confessions import prompts, tasks
 from confessions.config import REFERENCE, Config, LanguageModelJudge, OwnJudge, PostTrained
 from confessions.pipeline import paths
@@ -30,19 +28,12 @@ from confessions.runtime.errors import InputError
 
 # Optional keys that are written at their default too, as they were when the first results were made. Any other is left
 # out at its default: a key that is new changes no hash.
-WRITTEN: Mapping[type[BaseModel], set[str]] = {
-    settings.Nano: {"size"},
-    settings.Gguf: {"package", "path"},
-    settings.PostTrained: {"data", "seeding", "samples", "lora", "sampling", "max_new_tokens"},
-    settings.LanguageModelJudge: {"threshold", "min_mass", "batch_size"},
-    settings.Train: {"compile_layers", "engine"},
-    settings.TrainedSpans: {"task", "confession"},
-    settings.Span: {"advantages", "weight"},
-    settings.TrainVllm: {"gpu_memory_utilization", "enforce_eager", "cpu_cache_gib"},
-    settings.Vllm: {
-        "gpu_memory_utilization", "max_model_len", "tensor_parallel_size", "enforce_eager", "cpu_cache_gib",
-    },
-    settings.Calibration: {"per_level", "lowest", "highest", "frozen"},
+VLLM = {"gpu_memory_utilization", "max_model_len", "tensor_parallel_size", "enforce_eager", "cpu_cache_gib"}
+WRITTEN = {
+    "Nano": {"size"}, "Gguf": {"package", "path"}, "LanguageModelJudge": {"threshold", "min_mass", "batch_size"},
+    "PostTrained": {"data", "seeding", "samples", "lora", "sampling", "max_new_tokens"},
+    "Train": {"compile_layers", "engine"}, "TrainedSpans": {"task", "confession"}, "Span": {"advantages", "weight"},
+    "TrainVllm": VLLM, "Vllm": VLLM, "Calibration": {"per_level", "lowest", "highest", "frozen"},
 }  # fmt: skip
 
 
@@ -172,7 +163,7 @@ def _written(block: BaseModel, left_out: set[str] = frozenset()) -> dict[str, An
     kept = {}
     for name, field in type(block).model_fields.items():
         value = getattr(block, name)
-        always = field.is_required() or name in WRITTEN.get(type(block), ())
+        always = field.is_required() or name in WRITTEN.get(type(block).__name__, ())
         if name not in left_out and (always or value != field.get_default(call_default_factory=True)):
             kept[name] = _written(value) if isinstance(value, BaseModel) else value
     return kept

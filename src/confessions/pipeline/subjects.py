@@ -107,24 +107,17 @@ def _model_labels(config: Config, key: str) -> dict[str, str]:
 def _checkpoints(config: Config) -> Iterator[Subject]:
     """An adapter is asked of the policy, and step 0 is the policy; of any other step every weight may be trained."""
     experiment, evaluation, survey = config.active, config.active.evaluation, config.active.survey
-    lora, policy, labels = experiment.train.lora, experiment.policy, run_labels(config)
+    policy, train, labels = experiment.policy, experiment.train, run_labels(config)
     cells = task_block(config) | {"conditions": evaluation.conditions, "rollouts": evaluation.rollouts}
-    for seed, step in product(experiment.seeds, experiment.train.save_steps):
-        adapter = paths.adapter_folder(config, seed, step) if lora else None
-        at = {"seed": seed, "step": step, "adapter": adapter}
-        whole = step and not lora
+    for seed, step in product(experiment.seeds, train.save_steps):
+        at = {"seed": seed, "step": step, "adapter": paths.adapter_folder(config, seed, step) if train.lora else None}
+        whole = step and not train.lora
         weights = paths.checkpoint_model(config, seed, step) if whole else paths.model_folder(policy)
-        yield Subject(
-            "checkpoint",
-            policy,
-            weights,
-            Cells(**at, **cells, variants=evaluation.variants),
-            paths.rollout_file(config, seed, step),
-            paths.score_file(config, seed, step),
-            f"{config.experiment}-seed{seed}-step{step}",
-            labels | {"seed": seed},
-        )
-        if survey and step in (0, experiment.train.steps):
+        files = paths.rollout_file(config, seed, step), paths.score_file(config, seed, step)
+        logs = f"{config.experiment}-seed{seed}-step{step}"
+        grid = Cells(**at, **cells, variants=evaluation.variants)
+        yield Subject("checkpoint", policy, weights, grid, *files, logs, labels | {"seed": seed})
+        if survey and step in (0, train.steps):
             plain = {"conditions": evaluation.conditions[:1], "variants": evaluation.variants[:1]}
             surveyed = Cells(**at, task=survey.task, rollouts=survey.rollouts, **plain)
             yield Subject("survey", policy, weights, surveyed, paths.survey_file(config, seed, step))
@@ -132,34 +125,24 @@ def _checkpoints(config: Config) -> Iterator[Subject]:
 
 def _models(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
     """Models of the axes: no system prompt, every variant."""
-    evaluation = config.active.evaluation
-    cells = task_block(config) | {"conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
+    cells, labels = Cells(**UNTRAINED, **_plain(config), variants=config.active.evaluation.variants), run_labels(config)
     for key in keys:
-        yield Subject(
-            "model",
-            key,
-            paths.model_folder(key),
-            Cells(**UNTRAINED, **cells, variants=evaluation.variants),
-            paths.model_rollout_file(config, key),
-            paths.model_score_file(config, key),
-            f"{config.experiment}-{key}",
-            run_labels(config) | _model_labels(config, key),
-        )
+        files = paths.model_rollout_file(config, key), paths.model_score_file(config, key)
+        logs, own = f"{config.experiment}-{key}", labels | _model_labels(config, key)
+        yield Subject("model", key, paths.model_folder(key), cells, *files, logs, own)
 
 
 def _seeded(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
     """Models of the sweep: the plain cell, in every view that turn 2 may have of the reasoning."""
-    evaluation = config.active.evaluation
-    cells = task_block(config) | {"conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
     for key, view in product(keys, VIEWS):
         asked: dict[str, Any] = {"keep_thinking": view != MASKED}
         if view == PARAPHRASED:
             asked["paraphrases"] = dict(tasks.get(config.active.task).paraphrases)
-        yield Subject(
-            "seeded",
-            key,
-            paths.model_folder(key),
-            Cells(**UNTRAINED, variants=evaluation.variants[:1], **cells, **asked),
-            paths.seeded_rollout_file(config, key, view),
-            paths.seeded_score_file(config, key, view),
-        )
+        cells = Cells(**UNTRAINED, variants=config.active.evaluation.variants[:1], **_plain(config), **asked)
+        files = paths.seeded_rollout_file(config, key, view), paths.seeded_score_file(config, key, view)
+        yield Subject("seeded", key, paths.model_folder(key), cells, *files)
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    evaluation = config.active.evaluation
+    return task_block(config) | {"conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}

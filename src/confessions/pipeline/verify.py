@@ -203,4 +203,5 @@ def _expected(config: Config) -> dict[str, dict[str, Any]]:
             add(os.path.dirname(file), Path(file).stem, spec)
         for folder in {os.path.dirname(subject.scores) for subject in every if subject.scores}:
             add(folder, "score", scores)
+        add(paths.LOGS, experiment, specs.logs_spec(chosen))
     return found
