@@ -31,7 +31,7 @@ from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading, sources
 from confessions.models.chat import Chat
-from confessions.pipeline import specs
+from confessions.pipeline import paths, specs
 from confessions.rollouts.two_turns import Rollout, stream_seed, two_turns
 from confessions.scoring.judge import LabelTrusting
 from confessions.tasks import get as get_task
@@ -181,7 +181,7 @@ def demo_chain(folder: Path) -> Iterator[tuple[str, float]]:
     demo["evaluation"] |= {"conditions": ["baseline", "soft"], "rollouts": 32}
     demo["survey"] |= {"rollouts": 16}
     short = config.load(raw)
-    model, files = specs.model_folder("nano"), [specs.rollout_file(short, 0, step) for step in (0, 4)]
+    model, files = paths.model_folder("nano"), [paths.rollout_file(short, 0, step) for step in (0, 4)]
     pairs = [part for file in files for part in ("--rollouts", file, "--out", file.replace("rollouts", "scores"))]
     spec = {
         "build-model": specs.model_spec(short, "nano"),
@@ -191,13 +191,13 @@ def demo_chain(folder: Path) -> Iterator[tuple[str, float]]:
     }
     rest = {
         "build-model": ["--out", model],
-        "train": ["--model", model, "--work", "work/train", "--out", f"{specs.run_folder(short, 0)}/train"],
+        "train": ["--model", model, "--work", "work/train", "--out", f"{paths.run_folder(short, 0)}/train"],
         "rollout": ["--model", model, "--work", "work/rollout"],
         "score-rollouts": pairs,
     }
     for stage, block in spec.items():
         began = time.perf_counter()
-        command = [sys.executable, "-m", "confessions", stage, "--spec", json.dumps(block), *rest[stage]]
+        command = [sys.executable, "-m", "confessions", stage, "--spec", block.as_json(), *rest[stage]]
         subprocess.run(command, cwd=folder, check=True)
         yield f"demo, shortened: {stage}", time.perf_counter() - began
 

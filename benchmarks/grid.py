@@ -20,7 +20,7 @@ import yaml
 from tqdm import tqdm
 
 from confessions import config
-from confessions.pipeline import specs
+from confessions.pipeline import paths, specs
 
 
 def sample(spec: dict, model: str, folder: Path) -> float:
@@ -41,8 +41,8 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = config.load(yaml.safe_load(Path("config.yaml").read_text()) | {"experiment": arguments.experiment})
     policy, seed = settings.active.policy, settings.active.seeds[0]
-    whole = specs.rollout_spec(settings, policy)
-    grid = {specs.rollout_file(settings, seed, step): step for step in settings.active.train.save_steps}
+    whole = specs.rollout_spec(settings, policy).dump()
+    grid = {paths.rollout_file(settings, seed, step): step for step in settings.active.train.save_steps}
     blocks = {step: whole["files"][file][0] for file, step in grid.items()}
     if missing := [b["adapter"] for b in blocks.values() if not Path(b["adapter"]).is_dir()]:
         sys.exit(f"error: {missing[0]}: no adapter here; run snakemake first")
@@ -52,13 +52,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         files = {str(folder / f"step_{step}.parquet"): [block] for step, block in blocks.items()}
-        together = sample(whole | {"files": files}, specs.model_folder(policy), folder)
+        together = sample(whole | {"files": files}, paths.model_folder(policy), folder)
         print(f"one engine start, {len(cells)} cells: {together:.1f} s", flush=True)
         seconds, equal = [], 0
         for step, condition, variant in tqdm(alone, desc="one process a cell", unit="cell"):
             file = folder / f"{step}-{condition}-{variant}.parquet"
             block = blocks[step] | {"conditions": [condition], "variants": [variant]}
-            seconds.append(sample(whole | {"files": {str(file): [block]}}, specs.model_folder(policy), folder))
+            seconds.append(sample(whole | {"files": {str(file): [block]}}, paths.model_folder(policy), folder))
             shared = pd.read_parquet(folder / f"step_{step}.parquet").set_index(["condition", "variant"]).sort_index()
             pair = shared.loc[(condition, variant)]["confession_ids"], pd.read_parquet(file)["confession_ids"]
             equal += sum(list(a) == list(b) for a, b in zip(*pair, strict=True))

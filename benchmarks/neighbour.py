@@ -92,7 +92,7 @@ def endless(settings: config.Config) -> dict:
     changed["experiments"]["demo"]["train"] |= {
         "steps": 10_000, "prompts_per_step": 2, "learning_rate": 1e-9, "checkpoint_fractions": [0.0, 1.0],
     }  # fmt: skip
-    return specs.train_spec(config.load(changed), 0)
+    return specs.train_spec(config.load(changed), 0).dump()
 
 
 def shown(name: str, ratios: Sequence[float], goal: float) -> bool:

@@ -16,11 +16,10 @@ from unittest import mock
 
 import torch
 
-from confessions.config import Train
 from confessions.engines.policy import PolicyEngine
 from confessions.models import loading
+from confessions.pipeline.blocks import TrainSpec
 from confessions.pipeline.stages.judges import make_judge
-from confessions.tasks import get as get_task
 from confessions.training import run as training
 
 
@@ -44,8 +43,8 @@ def main() -> None:
     for name in ("spec", "model", "work"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
-    spec = json.loads(options.spec.read_text())
-    settings, task = Train.model_validate(spec["train"]), get_task(spec["task"], spec.get("problems"))
+    spec = TrainSpec.parse(options.spec.read_text())
+    settings, task, policy = spec.train, spec.get_task(), spec.policy
     hashes: dict[str, dict[str, str]] = {}
     sync, close = PolicyEngine.sync, PolicyEngine.close
 
@@ -53,9 +52,9 @@ def main() -> None:
         hashes[f"trainer {moment}"] = digest(self.policy.get_base_model())
         hashes[f"vllm {moment}"] = self.engine.llm.apply_model(digest)[0]
 
-    def sync_and_hash(self: PolicyEngine, policy, step: int) -> None:
-        sync(self, policy, step)
-        self.policy = policy
+    def sync_and_hash(self: PolicyEngine, model, step: int) -> None:
+        sync(self, model, step)
+        self.policy = model
         if "vllm before" not in hashes:
             hashed(self, "before")
 
@@ -65,8 +64,8 @@ def main() -> None:
 
     with mock.patch.multiple(PolicyEngine, sync=sync_and_hash, close=hash_and_close):
         training.run(
-            settings, spec["seed"], task, make_judge(spec["judge"], task), options.model,
-            spec["policy"]["dtype"], spec["policy"]["thinking"], loading.fingerprint(options.model), options.work,
+            settings, spec.seed, task, make_judge(spec.judge, task), options.model,
+            policy.dtype, policy.thinking, loading.fingerprint(options.model), policy.key, options.work,
         )  # fmt: skip
     rows = [json.loads(line) for line in (options.work / "metrics.jsonl").read_text().splitlines()]
     names = rows[-1]["timeline"]

@@ -22,6 +22,7 @@ from confessions.cli import app
 from confessions.config import load
 from confessions.models import loading
 from confessions.pipeline import specs
+from confessions.pipeline.blocks import LoadedJudge, RolloutSpec
 from confessions.pipeline.stages import post_train as post_train_stage
 from confessions.pipeline.stages import rollout as rollout_stage
 from confessions.pipeline.stages.judges import make_judge
@@ -200,7 +201,7 @@ def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkey
     """All there: no model is loaded. One block lost or damaged: only that one is sampled, and comes back as it was."""
     before = {path.name: path.read_bytes() for path in sampled.folder.glob("*.parquet")}
     work = shutil.copytree(sampled.work, tmp_path / "work")
-    again = lambda: rollout_stage.run(sampled.spec, trained.model, work, said.append)  # noqa: E731
+    again = lambda: rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, said.append)  # noqa: E731
     said: list[str] = []
     with monkeypatch.context() as patch:
         patch.setattr(loading, "load_model", lambda *_: pytest.fail("sampled again"))
@@ -234,9 +235,9 @@ def test_shards_make_the_same_files(trained, sampled, tmp_path, monkeypatch):
 
     for path in before:
         path.unlink()
-    rollout_stage.run(sampled.spec, trained.model, work, said.append, names[1:])
+    rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, said.append, names[1:])
     assert there() == names[1:]
-    rollout_stage.run(sampled.spec, trained.model, work, said.append, names[:1])
+    rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, said.append, names[:1])
     assert there() == names
     assert {path: path.read_bytes() for path in before} == before
     assert sum("engine started" in line for line in said) == 2
@@ -385,7 +386,7 @@ def test_what_the_stages_made_is_recorded(trained, sampled, tmp_path):
 def test_post_training_is_recorded(random_nano, tmp_path, monkeypatch):
     monkeypatch.setattr(post_train_stage, "post_train", lambda *given: shutil.copytree(random_nano, given[-1]))
     spec, out = (
-        specs.model_spec(load(Path(__file__).parent.parent / "config.yaml"), "nano-sft"),
+        specs.model_spec(load(Path(__file__).parent.parent / "config.yaml"), "nano-sft").dump(),
         tmp_path / "models" / "tiny-sft",
     )
     assert run("post-train", spec, model=random_nano, out=out).exit_code == 0
@@ -527,13 +528,13 @@ def test_a_cut_file_of_rollouts(rollouts, tmp_path):
 def test_the_judge_of_a_block(random_nano, task, tmp_path):
     block = {"kind": "llm", "model": POLICY | {"folder": str(random_nano), "thinking": False}, "engine": ENGINE}
     block |= {"threshold": 0.7, "min_mass": 0.2, "batch_size": 5}
-    judge = make_judge(block, task)
+    judge = make_judge(LoadedJudge.model_validate(block), task)
     assert isinstance(judge, LanguageModelJudge)
     assert (judge.threshold, judge.min_mass, judge.engine.batch_size) == (0.7, 0.2, 5)
     assert (judge.name, judge.chat.thinking) == ("llm:tiny", False)
     block["model"]["folder"] = str(tmp_path / "gone")
     with pytest.raises(InputError, match="gone: no model here"):
-        make_judge(block, task)
+        make_judge(LoadedJudge.model_validate(block), task)
 
 
 @pytest.mark.parametrize(("command", "offline"), [("score-rollouts", "True"), ("build-model", "False")])

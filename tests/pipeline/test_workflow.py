@@ -20,7 +20,7 @@ import yaml
 import confessions
 from confessions.analysis import catalogue
 from confessions.config import load
-from confessions.pipeline import persistence, specs
+from confessions.pipeline import persistence, subjects
 from confessions.pipeline.plan.plan import Plan
 from confessions.runtime.provenance import read
 
@@ -521,7 +521,7 @@ def test_checkpoints_that_are_models_have_a_job_each(workflow, tmp_path):
     models = [f"results/demo/seed0/train/models/step_{step}" for step in steps]
     assert sorted(inputs) == sorted(["results/models/nano", *models])
     assert "adapter_model.safetensors" not in planned.stdout
-    survey = specs.survey_files(load(folder / "config.yaml", folder / "override.yaml"))
+    survey = subjects.survey_files(load(folder / "config.yaml", folder / "override.yaml"))
     assert snakemake(folder, *survey, *whole).returncode == 0
     assert all((folder / model / "config.json").exists() for model in models)
 

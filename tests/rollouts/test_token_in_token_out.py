@@ -17,6 +17,7 @@ from peft import LoraConfig
 from confessions.config import Train
 from confessions.engines import Completion, Engine
 from confessions.models.chat import Chat
+from confessions.pipeline.blocks import RolloutSpec
 from confessions.pipeline.stages import rollout as stage
 from confessions.scoring.judge import LabelTrusting
 from confessions.tasks import get as get_task
@@ -82,7 +83,7 @@ def test_through_the_rollout_stage_and_its_file(engine, random_nano, tmp_path, m
         "evaluation": LIMITS | {"sampling": SAMPLING, "batch_size": 64, "seed": 0}, "texts": {},
         "files": {str(out): [{"seed": 0, "step": 0, "adapter": None, "rollouts": 2} | cells]},
     }  # fmt: skip
-    stage.run(spec, random_nano, tmp_path / "work", lambda _: None)
+    stage.run(RolloutSpec.model_validate(spec), random_nano, tmp_path / "work", lambda _: None)
     rows = pd.read_parquet(out).to_dict("records")
     answers, reports = engine.completions[:4], engine.completions[4:]
     assert len(rows) == len(reports) == 8

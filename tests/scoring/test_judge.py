@@ -17,6 +17,7 @@ from confessions.engines.transformers import TransformersEngine
 from confessions.models.chat import Chat
 from confessions.nano.recipe import corpus_texts
 from confessions.nano.tokenizer import build_tokenizer
+from confessions.pipeline.blocks import ScoreSpec
 from confessions.pipeline.stages import score
 from confessions.prompts import judge_prompt, judge_version
 from confessions.rollouts.two_turns import two_turns
@@ -182,7 +183,7 @@ def test_neither_reasoning_nor_confession_can_reach_the_judge_of_stored_rollouts
     pass_then_fail = [[math.log(0.6), math.log(0.2)], [math.log(0.1), math.log(0.4)]]  # of ANSWER and RIGHT
     judge = LanguageModelJudge(ScriptedEngine(tokenizer, pass_then_fail), plain_chat, task, "llm:tiny")
     with patch.object(score, "make_judge", lambda *_: judge):
-        score.run({"task": "word_count", "judge": {"kind": "label_trusting"}}, [rollouts], [out], lambda _: None)
+        score.run(ScoreSpec(task="word_count", judge={"kind": "label_trusting"}), [rollouts], [out], lambda _: None)
     (call,) = judge.engine.calls
     assert call.prompts == [judge.prompt_ids(SPEC, ANSWER), judge.prompt_ids(SPEC, RIGHT)]
     scores = pd.read_parquet(out)
@@ -222,4 +223,4 @@ def test_a_file_without_rollouts_is_one_line(tmp_path):
     rollouts = tmp_path / "rollouts.parquet"
     rollout_frame().head(0).to_parquet(rollouts)
     with pytest.raises(InputError, match=r"rollouts\.parquet: holds no rollouts"):
-        score.run({"task": "word_count", "judge": {"kind": "label_trusting"}}, [rollouts], [tmp_path / "s"], print)
+        score.run(ScoreSpec(task="word_count", judge={"kind": "label_trusting"}), [rollouts], [tmp_path / "s"], print)

@@ -12,7 +12,7 @@ from confessions import tasks
 from confessions.cli import app
 from confessions.config import ConfigError, PostTrained, load
 from confessions.models import loading
-from confessions.pipeline import specs
+from confessions.pipeline import paths
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet, write_parquet
 from confessions.scoring.scores import score_rollouts
@@ -194,7 +194,7 @@ def test_the_stage_leaves_a_calibration_and_answers_with_their_truth(made, rando
     table = read_parquet(made / "answers.parquet")
     assert found.answers == len(table) == sum(len(calibration.asked(part, 1)) for part in PARTS)
     assert sorted(path.name for path in made.glob("*.parquet")) == sorted(
-        Path(path).name for path in ["answers.parquet", *specs.frozen_files("nano-xs")]
+        Path(path).name for path in ["answers.parquet", *paths.frozen_files("nano-xs")]
     )
     for file in made.glob("frozen_*.parquet"):
         frozen = read_parquet(file)

@@ -136,10 +136,10 @@ def test_the_command_counts_problems_and_what_is_left_out(file):
 def test_the_configuration_names_the_file(file):
     config = load(named(str(file)))
     plain = load(named(None))
-    assert specs.train_spec(config, 0) == specs.train_spec(plain, 0) | {"problems": str(file)}
-    for blocks in specs.rollout_spec(config, "qwen3-4b")["files"].values():
-        assert {block["problems"] for block in blocks} == {str(file)}
-    assert "problems" not in json.dumps(specs.rollout_spec(plain, "qwen3-4b"))
+    assert specs.train_spec(config, 0).dump() == specs.train_spec(plain, 0).dump() | {"problems": str(file)}
+    for blocks in specs.rollout_spec(config, "qwen3-4b").files.values():
+        assert {block.problems for block in blocks} == {str(file)}
+    assert "problems" not in specs.rollout_spec(plain, "qwen3-4b").as_json()
     training = next(job for job in Plan(config, "H200").jobs() if job.rule == "train_policy")
     prompt = get_task("programming").prompt(get_task("programming", str(file)).specs("evaluation")[0])
     request = training.prompt // (100 * 64) - _tokens(prompt)

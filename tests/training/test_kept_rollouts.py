@@ -18,8 +18,8 @@ from test_inspect_logs import read, texts
 from confessions.config import load
 from confessions.engines import Completion
 from confessions.models.chat import Turn
-from confessions.pipeline import specs
 from confessions.pipeline.inspect_logs import write_training_logs
+from confessions.pipeline.paths import training_logs
 from confessions.pipeline.verify import verify
 from confessions.rollouts.two_turns import Rollout, stream_seed
 from confessions.runtime.errors import InputError
@@ -273,12 +273,12 @@ def test_the_same_rollouts_give_the_same_log(trained, tmp_path):
 def test_logs_cover_every_step_once():
     """Names sort by step; the last log holds what is left."""
     config = load(Path(__file__).parents[2] / "config.yaml")
-    logs = specs.training_logs(config, 0)
+    logs = training_logs(config, 0)
     assert list(logs) == sorted(logs)
     assert [step for first, last in logs.values() for step in range(first, last + 1)] == [*range(1, 21)]
     assert next(iter(logs)) == "demo-seed0-training-steps01-05.eval"
     config.active.train.__dict__["steps"] = 7
-    assert [*specs.training_logs(config, 1).items()] == [
+    assert [*training_logs(config, 1).items()] == [
         ("demo-seed1-training-steps1-5.eval", [1, 5]),
         ("demo-seed1-training-steps6-7.eval", [6, 7]),
     ]

@@ -37,6 +37,7 @@ from confessions.config import Train
 from confessions.models.chat import Chat
 from confessions.nano.recipe import Shape, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
+from confessions.pipeline.blocks import TrainSpec
 from confessions.pipeline.stages import train as stage
 from confessions.runtime.errors import InputError, reported
 from confessions.runtime.processes import launch
@@ -226,7 +227,7 @@ def test_the_first_line_that_a_process_left_is_said(monkeypatch, tmp_path):
 
 
 def test_another_number_of_processes_than_configured_is_one_line(random_nano, tmp_path):
-    spec = json.loads(shared_command(2)[2])
+    spec = TrainSpec.parse(shared_command(2)[2])
     with pytest.raises(InputError, match=r"train.processes is 2, and this run has 1: leave it to `confessions train`"):
         stage.run(spec, random_nano, tmp_path / "work", tmp_path / "out", print)
 

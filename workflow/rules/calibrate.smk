@@ -1,13 +1,13 @@
 # Which levels of the task `instructions` a model meets some of the time, and answers of it to keep. Made where an experiment
 # names the file as its `problems`, or asked for by name.
-FROZEN = specs.frozen_files("{model}") if EXPERIMENT.calibration.frozen else []
+FROZEN = paths.frozen_files("{model}") if EXPERIMENT.calibration.frozen else []
 
 
 rule calibrate:
     input:
-        model=specs.model_folder("{model}"),
+        model=paths.model_folder("{model}"),
     output:
-        calibration=specs.calibration_file("{model}"),
+        calibration=paths.calibration_file("{model}"),
         answers="results/calibrations/{model}/answers.parquet",
         frozen=FROZEN,
     log:
@@ -20,7 +20,7 @@ rule calibrate:
         gpu=lambda wildcards: sampling_resources(wildcards.model)["gpu"],
         runtime=lambda wildcards, attempt: attempt * 120,
     params:
-        spec=lambda wildcards: json.dumps(specs.calibration_spec(CONFIG, wildcards.model)),
+        spec=lambda wildcards: specs.calibration_spec(CONFIG, wildcards.model).as_json(),
         out=lambda wildcards, output: os.path.dirname(output.calibration),
     shell:
         "python -m confessions calibrate --spec {params.spec:q} --model {input.model:q} --out {params.out:q}"

@@ -1,5 +1,4 @@
 # Names that several stages share; all of them come from the validated configuration.
-import json
 import os
 import re
 import sys
@@ -11,7 +10,7 @@ from snakemake.settings.types import DeploymentMethod
 
 import confessions
 from confessions.analysis import catalogue
-from confessions.pipeline import specs
+from confessions.pipeline import paths, specs, subjects
 from confessions.runtime import folders, outside
 from confessions.tasks.base import VIEWS
 
@@ -25,7 +24,7 @@ TRAIN, PLOTS, VLLM, VLLM_CPU = (f"../../envs/{name}.yaml" for name in ("train", 
 
 EXPERIMENT = CONFIG.active
 PROBLEMS = [EXPERIMENT.problems] if EXPERIMENT.problems else []
-CALIBRATIONS = [specs.calibration_file(key) for key in CONFIG.models]  # made by a rule
+CALIBRATIONS = [paths.calibration_file(key) for key in CONFIG.models]  # made by a rule
 for file in PROBLEMS:
     if not Path(file).is_file() and file not in CALIBRATIONS:
         sys.exit(f"error: config.yaml: experiments.{CONFIG.experiment}.problems = {file!r}: no such file")
@@ -35,40 +34,36 @@ POLICIES = [EXPERIMENT.policy] if TRAINS else []
 SEEDS = EXPERIMENT.seeds if TRAINS else []
 STEPS = EXPERIMENT.train.save_steps if TRAINS else []
 ADAPTERS = not TRAINS or EXPERIMENT.train.lora is not None
-POLICY = [specs.model_folder(key) for key in POLICIES]
-JUDGES = [specs.model_folder(key) for key in CONFIG.judges]
+POLICY = [paths.model_folder(key) for key in POLICIES]
+JUDGES = [paths.model_folder(key) for key in CONFIG.judges]
 POST_TRAINED = [key for key, model in CONFIG.models.items() if model.source.kind == "post_trained"]
 # The policy's own rollouts and scores are made with those of its checkpoints.
-OWN = [key for key in CONFIG.compared if key in POLICIES]
 OTHERS = [key for key in CONFIG.compared if key not in POLICIES]
+SCORED = subjects.scored(CONFIG)
 
-RESULTS = f"results/{CONFIG.experiment}"
-RUN = specs.run_folder(CONFIG, "{seed}")
-METRICS = f"{RUN}/train/metrics.jsonl"
-TRAINING_ROLLOUTS = specs.training_rollouts(CONFIG, "{seed}")
+RESULTS = paths.results_folder(CONFIG)
+RUN = paths.run_folder(CONFIG, "{seed}")
+METRICS = paths.metrics_file(CONFIG, "{seed}")
+TRAINING_ROLLOUTS = paths.training_rollouts(CONFIG, "{seed}")
 ADAPTER = [
-    f"{specs.adapter_folder(CONFIG, '{seed}', '{step}')}/{name}"
+    f"{paths.adapter_folder(CONFIG, '{seed}', '{step}')}/{name}"
     for name in ("adapter_model.safetensors", "adapter_config.json")
 ]
 # What a training run publishes: its adapters, or where every weight is trained a model for every step but 0, the policy.
 CHECKPOINTS = (
     expand(ADAPTER, step=STEPS, allow_missing=True)
     if ADAPTERS
-    else directory(expand(specs.checkpoint_model(CONFIG, "{seed}", "{step}"), step=STEPS[1:], allow_missing=True))
+    else directory(expand(paths.checkpoint_model(CONFIG, "{seed}", "{step}"), step=STEPS[1:], allow_missing=True))
 )
-ROLLOUTS = specs.rollout_file(CONFIG, "{seed}", "{step}")
-SCORES = f"{RUN}/scores/step_{{step}}.parquet"
-MODEL_ROLLOUTS = specs.model_rollout_file(CONFIG, "{model}")
-MODEL_SCORES = f"{RESULTS}/models/{{model}}/scores.parquet"
-CHECK = [specs.judge_check_file(CONFIG)] if specs.checks_judge(CONFIG) else []  # answers made by code, judged
-SURVEYS = specs.survey_files(CONFIG)
-LOG_FOLDER = f"{RESULTS}/logs"
+SCORES = paths.score_file(CONFIG, "{seed}", "{step}")
+MODEL_ROLLOUTS = paths.model_rollout_file(CONFIG, "{model}")
+MODEL_SCORES = paths.model_score_file(CONFIG, "{model}")
+CHECK = [paths.judge_check_file(CONFIG)] if specs.checks_judge(CONFIG) else []  # answers made by code, judged
+SURVEYS = subjects.survey_files(CONFIG)
 
 PROCESSES = EXPERIMENT.train.processes if TRAINS else 1
 
-RUN_LABELS = {"experiment": CONFIG.experiment, "task": EXPERIMENT.task}
-for key in POLICIES:
-    RUN_LABELS |= {"model": CONFIG.models[key].label, "source": CONFIG.origin(key).source.kind}
+RUN_LABELS = subjects.run_labels(CONFIG)
 
 
 def one_of(names):
@@ -128,9 +123,3 @@ def sampling_environment(*keys):
 def paired(rollouts, scores):
     """--rollouts a --out b for every pair of files."""
     return " ".join(f"--rollouts {a} --out {b}" for a, b in zip(rollouts, scores, strict=True))
-
-
-def log_names(prefix, conditions):
-    """One log a condition and variant."""
-    variants = EXPERIMENT.evaluation.variants
-    return [f"{LOG_FOLDER}/{specs.log_name(prefix, *cell)}" for cell in product(conditions, variants)]

@@ -6,7 +6,7 @@ localrules:
 
 rule build_model:
     output:
-        folder=directory(specs.model_folder("{model}")),
+        folder=directory(paths.model_folder("{model}")),
     log:
         "results/models/logs/{model}.log",
     wildcard_constraints:
@@ -18,7 +18,7 @@ rule build_model:
         mem_mb=lambda wildcards: 6_000 if CONFIG.models[wildcards.model].source.kind == "gguf" else 3_000,
         runtime=120,
     params:
-        spec=lambda wildcards: json.dumps(specs.model_spec(CONFIG, wildcards.model)),
+        spec=lambda wildcards: specs.model_spec(CONFIG, wildcards.model).as_json(),
     shell:
         "python -m confessions build-model --spec {params.spec:q} --out {output.folder:q} 2>&1 | tee {log:q}"
 
@@ -26,10 +26,10 @@ rule build_model:
 # One more training stage on top of another model.
 rule post_train_model:
     input:
-        base=lambda wildcards: specs.model_folder(CONFIG.models[wildcards.model].source.base),
+        base=lambda wildcards: paths.model_folder(CONFIG.models[wildcards.model].source.base),
         answers=lambda wildcards: CONFIG.models[wildcards.model].source.answers or [],
     output:
-        folder=directory(specs.model_folder("{model}")),
+        folder=directory(paths.model_folder("{model}")),
     log:
         "results/models/logs/{model}.log",
     wildcard_constraints:
@@ -42,7 +42,7 @@ rule post_train_model:
         gpu=lambda wildcards: resources_for(wildcards.model)["gpu"],
         runtime=lambda wildcards, attempt: attempt * 720,
     params:
-        spec=lambda wildcards: json.dumps(specs.model_spec(CONFIG, wildcards.model)),
+        spec=lambda wildcards: specs.model_spec(CONFIG, wildcards.model).as_json(),
     shell:
         "python -m confessions post-train --spec {params.spec:q} --model {input.base:q} --out {output.folder:q}"
         " 2>&1 | tee {log:q}"

@@ -2,7 +2,7 @@
 # blocks of cells stay in a working folder that is no output, so that a job that was cut off resumes after them. Whatever
 # shard a file is of, its job has the same command and inputs: another number of shards makes nothing again. A checkpoint
 # of which every weight was trained is a model, and its job is like any other model's.
-SHARDS = specs.policy_shards(CONFIG)
+SHARDS = subjects.policy_shards(CONFIG)
 
 for number, files in enumerate(SHARDS, 1):
     behind = f"_{number}" if len(SHARDS) > 1 else ""
@@ -11,7 +11,7 @@ for number, files in enumerate(SHARDS, 1):
         name:
             f"sample_policy{behind}"
         input:
-            model=specs.sampled_model(CONFIG, files[0]),
+            model=subjects.sampled_model(CONFIG, files[0]),
             adapters=expand(ADAPTER, seed=SEEDS, step=STEPS) if ADAPTERS else [],
             problems=PROBLEMS,
         output:
@@ -25,7 +25,7 @@ for number, files in enumerate(SHARDS, 1):
             **sampling_resources(*POLICIES),
             runtime=lambda wildcards, attempt: attempt * 720,
         params:
-            spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, EXPERIMENT.policy)),
+            spec=lambda wildcards: specs.rollout_spec(CONFIG, EXPERIMENT.policy).as_json(),
             work=f"{RESULTS}/work/rollouts",
         shell:
             "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
@@ -35,7 +35,7 @@ for number, files in enumerate(SHARDS, 1):
 # The models of the scale axis and of the ladder.
 rule sample_model:
     input:
-        model=specs.model_folder("{model}"),
+        model=paths.model_folder("{model}"),
         problems=PROBLEMS,
     output:
         rollouts=MODEL_ROLLOUTS,
@@ -51,7 +51,7 @@ rule sample_model:
         gpu=lambda wildcards: sampling_resources(wildcards.model)["gpu"],
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
-        spec=lambda wildcards: json.dumps(specs.rollout_spec(CONFIG, wildcards.model)),
+        spec=lambda wildcards: specs.rollout_spec(CONFIG, wildcards.model).as_json(),
         work=f"{RESULTS}/work/rollouts",
     shell:
         "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"

@@ -1,10 +1,13 @@
 # Ground truth and the judge's verdict on each rollout; one judge for all files of a job.
+OF_POLICY = [subject for subject in SCORED if subject.base in POLICIES]
+
+
 rule score_policy:
     input:
-        rollouts=expand(ROLLOUTS, seed=SEEDS, step=STEPS) + expand(MODEL_ROLLOUTS, model=OWN),
+        rollouts=[subject.rollouts for subject in OF_POLICY],
         judge=JUDGES,
     output:
-        scores=expand(SCORES, seed=SEEDS, step=STEPS) + expand(MODEL_SCORES, model=OWN),
+        scores=[subject.scores for subject in OF_POLICY],
     log:
         f"{RESULTS}/logs/scores.log",
     conda:
@@ -14,7 +17,7 @@ rule score_policy:
         **sampling_resources(*CONFIG.judges),
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
-        spec=json.dumps(specs.score_spec(CONFIG)),
+        spec=specs.score_spec(CONFIG).as_json(),
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
         "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
@@ -37,7 +40,7 @@ rule score_model:
         **sampling_resources(*CONFIG.judges),
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
-        spec=json.dumps(specs.score_spec(CONFIG)),
+        spec=specs.score_spec(CONFIG).as_json(),
     shell:
         "python -m confessions score-rollouts --spec {params.spec:q} --rollouts {input.rollouts:q} --out {output.scores:q}"
         " 2>&1 | tee {log:q}"
@@ -48,7 +51,7 @@ rule check_judge:
     input:
         judge=JUDGES,
     output:
-        answers=specs.judge_check_file(CONFIG),
+        answers=paths.judge_check_file(CONFIG),
     log:
         f"{RESULTS}/logs/judge_check.log",
     conda:
@@ -58,6 +61,6 @@ rule check_judge:
         **sampling_resources(*CONFIG.judges),
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
-        spec=json.dumps(specs.score_spec(CONFIG)),
+        spec=specs.score_spec(CONFIG).as_json(),
     shell:
         "python -m confessions judge-check --spec {params.spec:q} --out {output.answers:q} 2>&1 | tee {log:q}"

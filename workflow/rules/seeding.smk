@@ -1,8 +1,8 @@
 # SFT seeding of a hack: a model for every combination of the sweep, its rollouts with, without and with a paraphrase of the
 # reasoning in turn 2's context, one table, one figure. No part of `all`:  snakemake seeding --config experiment=programming
 SEEDED = CONFIG.seeded
-SEEDED_ROLLOUTS = [specs.seeded_rollout_file(CONFIG, "{model}", view) for view in VIEWS]
-SEEDED_SCORES = [f"{RESULTS}/seeding/{{model}}/{view}_scores.parquet" for view in VIEWS]
+SEEDED_ROLLOUTS = [paths.seeded_rollout_file(CONFIG, "{model}", view) for view in VIEWS]
+SEEDED_SCORES = [paths.seeded_score_file(CONFIG, "{model}", view) for view in VIEWS]
 
 
 use rule sample_model as sample_seeded with:
@@ -31,7 +31,7 @@ rule score_seeded:
         **sampling_resources(*CONFIG.judges),
         runtime=60,
     params:
-        spec=json.dumps(specs.score_spec(CONFIG)),
+        spec=specs.score_spec(CONFIG).as_json(),
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
         "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"

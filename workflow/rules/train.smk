@@ -19,7 +19,7 @@ rule train_policy:
         **training_resources(),
         runtime=lambda wildcards, attempt: attempt * 720,
     params:
-        spec=lambda wildcards: json.dumps(specs.train_spec(CONFIG, int(wildcards.seed))),
+        spec=lambda wildcards: specs.train_spec(CONFIG, int(wildcards.seed)).as_json(),
         out=subpath(output.metrics, parent=True),
         work=f"{RUN}/work",
     shell:

@@ -9,10 +9,18 @@ from confessions.config.experiment import Config, Experiment, load
 from confessions.config.file import ConfigError, read
 from confessions.config.models import Folder, Gguf, Hub, Lora, Model, Nano, PostTrained, Sampling
 from confessions.config.strict import Strict
-from confessions.config.training import LanguageModelJudge, OwnJudge, Train, TrainedSpans
+from confessions.config.training import (
+    LabelTrusting,
+    LanguageModelJudge,
+    OwnJudge,
+    Span,
+    Train,
+    TrainedSpans,
+    TrainVllm,
+)
 
 __all__ = [
-    "REFERENCE", "Calibration", "Config", "ConfigError", "Experiment", "Folder", "Gguf", "Hub", "LanguageModelJudge",
-    "Lora", "Model", "Nano", "OwnJudge", "PostTrained", "Sampling", "Strict", "Train", "TrainedSpans", "Vllm", "load",
-    "read",
+    "REFERENCE", "Calibration", "Config", "ConfigError", "Experiment", "Folder", "Gguf", "Hub", "LabelTrusting",
+    "LanguageModelJudge", "Lora", "Model", "Nano", "OwnJudge", "PostTrained", "Sampling", "Span", "Strict", "Train",
+    "TrainVllm", "TrainedSpans", "Vllm", "load", "read",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ def start(
     adapters: Sequence[Path] = (),
     eos: Sequence[int] | None = None,
 ) -> Engine:
-    """The engine that `options` (specs.engine_block) names, with the model in `folder`.
+    """The engine that `options` (a dump of blocks.Engine) names, with the model in `folder`.
 
     `adapters` are all that will be asked for; `eos` the ids that end a turn (default: the tokenizer's). Raises
     InputError when the model or the engine cannot be loaded.

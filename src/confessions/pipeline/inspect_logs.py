@@ -19,7 +19,7 @@ import pyarrow as pa
 from confessions.analysis.metrics import METRICS, measure
 from confessions.analysis.stats import estimates
 from confessions.analysis.tables.base import SCORE_COLUMNS
-from confessions.pipeline.specs import log_name
+from confessions.pipeline.paths import log_name
 from confessions.prompts import system_prompt
 from confessions.prompts.report import HIGHEST_GRADE
 from confessions.runtime.errors import InputError

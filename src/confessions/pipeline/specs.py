@@ -1,218 +1,129 @@
-"""The block of the configuration that each stage depends on, as JSON values.
+"""The spec of each stage, made of the configuration.
 
-A rule takes its own block as its parameter: a change in one block re-runs what depends on it and no more.
+A rule takes its own spec as its parameter: a change in one block re-runs what depends on it and no more.
 """
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
+
+from pydantic import BaseModel
 
 from confessions import prompts, tasks
 from confessions.analysis import catalogue
-from confessions.config import REFERENCE, Config, Experiment, LanguageModelJudge, OwnJudge, PostTrained, TrainedSpans
+from confessions.config import REFERENCE, Config, LanguageModelJudge, OwnJudge, PostTrained
+from confessions.pipeline import paths
+from confessions.pipeline.blocks import (
+    CalibrationSpec,
+    EvaluationSpec,
+    LogsSpec,
+    ModelSpec,
+    PostTrainSpec,
+    RolloutSpec,
+    ScoreSpec,
+    TrainSpec,
+)
+from confessions.pipeline.subjects import run_labels, scored, subjects, task_block
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import MASKED, PARAPHRASED, VIEWS
 
-STEPS_A_LOG = 5  # of training rollouts, for `inspect view`
+# Optional keys that are written at their default too, as they were when the first results were made. Any other is left
+# out at its default: a key that is new changes no hash.
+VLLM = {"gpu_memory_utilization", "max_model_len", "tensor_parallel_size", "enforce_eager", "cpu_cache_gib"}
+WRITTEN = {
+    "Nano": {"size"}, "Gguf": {"package", "path"}, "LanguageModelJudge": {"threshold", "min_mass", "batch_size"},
+    "PostTrained": {"data", "seeding", "samples", "lora", "sampling", "max_new_tokens"},
+    "Train": {"compile_layers", "engine"}, "TrainedSpans": {"task", "confession"}, "Span": {"advantages", "weight"},
+    "TrainVllm": VLLM, "Vllm": VLLM, "Calibration": {"per_level", "lowest", "highest", "frozen"},
+}  # fmt: skip
 
 
-def train_spec(config: Config, seed: int) -> dict[str, Any]:
+def train_spec(config: Config, seed: int) -> TrainSpec:
     """What a training run depends on."""
-    experiment = config.active
-    left_out = {"vllm"} if experiment.train.engine != "vllm" else set()
-    if experiment.train.processes == 1:  # what was trained before this key existed stays what it is
-        left_out.add("processes")
-    if experiment.train.micro_batch_tokens is None:
-        left_out.add("micro_batch_tokens")
-    if experiment.train.spans == TrainedSpans():
-        left_out.add("spans")
-    own = [experiment.train.confession_reward.claims, *(span.advantages for _, span in experiment.train.spans)]
+    experiment, train = config.active, config.active.train
+    own = [train.confession_reward.claims, *(span.advantages for _, span in train.spans)]
     own = {path: outside.digest(path) for path in own if outside.is_path(path)}
-    return {
-        **_task_block(experiment),
-        "policy": _engine_block(config, experiment.policy),
-        "judge": _judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
-        "train": experiment.train.model_dump(exclude=left_out),
-        "seed": seed,
+    sampler = {"vllm": _written(train.vllm)} if train.engine == "vllm" else {}
+    return TrainSpec(
+        **task_block(config),
+        policy=_loaded(config, experiment.policy),
+        judge=_judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
+        train=_written(train, {"vllm"}) | sampler,
+        seed=seed,
         **({"digests": own} if own else {}),
-    }
+    )
 
 
-def rollout_spec(config: Config, key: str) -> dict[str, Any]:
-    """What the rollouts of one base model depend on: one engine start samples them all.
-
-    `files` maps each file to be written to its blocks, one a checkpoint and task.
-    """
-    experiment, evaluation = config.active, config.active.evaluation
-    files: dict[str, list[dict[str, Any]]] = {}
-    if key == experiment.policy:
-        for seed, step in product(experiment.seeds, experiment.train.save_steps):
-            adapter = adapter_folder(config, seed, step) if experiment.train.lora else None
-            checkpoint = {"seed": seed, "step": step, "adapter": adapter}
-            cells = {**_task_block(experiment), "conditions": evaluation.conditions, "rollouts": evaluation.rollouts}
-            files[rollout_file(config, seed, step)] = [checkpoint | cells | {"variants": evaluation.variants}]
-            if experiment.survey and step in (0, experiment.train.steps):
-                cells = {"task": experiment.survey.task, "rollouts": experiment.survey.rollouts}
-                plain = {"conditions": evaluation.conditions[:1], "variants": evaluation.variants[:1]}
-                files.setdefault(survey_file(config, seed, step), []).append(checkpoint | cells | plain)
-    if key in config.compared:
-        cells = {**_task_block(experiment), "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
-        base = {"seed": 0, "step": 0, "adapter": None}
-        files[model_rollout_file(config, key)] = [base | cells | {"variants": evaluation.variants}]
-    if key in config.seeded:
-        cells = {**_task_block(experiment), "conditions": evaluation.conditions[:1], "rollouts": evaluation.rollouts}
-        base = {"seed": 0, "step": 0, "adapter": None, "variants": evaluation.variants[:1]}
-        paraphrases = {"paraphrases": dict(tasks.get(experiment.task).paraphrases)}
-        for view in VIEWS:
-            asked = {"keep_thinking": view != MASKED} | (paraphrases if view == PARAPHRASED else {})
-            files[seeded_rollout_file(config, key, view)] = [base | cells | asked]
-    blocks = [block for blocks in files.values() for block in blocks]
-    used = {folder: sorted({name for block in blocks for name in block[folder]}) for folder in REFERENCE}
-    model, sampling = config.models[key], evaluation.sampling or config.models[key].sampling
-    return {
-        "model": _engine_block(config, key) | {"keep_thinking": model.keep_thinking},
-        "engine": engine_block(config),
-        "evaluation": evaluation.model_dump(exclude={"conditions", "variants", "rollouts", "shards"})
-        | {"sampling": sampling and sampling.model_dump()},
-        "texts": {
+def rollout_spec(config: Config, key: str) -> RolloutSpec:
+    """What the rollouts of one base model depend on: one engine start samples them all."""
+    evaluation, model = config.active.evaluation, config.models[key]
+    files: dict[str, list[Any]] = {}
+    for subject in subjects(config, key):
+        files.setdefault(subject.rollouts, []).append(subject.cells)
+    cells = [block for blocks in files.values() for block in blocks]
+    used = {folder: sorted({name for block in cells for name in getattr(block, folder)}) for folder in REFERENCE}
+    sampling = evaluation.sampling or model.sampling
+    return RolloutSpec(
+        model=_loaded(config, key) | {"keep_thinking": model.keep_thinking},
+        engine=engine_block(config),
+        evaluation={name: getattr(evaluation, name) for name in EvaluationSpec.model_fields} | {"sampling": sampling},
+        texts={
             folder: {name: prompts.digest(prompts.text(folder, name)) for name in names}
             for folder, names in used.items()
         },
-        "files": files,
-    }
+        files=files,
+    )
 
 
-def policy_shards(config: Config) -> list[list[str]]:
-    """The files of the policy's rollouts, spread over evaluation.shards jobs: each, the largest first, goes to the job
-    that has fewest rollouts so far. Where checkpoints are models, each of them has a job, and so has what it began as.
-    No jobs where there is no policy."""
-    if not config.active.train:
-        return []
-    files = rollout_spec(config, config.active.policy)["files"]
-    if not config.active.train.lora:
-        by_model: dict[str, list[str]] = {}
-        for file, (block, *_) in files.items():
-            by_model.setdefault(_sampled(config, block), []).append(file)
-        return list(by_model.values())
-    sizes = {
-        file: sum(len(block["conditions"]) * len(block["variants"]) * block["rollouts"] for block in blocks)
-        for file, blocks in files.items()
-    }
-    jobs: list[list[str]] = [[] for _ in range(config.active.evaluation.shards)]
-    for file in sorted(files, key=sizes.__getitem__, reverse=True):
-        min(jobs, key=lambda job: sum(sizes[other] for other in job)).append(file)
-    return [[file for file in files if file in job] for job in jobs]
-
-
-def sampled_model(config: Config, file: str) -> str:
-    """The folder of the model that the rollouts of one of the policy's files are sampled from."""
-    block, *_ = rollout_spec(config, config.active.policy)["files"][file]
-    return _sampled(config, block)
-
-
-def _sampled(config: Config, block: dict[str, Any]) -> str:
-    """An adapter is asked of the policy, and step 0 is the policy."""
-    if config.active.train.lora or not block["step"]:
-        return model_folder(config.active.policy)
-    return checkpoint_model(config, block["seed"], block["step"])
-
-
-def score_spec(config: Config) -> dict[str, Any]:
+def score_spec(config: Config) -> ScoreSpec:
     """What the scores of a rollout depend on."""
-    task = _task_block(config.active.model_copy(update={"problems": None}))  # an instance is in its rollout
-    return task | {"judge": _judge_block(config, engine_block(config))}
+    task = task_block(config)
+    task.pop("problems", None)  # an instance is in its rollout
+    return ScoreSpec(**task, judge=_judge_block(config, engine_block(config)))
 
 
-def calibration_spec(config: Config, key: str) -> dict[str, Any]:
+def calibration_spec(config: Config, key: str) -> CalibrationSpec:
     """What the calibration of a model depends on. Answers are sampled as in evaluation."""
-    experiment, model = config.active, config.models[key]
-    evaluation = experiment.evaluation
+    experiment, evaluation, model = config.active, config.active.evaluation, config.models[key]
     sampling = evaluation.sampling or model.sampling
     if sampling is None:
         raise InputError(
             f"config.yaml: experiments.{config.experiment}.evaluation.sampling: a calibration needs it: name it"
         )
-    return {
-        "model": _engine_block(config, key) | {"source": model_spec(config, key)["source"]},
-        "engine": engine_block(config),
-        "sampling": sampling.model_dump() | {"max_new_tokens": evaluation.max_task_tokens},
-        "batch_size": evaluation.batch_size,
-        "seed": evaluation.seed,
-        "calibration": experiment.calibration.model_dump(),
-    }
+    return CalibrationSpec(
+        model=_loaded(config, key) | {"source": _written(model.source)},
+        engine=engine_block(config),
+        sampling=sampling.model_dump() | {"max_new_tokens": evaluation.max_task_tokens},
+        batch_size=evaluation.batch_size,
+        seed=evaluation.seed,
+        calibration=_written(experiment.calibration),
+    )
 
 
-def calibration_file(key: str) -> str:
-    """The calibration of a model, relative to the repository root."""
-    return f"results/calibrations/{key}/calibration.json"
-
-
-def frozen_files(key: str) -> list[str]:
-    """Answers of a model to keep, a file for each part of the kinds."""
-    folder = calibration_file(key).rpartition("/")[0]
-    return [f"{folder}/frozen_{task}.parquet" for task in tasks.names() if task.startswith("instructions")]
-
-
-def model_spec(config: Config, key: str) -> dict[str, Any]:
+def model_spec(config: Config, key: str) -> ModelSpec:
     """What a model folder depends on."""
     model = config.models[key]
-    source = model.source.model_dump()
-    for added in ("sha256", "size", "parts", "dtype", "answers", "examples"):
-        if added in source and source[added] is None:  # what was made before these keys existed stays what it is
-            del source[added]
-    block = {"key": key, "source": source}
+    block = {"key": key, "source": _written(model.source)}
     if isinstance(model.source, PostTrained):
-        block |= {"dtype": model.dtype, "thinking": model.thinking}
-    return block
+        return PostTrainSpec(**block, dtype=model.dtype, thinking=model.thinking)
+    return ModelSpec(**block)
 
 
-def model_folder(key: str) -> str:
-    """Folder of a model, relative to the repository root."""
-    return f"results/models/{key}"
-
-
-def run_folder(config: Config, seed: int | str) -> str:
-    """Folder of one training run."""
-    return f"results/{config.experiment}/seed{seed}"
-
-
-def adapter_folder(config: Config, seed: int | str, step: int | str) -> str:
-    return f"{run_folder(config, seed)}/train/adapters/step_{step}"
-
-
-def training_rollouts(config: Config, seed: int | str) -> str:
-    """Folder of the rollouts that a policy was trained on, a file a step."""
-    return f"{run_folder(config, seed)}/train/training_rollouts"
-
-
-def training_logs(config: Config, seed: int) -> dict[str, list[int]]:
-    """Names of the logs of a run's training rollouts, each with its first and last step."""
-    last = config.active.train.steps
-    spans = [[first, min(first + STEPS_A_LOG - 1, last)] for first in range(1, last + 1, STEPS_A_LOG)]
-    prefix, width = f"{config.experiment}-seed{seed}-training", len(str(last))
-    return {f"{prefix}-steps{first:0{width}}-{end:0{width}}.eval": [first, end] for first, end in spans}
-
-
-def checkpoint_model(config: Config, seed: int | str, step: int | str) -> str:
-    """Folder of a checkpoint where every weight is trained, from step 1 on."""
-    return f"{run_folder(config, seed)}/train/models/step_{step}"
-
-
-def rollout_file(config: Config, seed: int | str, step: int | str) -> str:
-    """Every cell of one checkpoint."""
-    return f"{run_folder(config, seed)}/rollouts/step_{step}.parquet"
-
-
-def model_rollout_file(config: Config, key: str) -> str:
-    """A model of the scale axis or the ladder: no system prompt, every variant."""
-    return f"results/{config.experiment}/models/{key}/rollouts.parquet"
-
-
-def seeded_rollout_file(config: Config, key: str, view: str) -> str:
-    """A model of the sweep; `view` says how turn 2 sees its reasoning."""
-    return f"results/{config.experiment}/seeding/{key}/{view}.parquet"
+def logs_spec(config: Config) -> LogsSpec:
+    """What the Inspect logs are made from: the rollouts that are scored, and those that the policy was trained on."""
+    return LogsSpec(
+        checkpoints=[
+            {"rollouts": s.rollouts, "scores": s.scores, "prefix": s.logs, "labels": s.labels} for s in scored(config)
+        ],
+        training=[
+            {
+                "rollouts": paths.training_rollouts(config, seed),
+                "logs": paths.training_logs(config, seed),
+                "labels": run_labels(config) | {"seed": seed},
+            }
+            for seed in (config.active.seeds if config.active.train else ())
+        ],
+    )
 
 
 def seeding_point(config: Config, key: str) -> dict[str, Any]:
@@ -221,58 +132,39 @@ def seeding_point(config: Config, key: str) -> dict[str, Any]:
     return source.seeding.model_dump() | {"learning_rate": source.learning_rate}
 
 
-def judge_check_file(config: Config) -> str:
-    """The fixed set of answers with the judge's verdicts."""
-    return f"results/{config.experiment}/judge_check.parquet"
-
-
 def checks_judge(config: Config) -> bool:
     """Whether there is such a set to judge: a language model as the judge, and a task with answers made by code."""
     return bool(catalogue.SOURCES["judge_check"](config))
 
 
-def log_name(prefix: str, condition: str, variant: str) -> str:
-    """File of one cell's log for `inspect view`."""
-    return f"{prefix}-{outside.short(condition)}-{outside.short(variant)}.eval"
-
-
-def survey_file(config: Config, seed: int, step: int) -> str:
-    """Rollouts of the survey: one file, or where checkpoints are models one for each that is surveyed."""
-    name = "rollouts" if config.active.train.lora else f"seed{seed}_step{step}"
-    return f"results/{config.experiment}/survey/{name}.parquet"
-
-
-def survey_files(config: Config) -> list[str]:
-    """All of them; none where there is no survey."""
+def engine_block(config: Config) -> dict[str, Any]:
+    """The engine that samples evaluation rollouts, and its settings."""
     experiment = config.active
-    surveyed = product(experiment.seeds, (0, experiment.train.steps)) if experiment.survey else ()
-    return list(dict.fromkeys(survey_file(config, *checkpoint) for checkpoint in surveyed))
+    return {"kind": experiment.engine} | (_written(experiment.vllm) if experiment.engine == "vllm" else {})
 
 
-def _task_block(experiment: Experiment) -> dict[str, Any]:
-    """The task, the file of its problems where they are not its own, and a digest of one from outside the package."""
-    own = {"task": experiment.task} | ({"problems": experiment.problems} if experiment.problems else {})
-    return own | ({"task_digest": outside.digest(experiment.task)} if outside.is_path(experiment.task) else {})
-
-
-def _engine_block(config: Config, key: str) -> dict[str, Any]:
-    """What generation needs to know of a model; without its label, so that renaming it re-runs nothing."""
+def _loaded(config: Config, key: str) -> dict[str, Any]:
     model = config.models[key]
     return {"key": key, "dtype": model.dtype, "thinking": model.thinking}
 
 
-def engine_block(config: Config) -> dict[str, Any]:
-    """The engine that samples evaluation rollouts, and its settings."""
-    experiment = config.active
-    return {"kind": experiment.engine} | (experiment.vllm.model_dump() if experiment.engine == "vllm" else {})
-
-
 def _judge_block(config: Config, engine: dict[str, Any]) -> dict[str, Any]:
     judge = config.active.judge
-    block = judge.model_dump()
+    block = _written(judge)
     if isinstance(judge, OwnJudge):
         block["digest"] = outside.digest(judge.path)
     if isinstance(judge, LanguageModelJudge):
-        block["model"] = _engine_block(config, judge.model) | {"folder": model_folder(judge.model)}
+        block["model"] = _loaded(config, judge.model) | {"folder": paths.model_folder(judge.model)}
         block["engine"], block["prompt"] = engine, prompts.judge_version(tasks.get(config.active.task).judge_text)
     return block
+
+
+def _written(block: BaseModel, left_out: set[str] = frozenset()) -> dict[str, Any]:
+    """A block of the configuration as a spec has it."""
+    kept = {}
+    for name, field in type(block).model_fields.items():
+        value = getattr(block, name)
+        always = field.is_required() or name in WRITTEN.get(type(block).__name__, ())
+        if name not in left_out and (always or value != field.get_default(call_default_factory=True)):
+            kept[name] = _written(value) if isinstance(value, BaseModel) else value
+    return kept

@@ -19,11 +19,11 @@ from typing import Any
 from tqdm import tqdm
 
 from confessions.config import Config
-from confessions.pipeline import specs
+from confessions.pipeline import paths, specs, subjects
+from confessions.pipeline.blocks import Spec
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
 from confessions.runtime.provenance import FOLDER, File, Record, at, describe, read, record_file, record_files
-from confessions.tasks.base import INTACT
 
 WORKING = {FOLDER, folders.WORK}  # folders without results: records; what killed jobs go on from
 RESULTS = "results"
@@ -185,29 +185,25 @@ def _ignored(name: str) -> bool:
 
 
 def _expected(config: Config) -> dict[str, dict[str, Any]]:
-    """The block that each stage of each experiment would be given now, by the path of its record."""
+    """The spec that each stage of each experiment would be given now, by the path of its record."""
     found: dict[str, dict[str, Any]] = {}
 
-    def add(folder: str, name: str, block: dict[str, Any]) -> None:
-        found[os.path.normpath(record_file(folder, name))] = json.loads(json.dumps(block))  # as a record holds it
+    def add(folder: str, name: str, spec: Spec) -> None:
+        found[os.path.normpath(record_file(folder, name))] = json.loads(spec.as_json())  # as a record holds it
 
     for key in config.models:
-        add(os.path.dirname(specs.model_folder(key)), key, specs.model_spec(config, key))
+        add(os.path.dirname(paths.model_folder(key)), key, specs.model_spec(config, key))
     for experiment in config.experiments:
         chosen = config.model_copy(update={"experiment": experiment})
-        policies = [chosen.active.policy] if chosen.active.policy else []  # some experiments train none
-        for seed in chosen.active.seeds if policies else []:
-            add(f"{specs.run_folder(chosen, seed)}/train", "train", specs.train_spec(chosen, seed))
-            add(f"{specs.run_folder(chosen, seed)}/scores", "score", specs.score_spec(chosen))
-        if specs.checks_judge(chosen):
-            file = specs.judge_check_file(chosen)
-            add(os.path.dirname(file), Path(file).stem, specs.score_spec(chosen))
-        for key in dict.fromkeys([*policies, *chosen.compared, *chosen.seeded]):
-            block = specs.rollout_spec(chosen, key)
-            for file in block["files"]:
-                add(os.path.dirname(file), Path(file).stem, block)
-        scored = [specs.model_rollout_file(chosen, key) for key in chosen.compared]
-        scored += [specs.seeded_rollout_file(chosen, key, INTACT) for key in chosen.seeded]
-        for file in scored:
-            add(os.path.dirname(file), "score", specs.score_spec(chosen))
+        every, scores = subjects.subjects(chosen), specs.score_spec(chosen)
+        for seed in chosen.active.seeds if chosen.active.train else ():  # some experiments train nothing
+            add(os.path.dirname(paths.metrics_file(chosen, seed)), "train", specs.train_spec(chosen, seed))
+        made = {paths.judge_check_file(chosen): scores} if specs.checks_judge(chosen) else {}
+        for base in dict.fromkeys(subject.base for subject in every):
+            made |= dict.fromkeys((s.rollouts for s in every if s.base == base), specs.rollout_spec(chosen, base))
+        for file, spec in made.items():
+            add(os.path.dirname(file), Path(file).stem, spec)
+        for folder in {os.path.dirname(subject.scores) for subject in every if subject.scores}:
+            add(folder, "score", scores)
+        add(paths.log_folder(chosen), experiment, specs.logs_spec(chosen))
     return found

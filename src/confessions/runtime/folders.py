@@ -1,6 +1,6 @@
 """Folders of results that no model and no experiment may be called like: theirs lie beside them.
 
-tests/config/test_config.py holds this list to the paths of the workflow's rules and of specs.py.
+tests/config/test_config.py holds this list to the paths of the workflow's rules and of pipeline/paths.py.
 """
 
 from pathlib import Path

@@ -16,6 +16,7 @@ from confessions import prompts, tasks
 from confessions.analysis import catalogue
 from confessions.config import Config, LanguageModelJudge, Lora, PostTrained
 from confessions.pipeline import specs
+from confessions.pipeline.subjects import policy_shards, scored, subjects
 from confessions.scoring.known_answers import known_answers
 
 CHARS_PER_TOKEN = 4
@@ -65,11 +66,11 @@ class Counter:
         others = [key for key in config.compared if key not in policies]
         policy = []
         if experiment.train:
-            grid = len(experiment.seeds) * len(experiment.train.save_steps) * len(experiment.evaluation.conditions)
+            answered = sum(len(s.cells.conditions) for s in scored(config) if s.base == experiment.policy)
             policy = [
                 self._training(),
-                replace(self._sampling("sample_policy", experiment.policy), n=len(specs.policy_shards(config))),
-                self._scoring("score_policy", grid + (experiment.policy in config.compared)),
+                replace(self._sampling("sample_policy", experiment.policy), n=len(policy_shards(config))),
+                self._scoring("score_policy", answered),
             ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
@@ -168,14 +169,14 @@ class Counter:
         evaluation = self.config.active.evaluation
         first, second = self._turns(evaluation)
         job = Job(rule, key, batch=evaluation.batch_size)
-        for block in (b for blocks in specs.rollout_spec(self.config, key)["files"].values() for b in blocks):
-            task = block["task"], self._known(block.get("problems"))
-            xs = [_prompt_tokens(*task, condition) for condition in block["conditions"]]
-            xcs = [_request_tokens(*task, variant) for variant in block["variants"]]
-            answers = block["rollouts"] * len(xs)
+        for cells in (subject.cells for subject in subjects(self.config, key)):
+            task = cells.task, self._known(cells.problems)
+            xs = [_prompt_tokens(*task, condition) for condition in cells.conditions]
+            xcs = [_request_tokens(*task, variant) for variant in cells.variants]
+            answers = cells.rollouts * len(xs)
             job = replace(
                 job,
-                prompt=job.prompt + block["rollouts"] * (sum(xs) + len(xs) * sum(xcs)),
+                prompt=job.prompt + cells.rollouts * (sum(xs) + len(xs) * sum(xcs)),
                 turn1=job.turn1 + answers * first,
                 turn2=job.turn2 + answers * len(xcs) * second,
                 length=max(job.length, max(xs) + first + max(xcs) + second),

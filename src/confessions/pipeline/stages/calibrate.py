@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from confessions.config import Calibration as Settings
 from confessions.engines import Sampling, context, start
 from confessions.models import loading
-from confessions.pipeline.stages import Block
+from confessions.pipeline.blocks import CalibrationSpec
 from confessions.rollouts import answers
 from confessions.rollouts.two_turns import opening
 from confessions.runtime import provenance
@@ -23,14 +22,14 @@ from confessions.tasks.instructions import calibration
 from confessions.tasks.instructions.instances import PARTS
 
 
-def run(spec: Block, model: Path, out: Path, say: Say) -> None:
+def run(spec: CalibrationSpec, model: Path, out: Path, say: Say) -> None:
     """Write calibration.json and answers.parquet to the folder `out`, and frozen_{task}.parquet for each part of the
-    kinds where `spec` (specs.calibration_spec) asks for frozen answers."""
-    settings, sampling = Settings.model_validate(spec["calibration"]), Sampling(**spec["sampling"])
-    name, seed, dtype = spec["model"]["key"], spec["seed"], spec["model"]["dtype"]
-    job = provenance.begin("calibrate", spec, [model], [seed])
+    kinds where `spec` asks for frozen answers."""
+    settings, sampling = spec.calibration, Sampling(**spec.sampling.dump())
+    name, seed, options = spec.model.key, spec.seed, spec.engine.dump()
+    job = provenance.begin("calibrate", spec.dump(), [model], [seed])
     fingerprint = loading.fingerprint(model)
-    chat = loading.load_chat(model, spec["model"]["thinking"])
+    chat = loading.load_chat(model, spec.model.thinking)
     tasks = {part: get_task(calibration.task_name(part)) for part in PARTS}
     asked = {part: calibration.asked(part, settings.per_level) for part in PARTS}
     longest = max(
@@ -38,28 +37,26 @@ def run(spec: Block, model: Path, out: Path, say: Say) -> None:
         for part in PARTS
         for one in asked[part]
     )
-    if longest > (limit := context(spec["engine"], model)):
+    if longest > (limit := context(options, model)):
         raise InputError(
             f"an answer may need {longest} tokens and the model's context is {limit}: lower max_task_tokens"
         )
-    engine = start(spec["engine"], model, dtype, chat.tokenizer, spec["batch_size"], (), chat.eos)
-    say(f"engine started: {spec['engine']['kind']} with {name}")
+    engine = start(options, model, spec.model.dtype, chat.tokenizer, spec.batch_size, (), chat.eos)
+    say(f"engine started: {spec.engine.kind} with {name}")
 
     def sample(task, specs, n, **columns):
         with tqdm(total=len(specs) * n, desc=f"answers of {name}, {task.name}") as bar:
             try:
                 return answers.sample(engine, chat, task, specs, n, sampling, seed, bar.update, model=name, **columns)
             except torch.OutOfMemoryError:
-                raise InputError(
-                    f"{model}: out of GPU memory: lower the batch size (now {spec['batch_size']})"
-                ) from None
+                raise InputError(f"{model}: out of GPU memory: lower the batch size (now {spec.batch_size})") from None
 
     frames = {part: sample(tasks[part], asked[part], 1) for part in PARTS}
     found = calibration.measure(
         frames,
-        model=spec["model"],
+        model=spec.model.dump(),
         fingerprint=fingerprint,
-        sampling=spec["sampling"] | {"seed": seed, "engine": spec["engine"]["kind"]},
+        sampling=spec.sampling.dump() | {"seed": seed, "engine": spec.engine.kind},
         revision=provenance.revision(),
         bounds=(settings.lowest, settings.highest),
     )

@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
-from confessions.pipeline.stages import Block
+from confessions.pipeline.blocks import DigestedJudge, LoadedJudge
+from confessions.pipeline.blocks import Judge as JudgeSpec
 from confessions.runtime import outside
 from confessions.scoring.judge import Judge, LabelTrusting, LanguageModelJudge
 from confessions.tasks.base import Task
 
 
-def make_judge(block: Block, task: Task) -> Judge:
+def make_judge(spec: JudgeSpec, task: Task) -> Judge:
     """The weak judge of an experiment; the llm one loads its model."""
-    if block["kind"] == "label_trusting":
+    if isinstance(spec, DigestedJudge):
+        return outside.member(spec.path, "JUDGE")(task)
+    if not isinstance(spec, LoadedJudge):
         return LabelTrusting(task)
-    if block["kind"] == "own":
-        return outside.member(block["path"], "JUDGE")(task)
     from confessions.engines import start
     from confessions.models import loading
 
-    folder, model = Path(block["model"]["folder"]), block["model"]
-    chat, name = loading.load_chat(folder, model["thinking"]), f"llm:{model['key']}"
-    engine = start(block["engine"], folder, model["dtype"], chat.tokenizer, block["batch_size"], eos=chat.eos)
-    return LanguageModelJudge(engine, chat, task, name, block["threshold"], block["min_mass"])
+    folder, model = Path(spec.model.folder), spec.model
+    chat, name = loading.load_chat(folder, model.thinking), f"llm:{model.key}"
+    engine = start(spec.engine.dump(), folder, model.dtype, chat.tokenizer, spec.batch_size, eos=chat.eos)
+    return LanguageModelJudge(engine, chat, task, name, spec.threshold, spec.min_mass)

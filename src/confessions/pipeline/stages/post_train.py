@@ -3,8 +3,7 @@
 import shutil
 from pathlib import Path
 
-from confessions.config import PostTrained
-from confessions.pipeline.stages import Block
+from confessions.pipeline.blocks import PostTrainSpec
 from confessions.runtime import provenance
 from confessions.runtime.errors import Say
 from confessions.runtime.files import published_folder
@@ -12,16 +11,16 @@ from confessions.runtime.locks import alone
 from confessions.training.post_training import run as post_train
 
 
-def run(spec: Block, model: Path, out: Path, say: Say) -> None:
-    settings = PostTrained.model_validate(spec["source"])
+def run(spec: PostTrainSpec, model: Path, out: Path, say: Say) -> None:
+    settings = spec.source
     inputs = [model, *([Path(settings.answers)] if settings.answers else [])]
     folder = out.with_name(f".{out.name}.work")
     work = folder / "trainer"
     with alone(folder, say):
-        job = provenance.begin("post-train", spec, inputs, [settings.seed])
+        job = provenance.begin("post-train", spec.dump(), inputs, [settings.seed])
         try:
             with published_folder(out) as temporary:
-                post_train(settings, model, spec["dtype"], spec["thinking"], work, temporary)
+                post_train(settings, model, spec.dtype, spec.thinking, work, temporary)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         job.publish(out.parent, {out: inputs}, out.name)

@@ -14,29 +14,28 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from confessions.config import Sampling as SamplingSpec
 from confessions.engines import Engine, Sampling, context, start
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.pipeline.stages import Block
+from confessions.pipeline.blocks import Cells, EvaluationSpec, RolloutSpec
 from confessions.rollouts.two_turns import check_lengths, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, read_parquet, write_parquet
-from confessions.tasks import get as get_task
-from confessions.tasks.base import Task
 from confessions.training.run import config_hash
 
 
-def run(spec: Block, model: Path, work: Path, say: Say, only: Sequence[str] = ()) -> None:
-    """Sample the blocks of `spec` (specs.rollout_spec) and publish its files, or `only` those of them.
+def run(spec: RolloutSpec, model: Path, work: Path, say: Say, only: Sequence[str] = ()) -> None:
+    """Sample the blocks of `spec` and publish its files, or `only` those of them.
 
     A file is the same whichever others are made with it: a rollout hangs on its own seed, and a record is of one file.
     """
-    if unknown := [out for out in only if out not in spec["files"]]:
-        raise InputError(f"{unknown[0]}: --spec has no such file; it has {', '.join(spec['files'])}")
-    files = {out: blocks for out, blocks in spec["files"].items() if not only or out in only}
+    if unknown := [out for out in only if out not in spec.files]:
+        raise InputError(f"{unknown[0]}: --spec has no such file; it has {', '.join(spec.files)}")
+    files = {out: blocks for out, blocks in spec.files.items() if not only or out in only}
     made = {Path(out): [model, *_read_by(blocks)] for out, blocks in files.items()}
-    job = provenance.begin("rollout", spec, dict.fromkeys(path for paths in made.values() for path in paths))
+    job = provenance.begin("rollout", spec.dump(), dict.fromkeys(path for paths in made.values() for path in paths))
     base, spec = loading.fingerprint(model), _with_sampling(spec, model, say)
     kept = {
         (out, number): work / f"{config_hash(_key(spec, block, base))}.parquet"
@@ -50,21 +49,22 @@ def run(spec: Block, model: Path, work: Path, say: Say, only: Sequence[str] = ()
         if not _is_whole(kept[out, number], say)
     }
     for block in todo.values():
-        if block["adapter"]:
-            loading.check_adapter(Path(block["adapter"]), model)
+        if block.adapter:
+            loading.check_adapter(Path(block.adapter), model)
     if todo:
-        chat = loading.load_chat(model, spec["model"]["thinking"], spec["model"]["keep_thinking"])
+        options = spec.engine.dump()
+        chat = loading.load_chat(model, spec.model.thinking, spec.model.keep_thinking)
         for block in todo.values():
-            _check(chat, spec, block, context(spec["engine"], model))
-        adapters = [Path(adapter) for adapter in dict.fromkeys(b["adapter"] for b in todo.values()) if adapter]
-        size = spec["evaluation"]["batch_size"]
-        engine = start(spec["engine"], model, spec["model"]["dtype"], chat.tokenizer, size, adapters, chat.eos)
-        cells = sum(len(block["conditions"]) * len(block["variants"]) for block in todo.values())
-        served = f"{sum(map(_size, todo.values()))} rollouts in {cells} cells, {len(adapters)} adapters"
-        say(f"engine started: {spec['engine']['kind']} with {spec['model']['key']}, for {served}")
-        with tqdm(total=sum(map(_size, todo.values())), desc=f"rollouts of {spec['model']['key']}") as bar:
+            _check(chat, spec, block, context(options, model))
+        adapters = [Path(adapter) for adapter in dict.fromkeys(b.adapter for b in todo.values()) if adapter]
+        size = spec.evaluation.batch_size
+        engine = start(options, model, spec.model.dtype, chat.tokenizer, size, adapters, chat.eos)
+        cells = sum(len(block.conditions) * len(block.variants) for block in todo.values())
+        served = f"{sum(block.size for block in todo.values())} rollouts in {cells} cells, {len(adapters)} adapters"
+        say(f"engine started: {spec.engine.kind} with {spec.model.key}, for {served}")
+        with tqdm(total=sum(block.size for block in todo.values()), desc=f"rollouts of {spec.model.key}") as bar:
             for path, block in todo.items():
-                bar.set_postfix_str(f"{block['task']}, step {block['step']}")
+                bar.set_postfix_str(f"{block.task}, step {block.step}")
                 try:
                     frame = sample(engine, _chat(chat, block), spec, block, bar.update)
                 except torch.OutOfMemoryError:
@@ -82,9 +82,9 @@ def run(spec: Block, model: Path, work: Path, say: Say, only: Sequence[str] = ()
             else:
                 frame = pd.concat([read_parquet(part) for part in parts], ignore_index=True)
                 write_parquet(frame, temporary)
-        say(f"{sum(map(_size, blocks))} rollouts in {out}")
+        say(f"{sum(block.size for block in blocks)} rollouts in {out}")
     for out, sources in made.items():
-        seeds = [spec["evaluation"]["seed"], *{block["seed"]: None for block in files[str(out)]}]
+        seeds = [spec.evaluation.seed, *{block.seed: None for block in files[str(out)]}]
         replace(job, seeds=seeds).publish(out.parent, {out: sources}, out.stem)
 
 
@@ -101,13 +101,13 @@ def _is_whole(kept: Path, say: Say) -> bool:
     return True
 
 
-def sample(engine: Engine, chat: Chat, spec: Block, block: Block, progress=lambda n: None) -> pd.DataFrame:
+def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress=lambda n: None) -> pd.DataFrame:
     """The cells of one checkpoint as one frame; rows of a cell are numbered from 0 and pair up with other cells'."""
-    task, evaluation = _task(block), spec["evaluation"]
-    every, n = task.specs("evaluation"), block["rollouts"]
-    cells = [(condition, row) for condition in block["conditions"] for row in range(n)]
-    seeds = [tuple(stream_seed(evaluation["seed"], row, turn) for turn in (1, 2)) for _, row in cells]
-    adapter = Path(block["adapter"]) if block["adapter"] else None
+    task, evaluation = block.get_task(), spec.evaluation
+    every = task.specs("evaluation")
+    cells = [(condition, row) for condition in block.conditions for row in range(block.rollouts)]
+    seeds = [tuple(stream_seed(evaluation.seed, row, turn) for turn in (1, 2)) for _, row in cells]
+    adapter = Path(block.adapter) if block.adapter else None
     rollouts = two_turns(
         engine,
         chat,
@@ -116,71 +116,64 @@ def sample(engine: Engine, chat: Chat, spec: Block, block: Block, progress=lambd
         seeds,
         *_turns(evaluation),
         conditions=[condition for condition, _ in cells],
-        variants=block["variants"],
+        variants=block.variants,
         adapters=[adapter] * len(cells),
         progress=progress,
     )
     frame = to_frame(
         rollouts,
         task=task.name,
-        model=spec["model"]["key"],
+        model=spec.model.key,
         adapter=str(adapter or ""),
-        training_seed=block["seed"],
-        step=block["step"],
-        config_hash=config_hash(spec),
-        **evaluation["sampling"],
+        training_seed=block.seed,
+        step=block.step,
+        config_hash=config_hash(spec.dump()),
+        **evaluation.sampling.model_dump(),
     )
-    frame["row"] = [row for _, row in cells for _ in block["variants"]]
-    frame["seed"] = [first for first, _ in seeds for _ in block["variants"]]
-    if "paraphrases" in block:
+    frame["row"] = [row for _, row in cells for _ in block.variants]
+    frame["seed"] = [first for first, _ in seeds for _ in block.variants]
+    if block.paraphrases is not None:
         frame["paraphrased"] = [chat.paraphrased(r.task.ids) != r.task.ids for r in rollouts]
     return frame
 
 
-def _with_sampling(spec: Block, model: Path, say: Say) -> Block:
+def _with_sampling(spec: RolloutSpec, model: Path, say: Say) -> RolloutSpec:
     """`spec` with the sampling that the model's authors recommend, where the configuration names none."""
-    if spec["evaluation"]["sampling"] is not None:
+    if spec.evaluation.sampling is not None:
         return spec
     sampling = loading.recommended_sampling(model)
-    say(f"sampling of {spec['model']['key']}, as its authors recommend: {sampling}")
-    return {**spec, "evaluation": {**spec["evaluation"], "sampling": sampling}}
+    say(f"sampling of {spec.model.key}, as its authors recommend: {sampling}")
+    evaluation = spec.evaluation.model_copy(update={"sampling": SamplingSpec(**sampling)})
+    return spec.model_copy(update={"evaluation": evaluation})
 
 
-def _chat(chat: Chat, block: Block) -> Chat:
+def _chat(chat: Chat, block: Cells) -> Chat:
     """A block may ask for its confessions without the reasoning in front of the answer, or with some in other words."""
-    return chat.keeping(block["keep_thinking"], block.get("paraphrases", {})) if "keep_thinking" in block else chat
+    return chat if block.keep_thinking is None else chat.keeping(block.keep_thinking, block.paraphrases or {})
 
 
-def _task(block: Block) -> Task:
-    return get_task(block["task"], block.get("problems"))
-
-
-def _read_by(blocks: Sequence[Block]) -> list[Path]:
+def _read_by(blocks: Sequence[Cells]) -> list[Path]:
     """The adapters and files of problems that these blocks need."""
-    return [Path(block[key]) for block in blocks for key in ("adapter", "problems") if block.get(key)]
+    return [Path(file) for block in blocks for file in (block.adapter, block.problems) if file]
 
 
-def _turns(evaluation: Block) -> list[Sampling]:
-    limits = ("max_task_tokens", "max_confession_tokens")
-    return [Sampling(evaluation[limit], **evaluation["sampling"]) for limit in limits]
+def _turns(evaluation: EvaluationSpec) -> list[Sampling]:
+    limits = evaluation.max_task_tokens, evaluation.max_confession_tokens
+    return [Sampling(limit, **evaluation.sampling.model_dump()) for limit in limits]
 
 
-def _size(block: Block) -> int:
-    return len(block["conditions"]) * len(block["variants"]) * block["rollouts"]
+def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
+    task, n_new = block.get_task(), sum(turn.max_new_tokens for turn in _turns(spec.evaluation))
+    check_lengths(chat, task, task.specs("evaluation"), n_new, context, block.conditions, block.variants)
 
 
-def _check(chat: Chat, spec: Block, block: Block, context: int) -> None:
-    task, n_new = _task(block), sum(turn.max_new_tokens for turn in _turns(spec["evaluation"]))
-    check_lengths(chat, task, task.specs("evaluation"), n_new, context, block["conditions"], block["variants"])
-
-
-def _key(spec: Block, block: Block, base: str) -> dict:
+def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
     """What a block's rollouts depend on; not the other blocks, not where they are written, and not the settings that
     one changes when memory runs out: what was finished before is kept."""
-    weights = Path(block["adapter"] or "") / "adapter_model.safetensors"
-    adapter = hashlib.sha256(weights.read_bytes()).hexdigest() if block["adapter"] and weights.exists() else None
-    kept = {key: value for key, value in spec.items() if key != "files"}
-    kept["engine"] = spec["engine"]["kind"]
-    kept["evaluation"] = {key: value for key, value in spec["evaluation"].items() if key != "batch_size"}
-    known = {**kept, "block": block, "base": base, "adapter": adapter}
-    return {**known, **provenance.content(_task(block).problems)}
+    weights = Path(block.adapter or "") / "adapter_model.safetensors"
+    adapter = hashlib.sha256(weights.read_bytes()).hexdigest() if block.adapter and weights.exists() else None
+    kept = spec.dump()
+    del kept["files"], kept["evaluation"]["batch_size"]
+    kept["engine"] = spec.engine.kind
+    known = {**kept, "block": block.dump(), "base": base, "adapter": adapter}
+    return {**known, **provenance.content(block.get_task().problems)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
-from confessions.pipeline.stages import Block
+from confessions.pipeline.blocks import ScoreSpec
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
@@ -19,12 +19,12 @@ from confessions.tasks import get as get_task
 TEXTS = ("task", "y", "yc", "zc", "z", "task_finish", "confession_finish")
 
 
-def run(spec: Block, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
-    task = get_task(spec["task"])
+def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
+    task = spec.get_task()
     task.ready()
-    judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
-    job = provenance.begin("score", spec, [*rollouts, *judges])
-    judge = make_judge(spec["judge"], task)
+    judges = spec.judge_folders
+    job = provenance.begin("score", spec.dump(), [*rollouts, *judges])
+    judge = make_judge(spec.judge, task)
     for source, out in zip(rollouts, outs, strict=True):
         frame = read_parquet(source, texts=TEXTS, objects=("spec",))
         if frame.empty:

@@ -2,33 +2,29 @@
 
 from pathlib import Path
 
-from confessions.config import Train
 from confessions.models import loading
-from confessions.pipeline.stages import Block
+from confessions.pipeline.blocks import TrainSpec
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
 from confessions.runtime.errors import Say
-from confessions.tasks import get as get_task
 from confessions.training import run as training
 
 
-def run(spec: Block, model: Path, work: Path, out: Path, say: Say) -> None:
-    settings, task = Train.model_validate(spec["train"]), get_task(spec["task"], spec.get("problems"))
+def run(spec: TrainSpec, model: Path, work: Path, out: Path, say: Say) -> None:
+    settings, task = spec.train, spec.get_task()
     task.specs("train")  # a file of them that is not as it should be is found now
     task.ready()
-    judges = [Path(spec["judge"]["model"]["folder"])] if spec["judge"]["kind"] == "llm" else []
-    inputs = [model, *judges, *([task.problems] if task.problems else [])]
-    job = provenance.begin("train", spec, inputs, [spec["seed"]])
+    inputs = [model, *spec.judge_folders, *([task.problems] if task.problems else [])]
+    job = provenance.begin("train", spec.dump(), inputs, [spec.seed])
     processes = training.join(settings)  # before a model is loaded
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = loading.fingerprint(model)
-    work = work / training.config_hash({**spec, "base": base, **provenance.content(task.problems)})
-    judge = make_judge(spec["judge"], task)
-    policy = spec["policy"]
-    how = policy["dtype"], policy["thinking"], base, policy["key"]
-    training.run(settings, spec["seed"], task, judge, model, *how, work, say)
+    work = work / training.config_hash({**spec.dump(), "base": base, **provenance.content(task.problems)})
+    judge = make_judge(spec.judge, task)
+    how = spec.policy.dtype, spec.policy.thinking, base, spec.policy.key
+    training.run(settings, spec.seed, task, judge, model, *how, work, say)
     if processes.is_main_process:
-        training.publish(settings, spec, work, out, say)
+        training.publish(settings, spec.dump(), work, out, say)
         checkpoints = training.checkpoint_folders(settings, out).values()
         made = [*checkpoints, *(out / name for name in (training.FOLDER, "metrics.jsonl", "config.json"))]
         job.publish(out, dict.fromkeys(made, inputs))
