@@ -74,6 +74,7 @@ class Counter:
             ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
+            *(Job("calibrate", key) for key in self._calibrated(lineage)),  # its tokens are not counted
             *(self._post_training(key) for key in trained),
             *policy,
             *(self._sampling("sample_model", key) for key in others),
@@ -90,6 +91,12 @@ class Counter:
         if isinstance(source, PostTrained):
             yield from self._lineage(source.base)
         yield key
+
+    def _calibrated(self, lineage: list[str]) -> list[str]:
+        """The models whose calibration or frozen answers the experiment reads."""
+        sources = [self.config.models[key].source for key in lineage]
+        read = {self.config.active.problems, *(getattr(source, "answers", None) for source in sources)}
+        return [key for key in lineage if read & {specs.calibration_file(key), *specs.frozen_files(key)}]
 
     def _known(self, problems: str | None) -> str | None:
         """A file of problems; None, for the task's own, where the workflow has yet to make it."""
