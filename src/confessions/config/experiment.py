@@ -101,36 +101,43 @@ class Config(Strict):
     def _references(self) -> Self:
         if self.experiment not in self.experiments:
             raise wrong("unknown experiment", "experiment", self.experiment, self.experiments)
+        whole = self
         for name, experiment in self.experiments.items():
-            self._seed(name, experiment)
+            whole = whole._with_sweep(name, experiment)
         for kind in ("models", "experiments"):
-            _check_names(kind, getattr(self, kind))
-        self._check_logs()
-        for key, model in self.models.items():
-            self._check_lineage(key, model)
-        for name, experiment in self.experiments.items():
-            for axis in ("scale", "ladder"):
-                for number, key in enumerate(getattr(experiment, axis)):
-                    if key not in self.models:
-                        raise wrong("unknown model", f"experiments.{name}.{axis}.{number}", key, self.models)
-            if experiment.policy and experiment.policy not in self.models:
-                raise wrong("unknown model", f"experiments.{name}.policy", experiment.policy, self.models)
-            if experiment.policy and not self.models[experiment.policy].keep_thinking:
+            _check_names(kind, getattr(whole, kind))
+        whole._check_logs()
+        for key, model in whole.models.items():
+            whole._check_lineage(key, model)
+        for name, experiment in whole.experiments.items():
+            whole._check_experiment(name, experiment)
+        return whole
+
+    def _check_key(self, path: str, key: str) -> None:
+        """`key`, which stands at `path`, is one of `models`."""
+        if key not in self.models:
+            raise wrong("unknown model", path, key, self.models)
+
+    def _check_experiment(self, name: str, experiment: Experiment) -> None:
+        """Its models are known, and can be what it makes of them."""
+        for axis in ("scale", "ladder"):
+            for number, key in enumerate(getattr(experiment, axis)):
+                self._check_key(f"experiments.{name}.{axis}.{number}", key)
+        if experiment.policy:
+            self._check_key(f"experiments.{name}.policy", experiment.policy)
+            if not self.models[experiment.policy].keep_thinking:
                 # Loss and rollout must see one sequence; without z the confession's context is another one.
                 raise wrong(
                     "a policy is trained with its reasoning in context; evaluate it under another key of `models`",
                     f"models.{experiment.policy}.keep_thinking",
                     False,
                 )
-            self._check_instances(name, experiment)
-            judge = experiment.judge
-            if isinstance(judge, LanguageModelJudge):
-                path = f"experiments.{name}.judge.model"
-                if judge.model not in self.models:
-                    raise wrong("unknown model", path, judge.model, self.models)
-                if self.models[judge.model].thinking:
-                    raise wrong("a judge does not think: name a model with thinking: false", path, judge.model)
-        return self
+        self._check_instances(name, experiment)
+        if isinstance(judge := experiment.judge, LanguageModelJudge):
+            path = f"experiments.{name}.judge.model"
+            self._check_key(path, judge.model)
+            if self.models[judge.model].thinking:
+                raise wrong("a judge does not think: name a model with thinking: false", path, judge.model)
 
     def _check_instances(self, name: str, experiment: Experiment) -> None:
         """Instances that were chosen for a model are asked of it, or of one that was trained from it; on the axes
@@ -148,13 +155,12 @@ class Config(Strict):
         if len(refused) == len(keys):
             raise wrong(str(refused[0]), f"experiments.{name}.problems", experiment.problems)
 
-    def _seed(self, name: str, experiment: Experiment) -> None:
-        """Enter the models of the experiment's sweep."""
+    def _with_sweep(self, name: str, experiment: Experiment) -> Self:
+        """This configuration with the models of one experiment's sweep, where it has one."""
         if not (sweep := experiment.seeding):
-            return
+            return self
         path = f"experiments.{name}.seeding"
-        if sweep.base not in self.models:
-            raise wrong("unknown model", f"{path}.base", sweep.base, self.models)
+        self._check_key(f"{path}.base", sweep.base)
         base = self.models[sweep.base]
         if set(sweep.reasonings) != {"none"} and not base.thinking:
             raise wrong("a model that does not think has none", f"{path}.reasonings", sweep.reasonings)
@@ -162,11 +168,13 @@ class Config(Strict):
             raise wrong("this task has no answers to seed a policy with", f"experiments.{name}.task", experiment.task)
         if sweep.prompts_per_step % sweep.micro_batch:
             raise wrong("must divide prompts_per_step", f"{path}.micro_batch", sweep.micro_batch)
+        models = dict(self.models)
         for key, model in sweep.models(experiment.task, base).items():
             if len(key) > LONGEST:
                 raise wrong(f"a model's name would have more than {LONGEST} characters", path, key)
-            if self.models.setdefault(key, model) != model:
+            if models.setdefault(key, model) != model:
                 raise wrong("another model has the name of one of this sweep's", path, key)
+        return self.model_copy(update={"models": models})
 
     def _check_logs(self) -> None:
         """Experiments share the folder of logs: what one writes there is not called as another's."""
@@ -191,8 +199,7 @@ class Config(Strict):
         seen = [key]
         while isinstance(model.source, PostTrained):
             base = model.source.base
-            if base not in self.models:
-                raise wrong("unknown model", f"models.{seen[-1]}.source.base", base, self.models)
+            self._check_key(f"models.{seen[-1]}.source.base", base)
             if base in seen:
                 raise wrong("a model comes from itself", f"models.{seen[-1]}.source.base", base)
             seen.append(base)
@@ -234,19 +241,18 @@ def load(source: str | Path | Mapping[str, Any], *more: str | Path) -> Config:
 
     `more` files are laid over it, as snakemake's --configfile lays them.
     """
-    given = isinstance(source, Mapping)
-    data, name = source if given else read(source), "config.yaml" if given else str(source)
-    for name in map(str, more):
-        data = laid_over(data, read(name))
+    data, where = (source, "config.yaml") if isinstance(source, Mapping) else (read(source), source)
+    for where in more:  # an error is said of the last file
+        data = laid_over(data, read(where))
     try:
         check(data)
         return Config.model_validate(data)
     except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None
     except ValidationError as error:
-        raise ConfigError(f"{name}: {first_wrong(error, data)}") from None
+        raise ConfigError(f"{where}: {first_wrong(error, data)}") from None
     except RecursionError:
-        raise ConfigError(f"{name}: nested too deeply, or in itself") from None
+        raise ConfigError(f"{where}: nested too deeply, or in itself") from None
 
 
 def _check_names(kind: str, names: Iterable[str]) -> None:
