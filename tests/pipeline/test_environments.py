@@ -162,7 +162,7 @@ def test_every_rule_names_the_environment_of_its_stage(experiment, engine, model
     lines = [line.split()[1:] for line in run.stdout.splitlines() if line.startswith("rule:")]
     found = {rule: Path(env).stem for rule, env in lines}
     assert all((ROOT / "workflow/rules" / env).resolve().parent == ENVS for _, env in lines)
-    ends = {rule: env for rule, env in found.items() if re.match("tabulate|plot|write_logs", rule)}
+    ends = {rule: env for rule, env in found.items() if re.match("tabulate|plot|write_logs|view", rule)}
     assert len(ends) > 10, run.stderr
     assert set(ends.values()) == {"plots"}
     scoring = "vllm" if experiment == "reproduction" else "train"  # the demo's judge is no model

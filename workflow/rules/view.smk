@@ -23,6 +23,8 @@ rule view_result:
         folder="tables|figures",
         file=one_of(path.rpartition("/")[2] for path in VIEW + SWEPT_VIEW),
     localrule: True
+    conda:
+        PLOTS
     threads: 1
     params:
         experiment=CONFIG.experiment,
@@ -41,6 +43,8 @@ rule view_logs:
     log:
         f"{RESULTS}/logs/view.log",
     localrule: True
+    conda:
+        PLOTS
     threads: 1
     params:
         experiment=CONFIG.experiment,
