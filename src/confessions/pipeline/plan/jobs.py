@@ -15,7 +15,7 @@ from random import Random
 from confessions import prompts, tasks
 from confessions.analysis import catalogue
 from confessions.config import Config, LanguageModelJudge, Lora, PostTrained
-from confessions.pipeline import specs
+from confessions.pipeline import paths, specs
 from confessions.pipeline.subjects import policy_shards, scored, subjects
 from confessions.scoring.known_answers import known_answers
 
@@ -96,11 +96,11 @@ class Counter:
         """The models whose calibration or frozen answers the experiment reads."""
         sources = [self.config.models[key].source for key in lineage]
         read = {self.config.active.problems, *(getattr(source, "answers", None) for source in sources)}
-        return [key for key in lineage if read & {specs.calibration_file(key), *specs.frozen_files(key)}]
+        return [key for key in lineage if read & {paths.calibration_file(key), *paths.frozen_files(key)}]
 
     def _known(self, problems: str | None) -> str | None:
         """A file of problems; None, for the task's own, where the workflow has yet to make it."""
-        made = problems in map(specs.calibration_file, self.config.models) and not Path(problems).is_file()
+        made = problems in map(paths.calibration_file, self.config.models) and not Path(problems).is_file()
         return None if made else problems
 
     def _turns(self, block) -> tuple[int, int]:
