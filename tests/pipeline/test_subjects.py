@@ -67,7 +67,7 @@ def test_verify_holds_every_subject_to_its_settings():
             assert subject.rollouts in held[str(record_file(place.parent, place.stem))]["files"]
             if subject.scores:
                 assert held[str(record_file(Path(subject.scores).parent, "score"))] == score
-        assert held[f"results/logs/provenance/{name}.json"] == specs.logs_spec(config).dump()
+        assert held[f"results/{name}/logs/provenance/{name}.json"] == specs.logs_spec(config).dump()
 
 
 def test_logs_are_of_what_is_scored_by_default(config):

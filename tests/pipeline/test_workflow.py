@@ -134,6 +134,9 @@ def copy_workflow(folder: Path) -> None:
     shutil.copy(ROOT / "Snakefile", folder)
     for name in ("workflow", "profiles", "slurm", "envs"):
         shutil.copytree(ROOT / name, folder / name)
+    for problems in {block["problems"] for block in CONFIG["experiments"].values() if "problems" in block}:
+        (folder / problems).parent.mkdir(parents=True)
+        shutil.copy(ROOT / problems, folder / problems)
 
 
 def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
