@@ -15,11 +15,11 @@ from confessions import nano, prompts, tasks
 from confessions.cli import app
 from confessions.config import Config, load
 from confessions.models import costs, loading
+from confessions.pipeline.paths import calibration_file
 from confessions.pipeline.plan import sizes
 from confessions.pipeline.plan.jobs import CHARS_PER_TOKEN
 from confessions.pipeline.plan.plan import Plan
 from confessions.pipeline.plan.text import render, table
-from confessions.pipeline.paths import calibration_file
 from confessions.runtime.errors import InputError
 
 ROOT = Path(__file__).parents[2]
