@@ -131,6 +131,7 @@ def workflow(tmp_path_factory) -> Path:
 
 def copy_workflow(folder: Path) -> None:
     """Everything of the repository that `snakemake` reads, but for the configuration."""
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "Snakefile", folder)
     for name in ("workflow", "profiles", "slurm", "envs"):
         shutil.copytree(ROOT / name, folder / name)
