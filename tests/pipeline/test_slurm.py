@@ -120,7 +120,7 @@ def test_the_reproduction_as_typed(cluster, snakemake, tmp_path):
     finish(snakemake(folder, "--profile", "slurm", "all", *fast, path=stand_ins), folder)
     assert (folder / "results/figures/reproduction.png").exists()
     submitted = cluster.jobs()
-    assert len(submitted) == 5  # training, the policy's rollouts and scores, those of two other models, the judge's check
+    assert len(submitted) == 5  # training, the policy's rollouts, its scores, two other models, the judge's check
     assert {job["state"] for job in submitted} == {"COMPLETED"}
     assert {job["gpus"] for job in submitted} == {"gres:gpu:made:1"}
     rules = (TRAINING, POLICY, MODEL)
