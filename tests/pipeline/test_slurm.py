@@ -44,7 +44,8 @@ OPTIONS = [
     *("--set-threads", "train_policy=1", "sample_policy=1"),
 ]
 PATIENCE = 600  # seconds, for each thing that is waited for: other jobs may want the same cores
-TRAINING, POLICY, MODEL = "rule_train_policy", "rule_policy_", "rule_model_"  # how the jobs' comments begin
+# How the jobs' comments begin.
+TRAINING, POLICY, MODEL, CHECK = "rule_train_policy", "rule_policy_", "rule_model_", "rule_check_judge"
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +121,12 @@ def test_the_reproduction_as_typed(cluster, snakemake, tmp_path):
     finish(snakemake(folder, "--profile", "slurm", "all", *fast, path=stand_ins), folder)
     assert (folder / "results/figures/reproduction.png").exists()
     submitted = cluster.jobs()
-    assert len(submitted) == 5  # training, the policy's rollouts, its scores, two other models, the judge's check
+    assert len(submitted) == 5  # training, the policy's rollouts and scores, two models' of the axes, the judge's check
     assert {job["state"] for job in submitted} == {"COMPLETED"}
     assert {job["gpus"] for job in submitted} == {"gres:gpu:made:1"}
-    rules = (TRAINING, POLICY, MODEL)
+    rules = (TRAINING, POLICY, MODEL, CHECK)
     by_rule = [next(rule for rule in rules if job["comment"].startswith(rule)) for job in submitted]
-    assert sorted(by_rule) == [MODEL, MODEL, POLICY, TRAINING]
+    assert sorted(by_rule) == sorted([CHECK, MODEL, MODEL, POLICY, TRAINING])
 
 
 def metrics(folder: Path) -> list[str]:
