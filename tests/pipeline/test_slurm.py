@@ -163,6 +163,7 @@ def test_results_are_the_same_whatever_happens_to_the_jobs(cluster, snakemake, t
 
     # A node goes down with the policy's rollouts, and comes up again.
     lost = eventually(lambda: running(cluster, POLICY), folder)
+    eventually((folder / "results/demo/logs/rollouts.log").exists, folder)  # else its launch fails, and not the node
     cluster.kill_node(lost["node"])
     eventually(lambda: any(j["id"] == lost["id"] and j["restarts"] == "1" for j in cluster.jobs()), folder)
     cluster.start_node(lost["node"])
