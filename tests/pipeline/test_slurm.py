@@ -45,7 +45,7 @@ OPTIONS = [
 ]
 PATIENCE = 600  # seconds, for each thing that is waited for: other jobs may want the same cores
 # How the jobs' comments begin.
-TRAINING, POLICY, MODEL, CHECK = "rule_train_policy", "rule_policy_", "rule_model_", "rule_check_judge"
+TRAINING, POLICY, MODEL, CHECK = "rule_train_policy", "rule_policy_", "rule_model_", "rule_judge_"
 
 
 @pytest.fixture(scope="module")
