@@ -256,7 +256,7 @@ def test_the_workflow_samples_with_vllm(tmp_path, random_nano):
     """snakemake trains two steps and samples both checkpoints, each in one engine start; the stored log-probabilities
     are those of the base model with each checkpoint's adapter, and the trainer's were the sampler's. The weak judge is
     another model, which runs beside vLLM in the trainer's process."""
-    for part in ("config.yaml", "workflow"):
+    for part in ("config.yaml", "Snakefile", "workflow", "profiles"):
         (tmp_path / part).symlink_to(ROOT / part)
     referee = {"label": "Referee", "source": {"kind": "folder", "path": str(random_nano)}, "dtype": "float32",
                "thinking": False, "gpu": False}  # fmt: skip
