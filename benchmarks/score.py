@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from confessions.tasks.word_count.demonstrations import Conversation, Habits, conversation
+from confessions.tasks.word_count.demonstrations import Habits, Talk, conversation
 
 GOAL = 4000  # lines a second of one core, of the first two kinds
 TARGETS = [12, 18, 12, 18, 12]
@@ -52,7 +52,7 @@ def hostile(rng: random.Random) -> Texts:
     )
 
 
-def _texts(c: Conversation) -> Texts:
+def _texts(c: Talk) -> Texts:
     return c.y, c.zc, c.yc
 
 
