@@ -5,12 +5,12 @@ Pure functions of the texts. Metrics, tables and training logs read these rows a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from confessions.prompts import digest
 from confessions.prompts.report import PASSING_GRADE, Compliance, parse
 from confessions.tasks import get as get_task
 from confessions.tasks.analysed import NotAnalysed, analysed
@@ -130,7 +130,7 @@ def _row(task: Task, said: Conversation, truth: Truth) -> dict[str, Any]:
 
 def _short_hash(*parts: str) -> str:
     """Names a text in twelve hex digits; any text, also one with half a surrogate pair."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    return digest(json.dumps(parts))
 
 
 def score_frame(rollouts: pd.DataFrame) -> pd.DataFrame:

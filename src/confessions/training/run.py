@@ -7,7 +7,6 @@ killed goes on from its newest whole checkpoint there. What is finished is copie
 """
 
 import errno
-import hashlib
 import json
 import math
 import os
@@ -33,6 +32,7 @@ from confessions.config import Train
 from confessions.engines.policy import PolicyEngine, folder_in_memory
 from confessions.models import loading
 from confessions.models.chat import Chat
+from confessions.prompts import digest
 from confessions.rollouts.two_turns import check_lengths
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import published, published_folder, room_for
@@ -63,7 +63,7 @@ GAP_BOUND = 0.02  # nats a token, on average; beyond it the sampler is not the p
 
 def config_hash(spec: Mapping[str, Any]) -> str:
     """Twelve hex digits that name a resolved block of the configuration."""
-    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
+    return digest(json.dumps(spec, sort_keys=True))
 
 
 def metrics_row(logs: Mapping[str, float]) -> dict[str, Any]:
