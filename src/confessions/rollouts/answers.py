@@ -1,16 +1,22 @@
-"""Answers alone, without confessions: several to each instance of a task, with what is true of them."""
+"""Answers alone, without confessions: several to each instance of a task, with what is true of them; and such a file
+read back, for confessions about answers that do not change."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from confessions.engines import Engine, Sampling
 from confessions.models.chat import Chat
 from confessions.rollouts.two_turns import opening, stream_seed
+from confessions.runtime.errors import InputError
+from confessions.runtime.files import read_parquet
 from confessions.tasks.base import Spec, Task
+
+STORED = ("task", "spec", "task_ids", "task_finish")
 
 
 def sample(
@@ -78,3 +84,16 @@ def sample(
             strict=True,
         )
     )
+
+
+def stored(file: Path, task: Task, n: int) -> pd.DataFrame:
+    """The first `n` held-out answers of a file (its rows with `split` evaluation, where it has that column), numbered
+    from 0. InputError where there is no such file, one of its answers is to another task, or it has fewer."""
+    frame = read_parquet(file, STORED, objects=("spec",))
+    if "split" in frame:
+        frame = frame[frame["split"] == "evaluation"]
+    if others := sorted(set(frame["task"]) - {task.name}):
+        raise InputError(f"{file}: holds answers to {others[0]}, and the probe's task is {task.name}")
+    if len(frame) < n:
+        raise InputError(f"{file}: holds {len(frame)} held-out answers, and the probe asks about {n}: lower its `rollouts`")
+    return frame[:n].reset_index(drop=True)

@@ -5,6 +5,7 @@ behind it; finished files are linked out at the end.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from confessions.engines import Engine, Sampling, context, start
 from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.pipeline.blocks import Cells, EvaluationSpec, RolloutSpec
+from confessions.rollouts import answers
 from confessions.rollouts.two_turns import check_lengths, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
@@ -114,7 +116,7 @@ def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress
         task,
         [every[row % len(every)] for _, row in cells],
         seeds,
-        *_turns(evaluation),
+        *_turns(spec, block),
         conditions=[condition for condition, _ in cells],
         variants=block.variants,
         adapters=[adapter] * len(cells),
@@ -153,18 +155,23 @@ def _chat(chat: Chat, block: Cells) -> Chat:
 
 
 def _read_by(blocks: Sequence[Cells]) -> list[Path]:
-    """The adapters and files of problems that these blocks need."""
-    return [Path(file) for block in blocks for file in (block.adapter, block.problems) if file]
+    """The adapters, files of problems and stored answers that these blocks need."""
+    return [Path(file) for block in blocks for file in (block.adapter, block.problems, block.answers) if file]
 
 
-def _turns(evaluation: EvaluationSpec) -> list[Sampling]:
-    limits = evaluation.max_task_tokens, evaluation.max_confession_tokens
-    return [Sampling(limit, **evaluation.sampling.model_dump()) for limit in limits]
+def _turns(spec: RolloutSpec, block: Cells) -> list[Sampling]:
+    limits = (getattr(block, key) or getattr(spec.evaluation, key) for key in ("max_task_tokens", "max_confession_tokens"))
+    return [Sampling(limit, **spec.evaluation.sampling.model_dump()) for limit in limits]
 
 
 def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
-    task, n_new = block.get_task(), sum(turn.max_new_tokens for turn in _turns(spec.evaluation))
-    check_lengths(chat, task, task.specs("evaluation"), n_new, context, block.conditions, block.variants)
+    """InputError where a block's rollouts cannot be sampled."""
+    task, (first, second) = block.get_task(), _turns(spec, block)
+    asked, n_first = task.specs("evaluation"), first.max_new_tokens
+    if block.answers:
+        kept = answers.stored(Path(block.answers), task, block.rollouts)
+        asked, n_first = [json.loads(spec) for spec in kept["spec"]], kept["task_ids"].map(len).max()
+    check_lengths(chat, task, asked, n_first + second.max_new_tokens, context, block.conditions, block.variants)
 
 
 def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
@@ -176,4 +183,6 @@ def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
     del kept["files"], kept["evaluation"]["batch_size"]
     kept["engine"] = spec.engine.kind
     known = {**kept, "block": block.dump(), "base": base, "adapter": adapter}
+    if block.answers:
+        known["answers"] = provenance.content(Path(block.answers))
     return {**known, **provenance.content(block.get_task().problems)}
