@@ -1,4 +1,4 @@
-"""What is sampled to measure: rollouts of each cell, probes, the hack survey, a sweep of seeded models, a calibration."""
+"""What is sampled to measure: cells, probes, the hack survey, a sweep of seeded models, a calibration."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Evaluation(Strict):
 
     @model_validator(mode="after")
     def _probes_have_names_of_their_own(self) -> Self:
-        known = {name: "other rollouts of an experiment" for name in SPLITS}
+        known = dict.fromkeys(SPLITS, "other rollouts of an experiment")
         for name in self.probes:
             if other := known.get(name.lower()):
                 raise wrong(f"{other} are called so: choose another name", f"probes.{name}", name)

@@ -96,6 +96,13 @@ class Experiment(Strict):
             files[f"evaluation.probes.{name}.problems"] = probe.task or self.task, probe.problems
         return {key: pair for key, pair in files.items() if pair[1]}
 
+    @property
+    def read_files(self) -> dict[str, str]:
+        """The files that rollouts are made from, of problems and of stored answers, by the key that names each."""
+        probes = self.evaluation.probes.items()
+        answers = {f"evaluation.probes.{name}.answers": probe.answers for name, probe in probes if probe.answers}
+        return {key: file for key, (_, file) in self.problem_files.items()} | answers
+
 
 class Config(Strict):
     """The whole of config.yaml."""

@@ -18,6 +18,7 @@ from pydantic import model_validator as validator
 from confessions import tasks
 from confessions.config import (
     Calibration,
+    Evaluation,
     Folder,
     Gguf,
     Hub,
@@ -199,6 +200,11 @@ class Cells(OfTask):
     def size(self) -> int:
         """Rows of the file."""
         return len(self.conditions) * len(self.variants) * self.rollouts
+
+    def limits(self, evaluation: Evaluation | EvaluationSpec) -> tuple[int, int]:
+        """Of the tokens of either turn."""
+        first, second = evaluation.max_task_tokens, evaluation.max_confession_tokens
+        return self.max_task_tokens or first, self.max_confession_tokens or second
 
 
 class EvaluationSpec(Spec):

@@ -87,13 +87,15 @@ def sample(
 
 
 def stored(file: Path, task: Task, n: int) -> pd.DataFrame:
-    """The first `n` held-out answers of a file (its rows with `split` evaluation, where it has that column), numbered
-    from 0. InputError where there is no such file, one of its answers is to another task, or it has fewer."""
+    """The first `n` held-out answers of a file to this task (a column `split` says which are), numbered from 0. Raises
+    InputError where there is no such file, or it has fewer."""
     frame = read_parquet(file, STORED, objects=("spec",))
-    if "split" in frame:
-        frame = frame[frame["split"] == "evaluation"]
-    if others := sorted(set(frame["task"]) - {task.name}):
-        raise InputError(f"{file}: holds answers to {others[0]}, and the probe's task is {task.name}")
-    if len(frame) < n:
-        raise InputError(f"{file}: holds {len(frame)} held-out answers, and the probe asks about {n}: lower its `rollouts`")
-    return frame[:n].reset_index(drop=True)
+    held_out = frame["split"] == "evaluation" if "split" in frame else True
+    found = frame[(frame["task"] == task.name) & held_out]
+    if len(found) < n:
+        tasks = ", ".join(sorted(set(frame["task"]))) or "no task"
+        raise InputError(
+            f"{file}: {len(found)} held-out answers to {task.name}, and a probe asks about {n}: lower its `rollouts`, "
+            f"or name another file; this one holds {len(frame)} answers to {tasks}"
+        )
+    return found[:n].reset_index(drop=True)

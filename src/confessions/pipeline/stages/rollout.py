@@ -19,7 +19,7 @@ from confessions.config import Sampling as SamplingSpec
 from confessions.engines import Engine, Sampling, context, start
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.pipeline.blocks import Cells, EvaluationSpec, RolloutSpec
+from confessions.pipeline.blocks import Cells, RolloutSpec
 from confessions.rollouts import answers
 from confessions.rollouts.two_turns import check_lengths, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
@@ -160,8 +160,8 @@ def _read_by(blocks: Sequence[Cells]) -> list[Path]:
 
 
 def _turns(spec: RolloutSpec, block: Cells) -> list[Sampling]:
-    limits = (getattr(block, key) or getattr(spec.evaluation, key) for key in ("max_task_tokens", "max_confession_tokens"))
-    return [Sampling(limit, **spec.evaluation.sampling.model_dump()) for limit in limits]
+    sampling = spec.evaluation.sampling.model_dump()
+    return [Sampling(limit, **sampling) for limit in block.limits(spec.evaluation)]
 
 
 def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
@@ -170,7 +170,7 @@ def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
     asked, n_first = task.specs("evaluation"), first.max_new_tokens
     if block.answers:
         kept = answers.stored(Path(block.answers), task, block.rollouts)
-        asked, n_first = [json.loads(spec) for spec in kept["spec"]], kept["task_ids"].map(len).max()
+        asked, n_first = [json.loads(text) for text in kept["spec"]], kept["task_ids"].map(len).max()
     check_lengths(chat, task, asked, n_first + second.max_new_tokens, context, block.conditions, block.variants)
 
 

@@ -27,8 +27,7 @@ def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Sa
         block.get_task().ready()
     folders = spec.judge_folders
     made = {
-        out: [source, *([] if str(out) in spec.probes else folders)]
-        for source, out in zip(rollouts, outs, strict=True)
+        out: [source, *([] if str(out) in spec.probes else folders)] for source, out in zip(rollouts, outs, strict=True)
     }
     job = provenance.begin("score", spec.dump(), [*rollouts, *folders])
     own = make_judge(spec.judge, spec.get_task())
