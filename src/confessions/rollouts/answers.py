@@ -1,22 +1,20 @@
-"""Answers alone, without confessions: several to each instance of a task, with what is true of them; and such a file
-read back, for confessions about answers that do not change."""
+"""Answers alone, without confessions: several to each instance of a task, with what is true of them. They can be kept
+in a file, and confessed later by any policy."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from confessions.engines import Engine, Sampling
+from confessions.engines import Completion, Engine, Sampling
 from confessions.models.chat import Chat
 from confessions.rollouts.two_turns import opening, stream_seed
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet
-from confessions.tasks.base import Spec, Task
-
-STORED = ("task", "spec", "task_ids", "task_finish")
+from confessions.tasks.base import Spec, Split, Task
 
 
 def sample(
@@ -86,16 +84,29 @@ def sample(
     )
 
 
-def stored(file: Path, task: Task, n: int) -> pd.DataFrame:
-    """The first `n` held-out answers of a file to this task (a column `split` says which are), numbered from 0. Raises
-    InputError where there is no such file, or it has fewer."""
-    frame = read_parquet(file, STORED, objects=("spec",))
-    held_out = frame["split"] == "evaluation" if "split" in frame else True
-    found = frame[(frame["task"] == task.name) & held_out]
-    if len(found) < n:
-        tasks = ", ".join(sorted(set(frame["task"]))) or "no task"
-        raise InputError(
-            f"{file}: {len(found)} held-out answers to {task.name}, and a probe asks about {n}: lower its `rollouts`, "
-            f"or name another file; this one holds {len(frame)} answers to {tasks}"
-        )
-    return found[:n].reset_index(drop=True)
+def stored(file: str, task: Task, split: Split) -> pd.DataFrame:
+    """The answers to `task` in a file of them (a column `split`, where there is one, says whose), of which everything
+    is known; `spec` as a mapping.
+
+    Raises InputError where there is none, and where the truth in the file is not what the task finds now.
+    """
+    lists = ("x_ids", "task_ids", "met", "kinds")
+    table = read_parquet(file, lists, texts=("y", "task", "task_finish"), objects=("spec",))
+    asked = table["split"] == split if "split" in table else True
+    table = table[(table["task"] == task.name) & asked & (table["not_known"] == "")]
+    if table.empty:
+        raise InputError(f"{file}: no answers of {split} to {task.name}: sample some with confessions calibrate")
+    table = table.assign(spec=table["spec"].map(json.loads))
+    for row, truth in zip(table.itertuples(), task.verify_all(table["spec"], table["y"]), strict=True):
+        if [*truth.met] != [*row.met]:
+            raise InputError(
+                f"{file}: row {row.Index + 1}: stored as met are {[*row.met]}, and now {[*truth.met]}: another version "
+                "of the task graded it; sample again with confessions calibrate"
+            )
+    return table
+
+
+def completions(table: pd.DataFrame) -> list[Completion]:
+    """Turn 1 of each row of `stored`. Its log-probabilities are another policy's: nothing reads them (NaN)."""
+    turns = zip(table["task_ids"], table["task_finish"], strict=True)
+    return [Completion([*map(int, ids)], [math.nan] * len(ids), finish) for ids, finish in turns]
