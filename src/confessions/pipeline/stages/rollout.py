@@ -5,7 +5,6 @@ behind it; finished files are linked out at the end.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -164,14 +163,27 @@ def _turns(spec: RolloutSpec, block: Cells) -> list[Sampling]:
     return [Sampling(limit, **sampling) for limit in block.limits(spec.evaluation)]
 
 
+def stored(block: Cells) -> pd.DataFrame:
+    """The answers that a block asks about: the first held-out ones of its file. InputError where it has too few."""
+    task, n = block.get_task(), block.rollouts
+    table = answers.stored(block.answers, task, "evaluation")
+    if len(table) < n:
+        raise InputError(
+            f"{block.answers}: {len(table)} held-out answers to {task.name}, and {n} are asked about: lower rollouts"
+        )
+    return table[:n]
+
+
 def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
     """InputError where a block's rollouts cannot be sampled."""
-    task, (first, second) = block.get_task(), _turns(spec, block)
-    asked, n_first = task.specs("evaluation"), first.max_new_tokens
+    task, limits = block.get_task(), [turn.max_new_tokens for turn in _turns(spec, block)]
+    asked = task.specs("evaluation")
     if block.answers:
-        kept = answers.stored(Path(block.answers), task, block.rollouts)
-        asked, n_first = [json.loads(text) for text in kept["spec"]], kept["task_ids"].map(len).max()
-    check_lengths(chat, task, asked, n_first + second.max_new_tokens, context, block.conditions, block.variants)
+        table = stored(block)
+        if any(chat.split([*row.task_ids]).body != row.y for row in table.itertuples()):
+            raise InputError(f"{block.answers}: its token ids are not those of {spec.model.key}: leave one of them out")
+        asked, limits[0] = list(table["spec"]), max(map(len, table["task_ids"]))
+    check_lengths(chat, task, asked, sum(limits), context, block.conditions, block.variants)
 
 
 def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
@@ -183,6 +195,6 @@ def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
     del kept["files"], kept["evaluation"]["batch_size"]
     kept["engine"] = spec.engine.kind
     known = {**kept, "block": block.dump(), "base": base, "adapter": adapter}
-    if block.answers:
+    if block.answers and Path(block.answers).exists():
         known["answers"] = provenance.content(Path(block.answers))
     return {**known, **provenance.content(block.get_task().problems)}
