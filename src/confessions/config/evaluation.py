@@ -8,11 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from confessions import prompts, tasks
+from confessions import tasks
 from confessions.config.models import Lora, Model, PostTrained, Sampling, Seeding
-from confessions.config.strict import Key, Strict, check_file, check_task, repeats, wrong
+from confessions.config.strict import Key, Strict, check_file, check_task, check_text, repeats, wrong
 from confessions.runtime import outside
-from confessions.runtime.errors import InputError
 
 REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
 SPLITS = {"evaluation", "train", "made"}  # what kept results call other rollouts (analysis.tables.long)
@@ -20,16 +19,8 @@ SPLITS = {"evaluation", "train", "made"}  # what kept results call other rollout
 
 def _check_texts(folder: str, names: list[str]) -> None:
     """Each is a text of prompts/`folder` or the path of one, and has a name of its own in files."""
-    known = prompts.names(folder)
     for number, name in enumerate(names):
-        if not outside.is_path(name):
-            if name not in known:
-                raise wrong(f"no such text in prompts/{folder}", f"{folder}.{number}", name, known)
-            continue
-        try:
-            prompts.text(folder, name)
-        except InputError as error:
-            raise wrong(str(error), f"{folder}.{number}", name) from None
+        check_text(folder, f"{folder}.{number}", name)
     if repeats([outside.short(name).lower() for name in names]):
         raise wrong("two of them would have the same name in files", folder, names)
 

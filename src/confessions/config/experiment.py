@@ -16,7 +16,7 @@ from confessions.config.strict import LONGEST, Key, Strict, check_task, first_wr
 from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Plants, ReadsProblems
+from confessions.tasks.base import GivesEvidence, Plants, ReadsProblems
 
 
 class Experiment(Strict):
@@ -68,6 +68,8 @@ class Experiment(Strict):
                 raise wrong("this task reads no file of problems", key, problems)
         if self.problems and self.seeding:
             raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
+        if not missing and self.train.warm_start and not isinstance(tasks.get(self.task), GivesEvidence):
+            raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         if not missing and not self.train.lora and self.evaluation.shards > 1:
