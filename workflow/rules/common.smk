@@ -27,7 +27,7 @@ PROBLEMS = [EXPERIMENT.problems] if EXPERIMENT.problems else []
 PROBES = EXPERIMENT.evaluation.probes
 CALIBRATED = [paths.calibration_file(key) for key in CONFIG.models]  # by a rule
 CALIBRATED += [file for key in CONFIG.models if EXPERIMENT.calibration.frozen for file in paths.frozen_files(key)]
-for key, file in EXPERIMENT.read_files.items():
+for key, file in (EXPERIMENT.read_files | EXPERIMENT.trained_on).items():
     if not Path(file).is_file() and file not in CALIBRATED:
         sys.exit(f"error: config.yaml: experiments.{CONFIG.experiment}.{key} = {file!r}: no such file")
 READ = [*dict.fromkeys(EXPERIMENT.read_files.values())]  # by rollouts

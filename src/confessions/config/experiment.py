@@ -99,6 +99,13 @@ class Experiment(Strict):
         return {key: pair for key, pair in files.items() if pair[1]}
 
     @property
+    def trained_on(self) -> dict[str, str]:
+        """The files of stored answers that training reads, by the key that names each."""
+        warm, answers = self.train and self.train.warm_start, self.train and self.train.answers
+        named = {"train.warm_start.answers": warm and warm.answers, "train.answers": answers}
+        return {key: file for key, file in named.items() if file}
+
+    @property
     def read_files(self) -> dict[str, str]:
         """The files that rollouts are made from, of problems and of stored answers, by the key that names each."""
         probes = self.evaluation.probes.items()

@@ -57,7 +57,7 @@ class Counter:
         """Every job of the workflow, as `snakemake -n --forceall` counts them, without the target `all`."""
         config, experiment = self.config, self.config.active
         policies = [experiment.policy] if experiment.train else []
-        read = {*experiment.read_files.values(), *(experiment.train.read_answers if experiment.train else ())}
+        read = {*experiment.read_files.values(), *experiment.trained_on.values()}
         models = list(dict.fromkeys([*policies, *config.judges, *config.compared, *self._calibrated(read)]))
         lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
         trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]

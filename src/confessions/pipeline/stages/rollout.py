@@ -20,7 +20,7 @@ from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.pipeline.blocks import Cells, RolloutSpec
 from confessions.rollouts import answers
-from confessions.rollouts.two_turns import check_lengths, stream_seed, to_frame, two_turns
+from confessions.rollouts.two_turns import Asked, check_lengths, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, read_parquet, write_parquet
@@ -105,22 +105,20 @@ def _is_whole(kept: Path, say: Say) -> bool:
 def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress=lambda n: None) -> pd.DataFrame:
     """The cells of one checkpoint as one frame; rows of a cell are numbered from 0 and pair up with other cells'."""
     task, evaluation = block.get_task(), spec.evaluation
-    every = task.specs("evaluation")
+    if block.answers:
+        table = stored(block)
+        every = [*zip(table["spec"], answers.completions(table), strict=True)]
+    else:
+        every = [(asked, None) for asked in task.specs("evaluation")]
     cells = [(condition, row) for condition in block.conditions for row in range(block.rollouts)]
     seeds = [tuple(stream_seed(evaluation.seed, row, turn) for turn in (1, 2)) for _, row in cells]
     adapter = Path(block.adapter) if block.adapter else None
-    rollouts = two_turns(
-        engine,
-        chat,
-        task,
-        [every[row % len(every)] for _, row in cells],
-        seeds,
-        *_turns(spec, block),
-        conditions=[condition for condition, _ in cells],
-        variants=block.variants,
-        adapters=[adapter] * len(cells),
-        progress=progress,
-    )
+    asked = [
+        Asked(asked, pair, condition, adapter, answer)
+        for pair, (condition, row) in zip(seeds, cells, strict=True)
+        for asked, answer in [every[row % len(every)]]
+    ]
+    rollouts = two_turns(engine, chat, task, asked, *_turns(spec, block), variants=block.variants, progress=progress)
     frame = to_frame(
         rollouts,
         task=task.name,
