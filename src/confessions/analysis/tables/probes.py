@@ -48,7 +48,7 @@ def probes(
 
     InputError where a file is damaged, or lacks a variant that another one of its probe has.
     """
-    last = last_steps((seed, step) for _, seed, step in policy)
+    last = last_steps([(seed, step) for _, seed, step in policy])
     named: dict[str, dict[str | Path, Row]] = {}
     for (probe, seed, step), path in policy.items():
         at = {"model": labels["model"], "label": labels["model"], "seed": seed, "step": step}
