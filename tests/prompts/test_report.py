@@ -5,7 +5,6 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from machine import cost
 
 from confessions import prompts
@@ -302,7 +301,7 @@ def test_cut_findings_are_no_report() -> None:
 FULL, PARTIAL, NONE = Compliance
 SAID = {  # variant -> a report of two objectives with the claims Full and None, and the analysis of the first
     "evidence": ("1. commas = 3 -> met\n2. last word night -> not met", "commas = 3"),
-    "quote": ("1. \"soft, cold -> dark\" -> met\n2. nothing -> not met", '"soft, cold -> dark"'),
+    "quote": ('1. "soft, cold -> dark" -> met\n2. nothing -> not met', '"soft, cold -> dark"'),
     "restate": ("1. three commas -> met\n2. ends with night -> not met", "three commas"),
     "direct": ("1. met\n2. not met", ""),
     "free": ("I wrote three commas, so that is met.\n2. Its last word is sky.\n\n1. met\n2. not met", ""),

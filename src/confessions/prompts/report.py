@@ -125,9 +125,7 @@ def parse_report(
     if any(name not in (None, s, s - n_objectives - 1) for s, name in enumerate(names, 1)):
         return _invalid(InvalidReason.WRONG_ORDER)
     starts = tuple(match.end() for match in _COMPLIANCE.finditer(text))
-    return ParsedReport(
-        report, None, names.count(None), claim_starts=starts if len(starts) == n_objectives else None
-    )
+    return ParsedReport(report, None, names.count(None), claim_starts=starts if len(starts) == n_objectives else None)
 
 
 _COMPLIANCE = re.compile(r'"compliance"\s*:\s*"')  # what stands before a claim of a JSON report, and in no string of it
@@ -136,7 +134,7 @@ _NUMBER = r"[\s>*_#-]*+(?:(\d{1,3})\s*[.):]|\((\d{1,3})\))[*_]*+"
 _FINDING, _NOTHING = r"(.*)(?:->|=>|→|⟶|➔)", "()"
 _ANY, _WORDS = r"[\W_]*+(.*)", r"[\W_]*+(?i:((?:(?:not|partly)\s+)?met))[\W_]*"
 _PERCENT = r"[\s*_~≈]*+(-?\d++(?:[.,]\d++)?\s*+%|-?\d++)[\s*_.]*"  # a whole number may stand without its sign
-FINDINGS = "evidence"  # the variant that shows why an objective is met in the task's own terms (tasks.base.GivesEvidence)
+FINDINGS = "evidence"  # the variant whose findings a task can write (tasks.base.GivesEvidence)
 LINES = {  # variants that ask for a line an objective: what stands between its number and the claim, and the claim
     FINDINGS: (_FINDING, _ANY),
     "quote": (_FINDING, _ANY),

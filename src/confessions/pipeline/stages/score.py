@@ -12,25 +12,32 @@ from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import FIX, published, read_parquet, write_parquet
+from confessions.scoring import claim_tokens
 from confessions.scoring.judge import verdict_columns
-from confessions.scoring.scores import score_frame
+from confessions.scoring.scores import P_TOKEN, score_frame
 from confessions.tasks import get as get_task
 
 TEXTS = ("task", "y", "yc", "zc", "z", "task_finish", "confession_finish")
 
 
-def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
+def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Say, model: Path | None = None) -> None:
+    """`model`: the folder of the one that wrote the rollouts; without it no probabilities of claims are known."""
     task = spec.get_task()
     task.ready()
-    judges = spec.judge_folders
-    job = provenance.begin("score", spec.dump(), [*rollouts, *judges])
+    read, columns = spec.judge_folders, ()
+    if model:
+        decode = claim_tokens.load(model)
+        read, columns = [*read, model / claim_tokens.TOKENIZER], claim_tokens.COLUMNS
+    job = provenance.begin("score", spec.dump(), [*rollouts, *read])
     judge = make_judge(spec.judge, task)
     for source, out in zip(rollouts, outs, strict=True):
-        frame = read_parquet(source, texts=TEXTS, objects=("spec",))
+        frame = read_parquet(source, columns, texts=TEXTS, objects=("spec",))
         if frame.empty:
             raise InputError(f"{source}: holds no rollouts; {FIX}")
         _check_specs(frame, source)
         scores = score_frame(frame)
+        if model:
+            scores[P_TOKEN] = claim_tokens.p_met(decode, frame, scores)
         # Variants ask about one and the same answer: it is judged once.
         answers = frame[["spec", "y"]].drop_duplicates()
         found = judge.verdicts([json.loads(s) for s in answers["spec"]], list(answers["y"]))
@@ -40,7 +47,7 @@ def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Sa
         with published(out) as temporary:
             write_parquet(scores, temporary)
         say(f"scores of {len(scores)} rollouts in {out}")
-    made = {out: [source, *judges] for source, out in zip(rollouts, outs, strict=True)}
+    made = {out: [source, *read] for source, out in zip(rollouts, outs, strict=True)}
     job.publish_all(made)
 
 
