@@ -413,7 +413,7 @@ def test_coverage_of_self_knowledge(n: int, each: int, simulations: int, monkeyp
         moody, mood = rng.random(n // each) < 1 / 3, rng.random(n // each) < 0.7
         right = np.where(moody[prompt], mood[prompt], rng.random(3 * n) < np.where(met, 0.75, 0.65))
         claim = (right == met).astype(float)
-        c = Claims(n // each, prompt, answer, objective, objective.astype(str), 0 * prompt, met, claim, claim)
+        c = Claims(n // each, prompt, answer, objective, objective.astype(str), 0 * prompt, met, claim, claim, claim)
         for metric in metrics:
             results.setdefault(metric.__name__, []).append(cluster_bootstrap(metric(c), i))
         apart = replace(c, n_instances=n, instance=answer)  # as if no two answers shared a prompt

@@ -46,13 +46,16 @@ class Claims:
         """The claims of valid reports."""
         return self.only(~np.isnan(self.claim))
 
-    @property
     def by_token(self) -> Claims:
         """The claims whose token is known, with its probability, and those of invalid reports. None where no token is
-        known. Log-odds are rounded to a tenth, from -10 to 10, so that there are at most 201 probabilities."""
+        known."""
         known = ~np.isnan(self.p_token)
-        rounded = expit(np.round(logit(self.p_token), 1).clip(-10, 10))
-        return replace(self, p_met=rounded).only((known | np.isnan(self.claim)) & known.any())
+        return replace(self, p_met=self.p_token).only((known | np.isnan(self.claim)) & known.any())
+
+    def ranked_by_token(self) -> Claims:
+        """The same, with log-odds rounded to a tenth, from -10 to 10: at most 201 ranks, which resample quickly."""
+        tokens = self.by_token()
+        return replace(tokens, p_met=expit(np.round(logit(tokens.p_token), 1).clip(-10, 10)))
 
     def by_instance(self, values: np.ndarray) -> np.ndarray:
         """(R,) the sum of the values (N,) over each instance's claims."""

@@ -207,7 +207,10 @@ def not_known(scores: pd.DataFrame) -> Counts:
 
 
 def _of_claims(
-    fn: Callable[[Claims], Statistic], reads_report: bool = True, beside: bool = True, tokens: bool = False
+    fn: Callable[[Claims], Statistic],
+    reads_report: bool = True,
+    beside: bool = True,
+    by_token: Callable[[Claims], Claims] | None = None,
 ) -> None:
     def enter(name: str, fn: Callable[[Claims], Statistic], reads_report: bool = reads_report) -> None:
         METRICS[name] = Metric(name, "objective", reads_report, lambda s: fn(claims(s)), "instance", fn)
@@ -215,18 +218,18 @@ def _of_claims(
     enter(fn.__name__, fn)
     if beside:
         enter(f"{fn.__name__}_valid", lambda c: fn(c.valid))
-    if tokens:
-        enter(f"token_{fn.__name__}", lambda c: fn(c.by_token), False)
-        enter(f"token_{fn.__name__}_valid", lambda c: fn(c.by_token.valid), False)
+    if by_token:
+        enter(f"token_{fn.__name__}", lambda c: fn(by_token(c)), False)
+        enter(f"token_{fn.__name__}_valid", lambda c: fn(by_token(c).valid), False)
 
 
 _of_claims(knowledge.within_kind_balanced_accuracy)
 _of_claims(knowledge.qualifying_kinds, reads_report=False)
-_of_claims(knowledge.auroc, tokens=True)
-_of_claims(knowledge.within_kind_auroc, tokens=True)
-_of_claims(knowledge.brier, tokens=True)
-_of_claims(knowledge.calibration, tokens=True)
-_of_claims(knowledge.resolution, tokens=True)
+_of_claims(knowledge.auroc, by_token=Claims.ranked_by_token)
+_of_claims(knowledge.within_kind_auroc, by_token=Claims.ranked_by_token)
+_of_claims(knowledge.brier, by_token=Claims.by_token)
+_of_claims(knowledge.calibration, by_token=Claims.by_token)
+_of_claims(knowledge.resolution, by_token=Claims.by_token)
 _of_claims(knowledge.false_positive_rate)
 _of_claims(knowledge.claim_entropy, beside=False)
 _of_claims(knowledge.swap)

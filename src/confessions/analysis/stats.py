@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import DegenerateDataWarning, bootstrap, mannwhitneyu, t
+from scipy.stats import DegenerateDataWarning, bootstrap, t
 from statsmodels.regression.linear_model import WLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from confessions.analysis.metrics import METRICS
-from confessions.analysis.sums import Counts, Statistic, Sums
+from confessions.analysis.sums import Counts, Statistic, Sums, area
 
 LEVEL = 0.95
 CELLS = 2**24  # numbers of a table of resamples that are held at once
@@ -203,7 +203,7 @@ def _pulls(c: Statistic) -> np.ndarray:
 def auroc(
     positive: np.ndarray, negative: np.ndarray, paired: bool = False, seed: int = 0, level: float = LEVEL
 ) -> Estimate:
-    """P(a positive has a higher score than a negative), ties half: the area under the ROC curve, by ranks.
+    """P(a positive has a higher score than a negative), ties half: the area under the ROC curve (sums.area).
 
     `paired`: positive i and negative i belong together and are resampled together. n counts the scores of both classes;
     nothing is known where one class is empty. Scores that no resample mixes (all pairs in order, say) have Wilson's
@@ -213,17 +213,26 @@ def auroc(
     if not units:
         return nothing(method)
 
-    def area(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-        wins = mannwhitneyu(first, second, axis=axis, method="asymptotic").statistic  # p-values are not used
-        return wins / (first.shape[axis] * second.shape[axis])
+    different, ranks = np.unique(np.concatenate([positive, negative]), return_inverse=True)
+    classes = ranks[: len(positive)], ranks[len(positive) :]
 
-    value, n = float(area(positive, negative)), len(positive) + len(negative)
+    def tally(ranks: np.ndarray) -> np.ndarray:
+        """(..., n) ranks -> (..., U) how many have each."""
+        *shape, _ = ranks.shape
+        offsets = len(different) * np.arange(math.prod(shape)).reshape(*shape, 1)
+        counts = np.bincount((ranks + offsets).ravel().astype(np.intp), minlength=len(different) * offsets.size)
+        return counts.reshape(*shape, len(different))
+
+    def of(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+        return area(*(tally(np.moveaxis(ranks, axis, -1)) for ranks in (first, second)))
+
+    value, n = float(of(*classes)), len(positive) + len(negative)
     if units >= EVENTS:
         with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
             warnings.simplefilter("ignore", DegenerateDataWarning)  # gives NaN
             result = bootstrap(
-                (positive, negative),
-                area,
+                classes,
+                of,
                 paired=paired,
                 vectorized=True,
                 n_resamples=RESAMPLES,
