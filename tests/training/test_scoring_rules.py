@@ -18,11 +18,9 @@ def test_brier_by_hand() -> None:
 
 def test_logarithmic_by_hand() -> None:
     span = math.log(0.995 / 0.005)
-    assert logarithmic([True, False], [0.9, 0.3]) == pytest.approx(
-        (math.log(0.9 / 0.005) + math.log(0.7 / 0.005)) / 2 / span
-    )
+    assert logarithmic([True, False], [0.9, 0.3]) == pytest.approx(math.log(0.9 * 0.7 / 0.005**2) / 2 / span)
     assert [logarithmic([True], [p]) for p in (0, 0.005, 0.995, 1)] == pytest.approx([0, 0, 1, 1])
-    assert logarithmic([False], [0.5]) == pytest.approx(math.log(100) / span) == pytest.approx(0.87, abs=5e-3)
+    assert logarithmic([False], [0.5]) == pytest.approx(math.log(100) / span)
 
 
 @pytest.mark.parametrize("name", SCORING_RULES)
