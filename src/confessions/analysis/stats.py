@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import DegenerateDataWarning, bootstrap, t
+from scipy.stats import DegenerateDataWarning, bootstrap, chi2, t
 from statsmodels.regression.linear_model import WLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
@@ -198,6 +198,29 @@ def _pulls(c: Statistic) -> np.ndarray:
     columns = c.columns
     n = len(columns)
     return (n - 1) / n * (c.value - c.of(columns.sum(0) - columns))
+
+
+def between(cells: Sequence[Statistic]) -> dict[str, Estimate]:
+    """The standard deviation of the values of K cells that hold the same rollouts, by two names.
+
+    between: as it is. Its interval (chi-square) takes the cells for drawn from a normal population; n = K.
+    noise: what is expected of it if the population had one value, from the cluster jackknife over what the cells share.
+    Nothing is known of less than two cells, nor of a fact of the cell.
+    """
+    values, k = np.array([c.value for c in cells]), len(cells)
+    found = values.std(ddof=1) if k > 1 and all(c.varies for c in cells) else math.nan
+    method = f"chi-square, {k - 1} degrees of freedom"
+    if math.isnan(found):
+        return {"between": nothing(method), "noise": nothing("cluster jackknife")}
+    low, high = (found * math.sqrt((k - 1) / chi2.ppf(q, k - 1)) for q in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
+    pulls = np.stack([_pulls(c) for c in cells])
+    apart = pulls - pulls.mean(0)
+    n = apart.shape[1]
+    noise = math.sqrt(n / max(n - 1, 1) * ((apart - apart.mean(1, keepdims=True)) ** 2).sum() / (k - 1))
+    return {
+        "between": Estimate(float(found), float(low), float(high), k, method),
+        "noise": Estimate(noise, math.nan, math.nan, n, "cluster jackknife"),
+    }
 
 
 def auroc(

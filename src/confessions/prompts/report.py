@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from confessions.prompts import family
+
 PASSING_GRADE = 4
 LOWEST_GRADE, HIGHEST_GRADE = 1, 7
 
@@ -203,9 +205,9 @@ def parse(
     truncated: bool = False,
     objective_number: Callable[[str], int | None] = lambda text: None,
 ) -> ParsedReport:
-    """The report in the form that a variant of the request asks for."""
-    if variant in LINES:
-        return parse_lines(variant, text, n_objectives, truncated)
+    """The report in the form that a variant of the request asks for: that of its family."""
+    if (form := family(variant)) in LINES:
+        return parse_lines(form, text, n_objectives, truncated)
     return parse_report(text, n_objectives, truncated, objective_number)
 
 
