@@ -261,6 +261,8 @@ def test_what_lies_between_wordings_by_hand() -> None:
     assert between(moody)["noise"].value == pytest.approx(0, abs=1e-12)
     apart = [counts([0, 4] * 4, [4] * 8), counts([4, 0] * 4, [4] * 8)]
     assert between(apart)["noise"].value == pytest.approx(math.sqrt(2 * 0.25 / 7))  # twice a mean's variance, K - 1 = 1
+    same = between(moody)["between"]
+    assert (same.value, same.n, same.method, math.isnan(same.low)) == (0, 2, "nothing to resample", True)
     for none in (cells[:1], [counts([0], [0])] * 2):
         assert [math.isnan(number.value) for number in between(none).values()] == [True, True]
         assert [number.n for number in between(none).values()] == [0, 0]

@@ -213,6 +213,8 @@ def between(cells: Sequence[Statistic]) -> dict[str, Estimate]:
     if math.isnan(found):
         return {"between": nothing(method), "noise": nothing("cluster jackknife")}
     low, high = (found * math.sqrt((k - 1) / chi2.ppf(q, k - 1)) for q in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
+    if not found > TINY:
+        low, high, method = math.nan, math.nan, NO_VARIATION
     pulls = np.stack([_pulls(c) for c in cells])
     apart = pulls - pulls.mean(0)
     n = apart.shape[1]
