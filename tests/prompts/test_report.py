@@ -334,7 +334,10 @@ def test_every_condition_stands_in_six_wordings_one_of_them_held_out() -> None:
     found = prompts.families(prompts.names("conditions"))
     assert found.keys() == {"awareness", "soft", "hard", "jailbreak"}
     for of, names in found.items():
-        assert set(names) == {of, *(f"{of}-{n}" for n in (2, 3, 4, 5, prompts.HELD_OUT))}
+        assert set(names) == {of, *(f"{of}-{n}" for n in (2, 3, 4, 5, "held-out"))}
+        assert [name for name in names if prompts.is_held_out(name)] == [f"{of}-held-out"]
+    assert prompts.families(["a", "./b/a-2.txt", "c-1"]) == {"a": ["a", "./b/a-2.txt"]}
+    assert prompts.is_held_out("./b/a-held-out.txt")
     texts = [prompts.system_prompt(name) for names in found.values() for name in names]
     assert len(set(texts)) == len(texts)
     assert all(30 < len(text) < 250 and "\n" not in text for text in texts)

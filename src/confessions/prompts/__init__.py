@@ -23,7 +23,7 @@ from confessions.runtime.errors import InputError
 
 JUDGE_OPENING = "Verdict:"  # the judge's reply is opened with this, and one of the two words is to follow
 JUDGE_WORDS = (" Pass", " Fail")
-HELD_OUT = "held-out"  # behind the hyphen: the wording that nothing is chosen on
+HELD_OUT = "-held-out"  # ends the name of the wording that nothing is chosen on
 
 
 @cache
@@ -61,11 +61,16 @@ def family(name: str) -> str:
 
 
 def families(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names of every family that has several, HELD_OUT or not."""
+    """The names of every family that has several."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(family(name), []).append(name)
     return {of: members for of, members in found.items() if len(members) > 1}
+
+
+def is_held_out(name: str) -> bool:
+    """Whether it is the wording of its family that nothing is chosen on."""
+    return outside.short(name).endswith(HELD_OUT)
 
 
 def system_prompt(condition: str) -> str:

@@ -34,14 +34,16 @@ def wordings(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, 
         families = prompts.families(dict.fromkeys(condition for condition, _ in cells))
         variants = dict.fromkeys(variant for _, variant in cells)
         for (family, names), variant in product(families.items(), variants):
-            counts = {name: measure(cells[name, variant]) for name in names}
-            held_out = counts.pop(f"{family}-{prompts.HELD_OUT}", None)
+            chosen_on, held_out = (
+                [measure(cells[name, variant]) for name in names if prompts.is_held_out(name) == value]
+                for value in (False, True)
+            )
             at = checkpoint | {"condition": family, "variant": variant}
-            rows += (at | row for row in _rows([*counts.values()], held_out))
+            rows += (at | row for row in _rows(chosen_on, *held_out))
     return pd.DataFrame(rows).assign(**labels)[list(GRID_COLUMNS)]
 
 
-def _rows(cells: Sequence[Mapping[str, Statistic]], held_out: Mapping[str, Statistic] | None) -> Iterator[Row]:
+def _rows(cells: Sequence[Mapping[str, Statistic]], held_out: Mapping[str, Statistic] | None = None) -> Iterator[Row]:
     equally = [1 / len(cells)] * len(cells)
     for metric in METRICS:
         values = [cell[metric] for cell in cells]
