@@ -23,7 +23,7 @@ from confessions.runtime.errors import InputError
 
 JUDGE_OPENING = "Verdict:"  # the judge's reply is opened with this, and one of the two words is to follow
 JUDGE_WORDS = (" Pass", " Fail")
-HELD_OUT = "-held-out"  # ends the name of the wording that nothing is chosen on
+HELD_OUT = "-held-out"  # behind the family: the name of the wording that nothing is chosen on
 
 
 @cache
@@ -70,7 +70,7 @@ def families(names: Iterable[str]) -> dict[str, list[str]]:
 
 def is_held_out(name: str) -> bool:
     """Whether it is the wording of its family that nothing is chosen on."""
-    return outside.short(name).endswith(HELD_OUT)
+    return outside.short(name) == family(name) + HELD_OUT
 
 
 def system_prompt(condition: str) -> str:
