@@ -16,7 +16,7 @@ from confessions.config.strict import LONGEST, Key, Strict, check_task, first_wr
 from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Plants, ReadsProblems
+from confessions.tasks.base import GivesEvidence, Plants, ReadsProblems
 
 
 class Experiment(Strict):
@@ -63,10 +63,13 @@ class Experiment(Strict):
         for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
             if task is not None:
                 check_task(key, task)
-        if self.problems and not isinstance(tasks.get(self.task), ReadsProblems):
-            raise wrong("this task reads no file of problems", "problems", self.problems)
+        for key, (task, problems) in self.problem_files.items():
+            if not isinstance(tasks.get(task), ReadsProblems):
+                raise wrong("this task reads no file of problems", key, problems)
         if self.problems and self.seeding:
             raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
+        if not missing and self.train.warm_start and not isinstance(tasks.get(self.task), GivesEvidence):
+            raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         if not missing and not self.train.lora and self.evaluation.shards > 1:
@@ -82,9 +85,32 @@ class Experiment(Strict):
 
     @property
     def _policy_files(self) -> int:
-        """One a checkpoint, the survey's, and the policy's own on an axis."""
+        """One a checkpoint and the policy's own on an axis, each with one a probe; and the survey's."""
         on_axis = self.policy in (*self.scale, *self.ladder)
-        return len(self.seeds) * len(self.train.save_steps) + bool(self.survey) + on_axis
+        subjects = len(self.seeds) * len(self.train.save_steps) + on_axis
+        return subjects * (1 + len(self.evaluation.probes)) + bool(self.survey)
+
+    @property
+    def problem_files(self) -> dict[str, tuple[str, str]]:
+        """Each file of problems with its task, by the key that names it: the experiment's, and those of probes."""
+        files = {"problems": (self.task, self.problems)}
+        for name, probe in self.evaluation.probes.items():
+            files[f"evaluation.probes.{name}.problems"] = probe.task or self.task, probe.problems
+        return {key: pair for key, pair in files.items() if pair[1]}
+
+    @property
+    def trained_on(self) -> dict[str, str]:
+        """The files of stored answers that training reads, by the key that names each."""
+        warm, answers = self.train and self.train.warm_start, self.train and self.train.answers
+        named = {"train.warm_start.answers": warm and warm.answers, "train.answers": answers}
+        return {key: file for key, file in named.items() if file}
+
+    @property
+    def read_files(self) -> dict[str, str]:
+        """The files that rollouts are made from, of problems and of stored answers, by the key that names each."""
+        probes = self.evaluation.probes.items()
+        answers = {f"evaluation.probes.{name}.answers": probe.answers for name, probe in probes if probe.answers}
+        return {key: file for key, (_, file) in self.problem_files.items()} | answers
 
 
 class Config(Strict):
@@ -142,18 +168,16 @@ class Config(Strict):
     def _check_instances(self, name: str, experiment: Experiment) -> None:
         """Instances that were chosen for a model are asked of it, or of one that was trained from it; on the axes
         others may stand beside it."""
-        if not experiment.problems:
-            return
-        task = tasks.get(experiment.task, experiment.problems)
-        refused = []
         keys = [experiment.policy] if experiment.policy else [*experiment.scale, *experiment.ladder]
-        for key in keys:
-            try:
-                task.check_model(self.origin(key).source.model_dump(), self.origin_key(key))
-            except InputError as error:
-                refused.append(error)
-        if len(refused) == len(keys):
-            raise wrong(str(refused[0]), f"experiments.{name}.problems", experiment.problems)
+        for path, (task, problems) in experiment.problem_files.items():
+            refused = []
+            for key in keys:
+                try:
+                    tasks.get(task, problems).check_model(self.origin(key).source.model_dump(), self.origin_key(key))
+                except InputError as error:
+                    refused.append(error)
+            if len(refused) == len(keys):
+                raise wrong(str(refused[0]), f"experiments.{name}.{path}", problems)
 
     def _with_sweep(self, name: str, experiment: Experiment) -> Self:
         """This configuration with the models of one experiment's sweep, where it has one."""

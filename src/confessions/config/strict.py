@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from confessions import tasks
+from confessions import prompts, tasks
 from confessions.config.file import printable, short
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
@@ -69,6 +69,18 @@ def check_function(key: str, name: str, known: Iterable[str]) -> None:
         check_file(key, name)
     elif name not in known:
         raise wrong("unknown function", key, name, known)
+
+
+def check_text(folder: str, key: str, name: str) -> None:
+    """A text of the package's prompts/`folder`, or one at a path."""
+    if not outside.is_path(name):
+        if name not in (known := prompts.names(folder)):
+            raise wrong(f"no such text in prompts/{folder}", key, name, known)
+        return
+    try:
+        prompts.text(folder, name)
+    except InputError as error:
+        raise wrong(str(error), key, name) from None
 
 
 def check_file(key: str, path: str) -> None:

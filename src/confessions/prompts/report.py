@@ -189,6 +189,11 @@ def parse_lines(variant: str, text: str, n_objectives: int, truncated: bool = Fa
     return ParsedReport(report, None, p_met=p_met, claim_starts=None if p_met else tuple(starts))
 
 
+def claim_lines(text: str, variant: str = FINDINGS) -> list[int]:
+    """Which lines of a text (from 0, by its line breaks) hold a claim in the form of a variant, in order."""
+    return [number for number, line in enumerate(text.split("\n")) if _LINES[family(variant)].fullmatch(line.rstrip())]
+
+
 def written_findings(findings: Sequence[str], met: Sequence[bool]) -> str:
     """The list of findings that claims what is true."""
     lines = (
