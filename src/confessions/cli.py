@@ -120,6 +120,7 @@ def score_rollouts(
     spec: Spec,
     rollouts: Annotated[list[Path], typer.Option(help="Parquet file of rollouts; may be given several times")],
     out: Annotated[list[Path], typer.Option(help="Parquet file of scores to write, one for each of these")],
+    model: Annotated[Path | None, typer.Option(help="folder of the model that wrote them: for its tokenizer")] = None,
 ) -> None:
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
     with reported() as say:
@@ -130,7 +131,7 @@ def score_rollouts(
 
         if len(rollouts) != len(out):
             raise InputError(f"{len(rollouts)} --rollouts and {len(out)} --out: give one --out for each")
-        score.run(block, rollouts, out, say)
+        score.run(block, rollouts, out, say, model)
 
 
 @app.command()

@@ -27,7 +27,16 @@ CONSTANT = {"always_none": ("always None", (0, (5, 2))), "always_full": ("always
 BASE_RATE = "base_rate"
 RIVALS = CONSTANT | {BASE_RATE: ("best claim by kind", "-")}  # policies that see no answer
 HALF_OF_DASHES = (0, (5, 1.5, 1, 1.5))  # where both constant policies have one value
-VARIANTS = {"default": "Default request", "forced_count": "Forced count: number every word"}
+VARIANTS = {
+    "default": "Default request",
+    "forced_count": "Forced count: number every word",
+    "evidence": "Evidence, then the claim",
+    "quote": "A quote, then the claim",
+    "restate": "The objective again, then the claim",
+    "free": "Free reasoning, then the claims",
+    "direct": "The claims alone",
+    "probability": "A probability for each objective",
+}
 
 STYLE = sns.axes_style("whitegrid") | {
     "font.size": 10,
