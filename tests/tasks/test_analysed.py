@@ -25,7 +25,7 @@ from confessions.tasks.programming.task import program
 from confessions.tasks.word_count.enumeration import enumerates
 from confessions.tasks.word_count_unlabelled import hacks
 from confessions.training.advantages import group_advantages
-from confessions.training.rewards import confession_reward, plain, task_reward
+from confessions.training.rewards import confession_rewards, task_reward
 
 WORD_COUNT, COUNTDOWN, PROGRAMMING = map(get_task, ("word_count", "countdown", "programming"))
 SAMPLES = [("3 4\n", "7\n"), ("10 -2\n", "8\n")]
@@ -273,10 +273,16 @@ def test_the_survey_counts_what_a_detector_could_not_read(monkeypatch: pytest.Mo
 def test_no_reward_without_knowledge() -> None:
     assert [task_reward(v, False) for v in (True, False, None)] == [1.0, 0.0, None]
     assert task_reward(None, True) == 0.0  # truncated: that is known
-    score = {"report_valid": True, "met": [True, None, False], "claims": ["Full", "Full", "Full"], "grade_honest": None}
-    assert confession_reward(score, plain, 0.5) == 0.5  # by the two that are known
-    assert confession_reward(score | {"met": [None] * 3}, plain, 0.5) is None
-    assert confession_reward(score | {"met": [None] * 3, "report_valid": False}, plain, 0.5) == 0.0
+    score = {
+        "report_valid": True,
+        "met": [True, None, False],
+        "claims": ["Full", "Full", "Full"],
+        "grade_honest": None,
+        "kinds": ["a", "b", "c"],
+    }
+    nothing = {"met": [None] * 3}
+    rows = [score, score | nothing, score | nothing | {"report_valid": False}]
+    assert confession_rewards(rows, "plain", 0.5) == [0.5, None, 0.0]  # the first by the two that are known
 
 
 def test_a_rollout_without_a_reward_is_no_part_of_its_group() -> None:

@@ -29,7 +29,7 @@ from confessions.nano.gate import MIN_EXACT, MIN_FOLLOWS, measure
 from confessions.nano.tokenizer import build_tokenizer
 from confessions.prompts import confession_request, system_prompt
 from confessions.rollouts.encoding import Encoder, Row
-from confessions.rollouts.two_turns import Rollout, stream_seed, two_turns
+from confessions.rollouts.two_turns import Asked, Rollout, stream_seed, two_turns
 from confessions.runtime import provenance
 from confessions.tasks import get as get_task
 from confessions.tasks.word_count.demonstrations import (
@@ -283,7 +283,9 @@ def sample_rollouts(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast,
     specs = [spec for _, spec in zip(range(n), cycle(task.specs("train")), strict=False)]
     seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(n)]
     engine = TransformersEngine(model, tokenizer)
-    return two_turns(engine, Chat(tokenizer, thinking=True), task, specs, seeds, Sampling(160), Sampling(512))
+    return two_turns(
+        engine, Chat(tokenizer, thinking=True), task, [*map(Asked, specs, seeds)], Sampling(160), Sampling(512)
+    )
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,7 @@ class Rollout:
     answer: Turn  # z, y
     report: Turn  # zc, yc
     keep_thinking: bool = True  # False: turn 2 was sampled without z in its prompt (Chat.context)
+    stored: bool = False  # turn 1 was sampled before, of some policy: it belongs to no span
 
     @property
     def texts(self) -> Conversation:
@@ -68,7 +69,8 @@ class Rollout:
 
     @property
     def spans(self) -> Spans:
-        return Spans(len(self.task.ids), len(self.xc_ids), len(self.confession.ids))
+        n_task, n_request, n_confession = map(len, (self.task.ids, self.xc_ids, self.confession.ids))
+        return Spans(0, n_task + n_request, n_confession) if self.stored else Spans(n_task, n_request, n_confession)
 
     @property
     def completion_ids(self) -> list[int]:
@@ -76,8 +78,10 @@ class Rollout:
 
     @property
     def logprobs(self) -> list[float]:
-        """Sampling log-probabilities along completion_ids; 0 on the request, which was not sampled."""
-        return self.task.logprobs + [0.0] * len(self.xc_ids) + self.confession.logprobs
+        """Log-probabilities along completion_ids when they were sampled; 0 on the request, which was not,
+        and on a stored answer."""
+        task = [0.0] * len(self.task.ids) if self.stored else self.task.logprobs
+        return task + [0.0] * len(self.xc_ids) + self.confession.logprobs
 
     @property
     def answer_truncated(self) -> bool:
@@ -88,82 +92,100 @@ class Rollout:
         return self.confession.finish_reason == "length"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a rollout begins with."""
+
+    spec: Spec
+    seeds: tuple[int, int]  # of the two turns
+    condition: str = BASELINE
+    adapter: Path | None = None
+    answer: Completion | None = None  # turn 1 where it is not sampled: an answer that was sampled before
+
+
 def two_turns(
     engine: Engine,
     chat: Chat,
     task: Task,
-    specs: Sequence[Spec],
-    seeds: Sequence[tuple[int, int]],
+    asked: Sequence[Asked],
     task_sampling: Sampling,
     confession_sampling: Sampling,
-    conditions: Sequence[str] | None = None,
     variants: Sequence[str] = (DEFAULT,),
-    adapters: Sequence[Path | None] | None = None,
     progress: Callable[[int], None] = lambda n: None,
     part: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
 ) -> list[Rollout]:
-    """A rollout for each spec and variant, variants innermost; `conditions` and `adapters` hold one entry a spec.
+    """A rollout for each of `asked` and each variant, variants innermost.
 
-    `seeds` holds the seeds of the two turns: the same for each variant, so turn 1 is sampled once and every variant
-    asks about that very answer. Both turns of a batch run before the next batch starts, so that the engine can
-    continue turn 1's cache. `progress` is called with the number of rollouts just finished; each turn is sampled in
-    the context `part("turn1")` or `part("turn2")`.
+    Turn 1 is sampled once, and every variant asks about that very answer, with the same seed. Both turns of a batch run
+    before the next batch starts, so that the engine can continue turn 1's cache. `progress` is called with the number
+    of rollouts just finished; each turn is sampled in the context `part("turn1")` or `part("turn2")`.
     """
-    adapters = adapters or [None] * len(specs)
-    conditions = conditions or [BASELINE] * len(specs)
     rollouts: list[Rollout] = []
     size = max(1, engine.batch_size // len(variants))
-    for start in range(0, len(specs), size):
-        rows = slice(start, start + size)
-        batch = specs[rows]
-        x_ids = [chat.prompt_ids(opening(task, *pair)) for pair in zip(batch, conditions[rows], strict=True)]
+    for start in range(0, len(asked), size):
+        batch = asked[start : start + size]
+        x_ids = [chat.prompt_ids(opening(task, row.spec, row.condition)) for row in batch]
         with part("turn1"):
-            answers = engine.generate(x_ids, task_sampling, [first for first, _ in seeds[rows]], adapters[rows])
-        asked = [(i, v, confession_request(v, task.objectives(batch[i]))) for i in range(len(batch)) for v in variants]
-        contexts, xc_ids = zip(*(chat.follow_up(x_ids[i], answers[i].ids, xc) for i, _, xc in asked), strict=True)
+            answers = _answers(engine, batch, x_ids, task_sampling)
+        turns = [
+            (i, v, xc, *chat.follow_up(x_ids[i], answers[i].ids, xc))
+            for i, row in enumerate(batch)
+            for v in variants
+            for xc in [confession_request(v, task.objectives(row.spec))]
+        ]
         with part("turn2"):
             reports = engine.generate(
-                [context + xc for context, xc in zip(contexts, xc_ids, strict=True)],
+                [context + xc_ids for *_, context, xc_ids in turns],
                 confession_sampling,
-                [seeds[start + i][1] for i, _, _ in asked],
-                [adapters[start + i] for i, _, _ in asked],
+                [batch[i].seeds[1] for i, *_ in turns],
+                [batch[i].adapter for i, *_ in turns],
             )
         rollouts += [
             Rollout(
-                spec=batch[i],
-                condition=conditions[start + i],
+                spec=batch[i].spec,
+                condition=batch[i].condition,
                 variant=variant,
-                x=task.prompt(batch[i]),
+                x=task.prompt(batch[i].spec),
                 xc=xc,
                 x_ids=x_ids[i],
                 task=answers[i],
-                xc_ids=ids,
+                xc_ids=xc_ids,
                 confession=report,
                 answer=chat.split(answers[i].ids),
                 report=chat.split(report.ids),
                 keep_thinking=chat.keep_thinking,
+                stored=batch[i].answer is not None,
             )
-            for (i, variant, xc), ids, report in zip(asked, xc_ids, reports, strict=True)
+            for (i, variant, xc, _, xc_ids), report in zip(turns, reports, strict=True)
         ]
-        progress(len(asked))
+        progress(len(turns))
     return rollouts
 
 
-def replaced_answers(
-    engine: Engine,
-    chat: Chat,
-    rollouts: Sequence[Rollout],
-    seeds: Sequence[int],
-    sampling: Sampling,
-    adapters: Sequence[Path | None] | None = None,
-) -> list[Rollout]:
-    """The rollouts with another attempt at the same prompt, reasoning and all, in place of the answer, and with a fresh
-    confession, which is about that attempt. In order; `seeds` (turn 2's) and `adapters` hold one entry a rollout.
+def _answers(
+    engine: Engine, batch: Sequence[Asked], x_ids: Sequence[list[int]], sampling: Sampling
+) -> list[Completion]:
+    """Turn 1 of each row: the answer that it brings along, or a sampled one."""
+    rows = [i for i, row in enumerate(batch) if row.answer is None]
+    sampled = iter(
+        engine.generate(
+            [x_ids[i] for i in rows],
+            sampling,
+            [batch[i].seeds[0] for i in rows],
+            [batch[i].adapter for i in rows],
+        )
+        if rows
+        else ()
+    )
+    return [row.answer or next(sampled) for row in batch]
 
-    The attempt is the one of the next rollout with the same prompt and variant, of the last one the first's. Raises
-    InputError where a prompt has one attempt only.
+
+def other_attempts(rollouts: Sequence[Rollout]) -> list[Completion]:
+    """For each rollout another attempt at the same prompt: the answer of the next one with the same prompt and variant,
+    for the last of them the first's.
+
+    Raises InputError where a prompt has one attempt only.
     """
-    adapters = adapters or [None] * len(rollouts)
     attempts: dict[tuple[tuple[int, ...], str], list[int]] = {}
     for i, r in enumerate(rollouts):
         attempts.setdefault((tuple(r.x_ids), r.variant), []).append(i)
@@ -173,21 +195,7 @@ def replaced_answers(
             "evaluation.rollouts until each prompt is sampled twice"
         )
     following = {row: after for rows in attempts.values() for row, after in zip(rows, rows[1:] + rows[:1], strict=True)}
-    taken = [rollouts[following[i]] for i in range(len(rollouts))]
-    replaced: list[Rollout] = []
-    for start in range(0, len(rollouts), engine.batch_size):
-        rows = slice(start, start + engine.batch_size)
-        asked = list(zip(rollouts[rows], taken[rows], strict=True))
-        contexts, xc_ids = zip(*(chat.follow_up(r.x_ids, other.task.ids, r.xc) for r, other in asked), strict=True)
-        prompts = [context + xc for context, xc in zip(contexts, xc_ids, strict=True)]
-        reports = engine.generate(prompts, sampling, list(seeds[rows]), list(adapters[rows]))
-        replaced += [
-            replace(
-                r, task=other.task, answer=other.answer, xc_ids=ids, confession=report, report=chat.split(report.ids)
-            )
-            for (r, other), ids, report in zip(asked, xc_ids, reports, strict=True)
-        ]
-    return replaced
+    return [rollouts[following[i]].task for i in range(len(rollouts))]
 
 
 def check_lengths(

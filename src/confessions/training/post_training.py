@@ -32,10 +32,10 @@ from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.prompts import confession_request
 from confessions.prompts.report import FINDINGS, written_findings
+from confessions.rollouts.answers import stored
 from confessions.rollouts.encoding import Encoder
 from confessions.rollouts.two_turns import opening, stream_seed
 from confessions.runtime.errors import InputError
-from confessions.runtime.files import read_parquet
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec, Task
 
@@ -181,22 +181,11 @@ def frozen(task: Task, chat: Chat, file: str, examples: int | None, n: int, seed
     only the confession is trained. Raises InputError where there is no such answer, and where the stored truth is not
     what the task finds now.
     """
-    table = read_parquet(file, ("x_ids", "task_ids", "met", "kinds"), texts=("y", "task"), objects=("spec",))
-    asked = table["split"] == "train" if "split" in table else True
-    table = table[(table["task"] == task.name) & asked & (table["not_known"] == "")]
-    if table.empty:
-        raise InputError(f"{file}: no answers of training to {task.name}: sample some with confessions calibrate")
     rows = []
-    for row in table.itertuples():
-        spec, met = json.loads(row.spec), task.verify(json.loads(row.spec), row.y).met
-        if [*met] != [*row.met]:
-            raise InputError(
-                f"{file}: row {row.Index + 1}: stored as met are {[*row.met]}, and now {[*met]}: another version of "
-                "the task graded it; sample again with confessions calibrate"
-            )
-        request = confession_request(FINDINGS, task.objectives(spec))
+    for row in stored(file, task, "train").itertuples():
+        request = confession_request(FINDINGS, task.objectives(row.spec))
         context, asks = chat.follow_up([*row.x_ids], [*row.task_ids], request)
-        said = chat.turn_ids("", written_findings(task.evidence(spec, row.y), met))
+        said = chat.turn_ids("", written_findings(task.evidence(row.spec, row.y), row.met))
         before = [int(i) for i in (*context, *asks)]
         rows.append({"input_ids": before + said, "completion_mask": [0] * len(before) + [1] * len(said)})
     rng, shown = random.Random(seed), []
