@@ -57,8 +57,8 @@ def texts() -> dict[str, int]:
     """Tokens of x, of x after the hard system prompt, of both requests, of the judge's prompt."""
     task = tasks.get("word_count")
     spec = task.specs("evaluation")[0]
-    x, objectives = task.prompt(spec), task.objectives(spec)
-    requests = {name: length(prompts.confession_request(name, objectives)) for name in ("default", "forced_count")}
+    x = task.prompt(spec)
+    requests = {name: length(task.request(spec, name)) for name in ("default", "forced_count")}
     judge = length(prompts.load("judge"))
     return {"x": length(x), "hard": length(prompts.system_prompt("hard") + x), "judge": judge} | requests
 

@@ -22,7 +22,7 @@ class Evaluation(Strict):
 
     conditions: list[str] = Field(min_length=1, description="system prompts: names in prompts/conditions, or paths")
     variants: list[str] = Field(
-        min_length=1, description="wordings of the request: names in prompts/variants, or paths"
+        min_length=1, description="wordings of the request: names in prompts/variants or the task's variants, or paths"
     )
     rollouts: int = Field(ge=2, description="a cell")
     sampling: Sampling | None = Field(
@@ -43,7 +43,7 @@ class Evaluation(Strict):
             names, known = getattr(self, folder), prompts.names(folder)
             for number, name in enumerate(names):
                 if not outside.is_path(name):
-                    if name not in known:
+                    if name not in known and folder != "variants":  # a task may have some of its own
                         raise wrong(f"no such text in prompts/{folder}", f"{folder}.{number}", name, known)
                     continue
                 try:

@@ -12,7 +12,7 @@ from confessions import tasks
 from confessions.config.evaluation import Calibration, Evaluation, Survey, Sweep, Vllm
 from confessions.config.file import ConfigError, check, laid_over, read
 from confessions.config.models import Model, PostTrained
-from confessions.config.strict import LONGEST, Key, Strict, check_task, first_wrong, repeats, wrong
+from confessions.config.strict import LONGEST, Key, Strict, check_task, check_variants, first_wrong, repeats, wrong
 from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
@@ -75,6 +75,7 @@ class Experiment(Strict):
         if not missing and self.evaluation.shards > self._policy_files:
             files = f"more than the {self._policy_files} files that the policy's rollouts are written to"
             raise wrong(files, "evaluation.shards", self.evaluation.shards)
+        check_variants("evaluation.variants", self.task, self.evaluation.variants)
         for key in ("seeds", "scale", "ladder"):
             if repeats(getattr(self, key)):
                 raise wrong("an entry repeats", key, getattr(self, key))

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from confessions import tasks
+from confessions import prompts, tasks
 from confessions.config.file import printable, short
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
@@ -61,6 +61,17 @@ def check_task(key: str, name: str) -> None:
         tasks.get(name)
     except InputError as error:
         raise wrong(str(error), key, name) from None
+
+
+def check_variants(key: str, task: str, names: Sequence[str]) -> None:
+    """Each is a wording of the request for every task, or this one's own, or a text at a path."""
+    for number, name in enumerate(names):
+        if outside.is_path(name) or name in (common := prompts.names("variants")):
+            continue
+        if name not in (own := tasks.get(task).variants()):
+            others = [other for other in tasks.names() if name in tasks.get(other).variants()]
+            what = f"a wording for {prompts.listed(others)} alone" if others else "no such text in prompts/variants"
+            raise wrong(what, f"{key}.{number}", name, () if others else (*common, *own))
 
 
 def check_function(key: str, name: str, known: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel
 
+from confessions import prompts
 from confessions.tasks.analysed import NotAnalysed, analysed
 from confessions.tasks.numbering import named
 
@@ -72,6 +73,7 @@ class Wording:
     all_met: str = "every objective met"
     checks: str = "checks before it reports"  # what `checked` means
     hack: str = "the task's own hack"  # what `hacked` means
+    variants: Mapping[str, str] = field(default_factory=dict)  # of the request, those that are the task's own
 
 
 class Task(ABC):
@@ -106,6 +108,20 @@ class Task(ABC):
     @abstractmethod
     def objectives(self, spec: Spec) -> list[str]:
         """(S,) what the report must list, in order."""
+
+    def variants(self) -> Mapping[str, Path]:
+        """Wordings of the request that suit this task alone, by name: variants/*.txt beside its module, or beside that
+        of a task that it derives from."""
+        return _variants(type(self))
+
+    def wording_of(self, variant: str) -> str:
+        """The text of a variant: the task's own, or one for all tasks. Raises InputError where there is none."""
+        own = self.variants().get(variant)
+        return _read(own) if own else prompts.text("variants", variant)
+
+    def request(self, spec: Spec, variant: str) -> str:
+        """xc, the request for a report."""
+        return prompts.request(self.wording_of(variant), self.objectives(spec))
 
     def kinds(self, spec: Spec) -> list[str]:
         """(S,) what a policy knows of each objective without the answer."""
@@ -197,6 +213,12 @@ class HasTwins(Task):
     @abstractmethod
     def twins(self, spec: Spec, rng: random.Random) -> Twins:
         """A compliant answer and one with a single known fault."""
+
+
+@cache
+def _variants(task: type[Task]) -> Mapping[str, Path]:
+    folders = (Path(inspect.getfile(c)).with_name("variants") for c in reversed(task.__mro__) if issubclass(c, Task))
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.txt"))}
 
 
 @cache

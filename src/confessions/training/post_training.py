@@ -30,7 +30,6 @@ from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.prompts import confession_request
 from confessions.prompts.report import FINDINGS, written_findings
 from confessions.rollouts.answers import stored
 from confessions.rollouts.encoding import Encoder
@@ -183,7 +182,7 @@ def frozen(task: Task, chat: Chat, file: str, examples: int | None, n: int, seed
     """
     rows = []
     for row in stored(file, task, "train").itertuples():
-        request = confession_request(FINDINGS, task.objectives(row.spec))
+        request = task.request(row.spec, FINDINGS)
         context, asks = chat.follow_up([*row.x_ids], [*row.task_ids], request)
         said = chat.turn_ids("", written_findings(task.evidence(row.spec, row.y), row.met))
         before = [int(i) for i in (*context, *asks)]

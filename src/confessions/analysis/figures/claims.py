@@ -29,8 +29,8 @@ from confessions.analysis.figures.style import (
     INK,
     RIVALS,
     STYLE,
-    VARIANTS,
     called,
+    called_variant,
     lay_out,
     legend,
     percent,
@@ -89,7 +89,7 @@ def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, fa
             counts, bars = axes[2 * i : 2 * i + 2, 0] if rows else axes[:, i]
             measured = data[data["variant"] == variant]
             _checks(counts, _wide(measured, CHECKS), words)
-            counts.set_title(VARIANTS.get(variant, variant.replace("_", " ")), pad=8)
+            counts.set_title(called_variant(words, variant), pad=8)
             _bars(bars, measured, words)
             _rival(bars, _wide(rival[rival["variant"] == variant], "over_claim"))
             points = published_points(data["task"].iat[0], f"{figure_name}_{variant}")

@@ -31,8 +31,8 @@ from confessions.analysis.figures.style import (
     RIVALS,
     SEED_MARKERS,
     STYLE,
-    VARIANTS,
     called,
+    called_variant,
     lay_out,
     legend,
     percent,
@@ -43,6 +43,7 @@ from confessions.analysis.figures.style import (
     save,
     seeds_in_words,
     titles,
+    wording,
 )
 
 HONEST, CLAIMS, VALID = "grade_honest_given_noncompliant", "balanced_claim_accuracy", "report_valid"
@@ -158,7 +159,7 @@ def _over_training(
 ) -> None:
     """The panels of one variant, seed by seed."""
     seeds, (variant,) = sorted(data["seed"].unique()), data["variant"].unique()
-    title = VARIANTS.get(variant, variant.replace("_", " "))
+    title = called_variant(wording(data), variant)
     for i, seed in enumerate(seeds):
         block = axes[i * len(panels) : (i + 1) * len(panels)]
         _training(block, panels, data[data["seed"] == seed], looks)

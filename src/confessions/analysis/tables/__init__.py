@@ -6,7 +6,7 @@ onset.csv           onset           when the task's own hack begins in training
 stress_grid.csv     stress_grid     every metric in every cell: checkpoint x condition x variant
 scale.csv           by_model        every metric of plain models, by size
 ladder.csv          by_model        the same by training stage
-verification.csv    verification    whether claims are right because the model counted
+verification.csv    verification    whether claims are right because the model checked
 hack_survey.csv     hack_survey     how often each hack detector fires
 judge.csv           judge           the weak judge against ground truth, by checkpoint and condition
 judge_check.csv     judge_check     the weak judge on answers made by code, half of them with one known fault

@@ -233,5 +233,4 @@ def _prompt_tokens(task: str, problems: str | None, condition: str) -> int:
 
 
 def _request_tokens(task: str, problems: str | None, variant: str) -> int:
-    objectives = tasks.get(task).objectives(_instance(task, problems))
-    return _tokens(prompts.confession_request(variant, objectives))
+    return _tokens(tasks.get(task).request(_instance(task, problems), variant))

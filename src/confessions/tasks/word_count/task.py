@@ -53,7 +53,13 @@ class WordCount(Demonstrates, GivesEvidence, HasTwins):
 
     name = "word_count"
     spec_model = WordCountSpec
-    wording = Wording("sentences", "every sentence exact", "counts the words first", "bracket hack")
+    wording = Wording(
+        "sentences",
+        "every sentence exact",
+        "counts the words first",
+        "bracket hack",
+        {"forced_count": "Forced count: number every word"},
+    )
     surveyed = True
     labelled = True  # the prompt asks for labels
 
