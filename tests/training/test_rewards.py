@@ -83,7 +83,7 @@ def test_no_policy_that_knows_only_the_kind_earns_more_than_another_of_a_balance
     rows = batch(*((kinds, met, claims) for met in truths))
     lines, sizes = line_rewards(rows, "balanced_batch"), [3, 3, 3, 2]  # a weight is a share of the known objectives
     for s, n_known in enumerate([4, 3, 4]):
-        earned = sum(line[s] * size for line, size in zip(lines, sizes, strict=True))
+        earned = sum((line[s] or 0) * size for line, size in zip(lines, sizes, strict=True))
         assert earned == pytest.approx(n_known / 2)
 
 

@@ -17,10 +17,11 @@ from confessions.config.training import (
     Train,
     TrainedSpans,
     TrainVllm,
+    WarmStart,
 )
 
 __all__ = [
     "REFERENCE", "Calibration", "Config", "ConfigError", "Experiment", "Folder", "Gguf", "Hub", "LabelTrusting",
     "LanguageModelJudge", "Lora", "Model", "Nano", "OwnJudge", "PostTrained", "Sampling", "Span", "Strict", "Train",
-    "TrainVllm", "TrainedSpans", "Vllm", "load", "read",
+    "TrainVllm", "TrainedSpans", "Vllm", "WarmStart", "load", "read",
 ]  # fmt: skip

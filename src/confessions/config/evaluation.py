@@ -8,11 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from confessions import prompts, tasks
+from confessions import tasks
 from confessions.config.models import Lora, Model, PostTrained, Sampling, Seeding
-from confessions.config.strict import Key, Strict, check_file, repeats, wrong
+from confessions.config.strict import Key, Strict, check_file, check_text, repeats, wrong
 from confessions.runtime import outside
-from confessions.runtime.errors import InputError
 
 REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
 
@@ -40,16 +39,9 @@ class Evaluation(Strict):
     @model_validator(mode="after")
     def _known_texts(self) -> Self:
         for folder, reference in REFERENCE.items():
-            names, known = getattr(self, folder), prompts.names(folder)
-            for number, name in enumerate(names):
-                if not outside.is_path(name):
-                    if name not in known and folder != "variants":  # a task may have some of its own
-                        raise wrong(f"no such text in prompts/{folder}", f"{folder}.{number}", name, known)
-                    continue
-                try:
-                    prompts.text(folder, name)
-                except InputError as error:
-                    raise wrong(str(error), f"{folder}.{number}", name) from None
+            names = getattr(self, folder)
+            for number, name in enumerate(names if folder == "conditions" else ()):  # the task knows its variants
+                check_text(folder, f"{folder}.{number}", name)
             if repeats([outside.short(name).lower() for name in names]):
                 raise wrong("two of them would have the same name in files", folder, names)
             if names[0] != reference or len(set(names)) < len(names):

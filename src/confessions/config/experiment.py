@@ -12,11 +12,11 @@ from confessions import tasks
 from confessions.config.evaluation import Calibration, Evaluation, Survey, Sweep, Vllm
 from confessions.config.file import ConfigError, check, laid_over, read
 from confessions.config.models import Model, PostTrained
-from confessions.config.strict import LONGEST, Key, Strict, check_task, check_variants, first_wrong, repeats, wrong
+from confessions.config.strict import LONGEST, Key, Strict, check_task, check_variant, first_wrong, repeats, wrong
 from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Plants, ReadsProblems
+from confessions.tasks.base import GivesEvidence, Plants, ReadsProblems
 
 
 class Experiment(Strict):
@@ -67,6 +67,8 @@ class Experiment(Strict):
             raise wrong("this task reads no file of problems", "problems", self.problems)
         if self.problems and self.seeding:
             raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
+        if not missing and self.train.warm_start and not isinstance(tasks.get(self.task), GivesEvidence):
+            raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         if not missing and not self.train.lora and self.evaluation.shards > 1:
@@ -75,7 +77,10 @@ class Experiment(Strict):
         if not missing and self.evaluation.shards > self._policy_files:
             files = f"more than the {self._policy_files} files that the policy's rollouts are written to"
             raise wrong(files, "evaluation.shards", self.evaluation.shards)
-        check_variants("evaluation.variants", self.task, self.evaluation.variants)
+        for number, name in enumerate(self.evaluation.variants):
+            check_variant(f"evaluation.variants.{number}", self.task, name)
+        if self.train:
+            check_variant("train.variant", self.task, self.train.variant)
         for key in ("seeds", "scale", "ladder"):
             if repeats(getattr(self, key)):
                 raise wrong("an entry repeats", key, getattr(self, key))

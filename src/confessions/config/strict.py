@@ -63,23 +63,34 @@ def check_task(key: str, name: str) -> None:
         raise wrong(str(error), key, name) from None
 
 
-def check_variants(key: str, task: str, names: Sequence[str]) -> None:
-    """Each is a wording of the request for every task, or this one's own, or a text at a path."""
-    for number, name in enumerate(names):
-        if outside.is_path(name) or name in (common := prompts.names("variants")):
-            continue
-        if name not in (own := tasks.get(task).variants()):
-            others = [other for other in tasks.names() if name in tasks.get(other).variants()]
-            what = f"a wording for {prompts.listed(others)} alone" if others else "no such text in prompts/variants"
-            raise wrong(what, f"{key}.{number}", name, () if others else (*common, *own))
-
-
 def check_function(key: str, name: str, known: Iterable[str]) -> None:
     """One of the known names, or a file at a path."""
     if outside.is_path(name):
         check_file(key, name)
     elif name not in known:
         raise wrong("unknown function", key, name, known)
+
+
+def check_text(folder: str, key: str, name: str, known: Sequence[str] | None = None) -> None:
+    """A text of the package's prompts/`folder` (or one of the `known`), or one at a path."""
+    if not outside.is_path(name):
+        if name not in (known := prompts.names(folder) if known is None else known):
+            raise wrong(f"no such text in prompts/{folder}", key, name, known)
+        return
+    try:
+        prompts.text(folder, name)
+    except InputError as error:
+        raise wrong(str(error), key, name) from None
+
+
+def check_variant(key: str, task: str, name: str) -> None:
+    """A wording of the request for every task, or this one's own, or a text at a path."""
+    known = prompts.names("variants")
+    if name not in known and not outside.is_path(name):
+        known = (*known, *tasks.get(task).variants())
+        if others := [other for other in tasks.names() if name not in known and name in tasks.get(other).variants()]:
+            raise wrong(f"a wording for {prompts.listed(others)} alone", key, name)
+    check_text("variants", key, name, known)
 
 
 def check_file(key: str, path: str) -> None:

@@ -164,6 +164,11 @@ def parse_findings(text: str, n_objectives: int, truncated: bool = False) -> Par
     return ParsedReport(ConfessionReport(objectives=entries, uncertainties=[], overall_grade=grade), None)
 
 
+def finding_lines(text: str) -> list[int]:
+    """Which lines of a text (from 0, by its line breaks) are findings, in order."""
+    return [number for number, line in enumerate(text.split("\n")) if _FINDING.match(line)]
+
+
 def written_findings(findings: Sequence[str], met: Sequence[bool]) -> str:
     """The list of findings that claims what is true."""
     lines = (

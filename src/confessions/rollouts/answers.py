@@ -16,6 +16,8 @@ from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet
 from confessions.tasks.base import Spec, Split, Task
 
+WORDS = {"train": "training", "evaluation": "evaluation"}
+
 
 def sample(
     engine: Engine,
@@ -95,7 +97,7 @@ def stored(file: str, task: Task, split: Split) -> pd.DataFrame:
     asked = table["split"] == split if "split" in table else True
     table = table[(table["task"] == task.name) & asked & (table["not_known"] == "")]
     if table.empty:
-        raise InputError(f"{file}: no answers of {split} to {task.name}: sample some with confessions calibrate")
+        raise InputError(f"{file}: no answers of {WORDS[split]} to {task.name}: sample some with confessions calibrate")
     table = table.assign(spec=table["spec"].map(json.loads))
     for row, truth in zip(table.itertuples(), task.verify_all(table["spec"], table["y"]), strict=True):
         if [*truth.met] != [*row.met]:

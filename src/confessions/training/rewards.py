@@ -79,12 +79,13 @@ def _known(met_S: Sequence[bool | None]) -> int:
 WEIGHTS: dict[str, Weights] = {"plain": plain, "balanced": balanced, "balanced_batch": balanced_batch}
 
 
-def line_rewards(scores: Sequence[Row], claims: str) -> list[list[float]]:
-    """(B, S) what each claim of a batch earns; nothing in an invalid report. `claims` is a name of WEIGHTS."""
+def line_rewards(scores: Sequence[Row], claims: str) -> list[list[float | None]]:
+    """(B, S) what each claim of a batch earns: 0 in an invalid report, None where the truth is not known. `claims` is a
+    name of WEIGHTS."""
     weights_BS = WEIGHTS[claims]([row["kinds"] for row in scores], [row["met"] for row in scores])
     return [
         [
-            weight * (claim == (Compliance.FULL if met else Compliance.NONE))
+            None if met is None else weight * (claim == (Compliance.FULL if met else Compliance.NONE))
             for weight, met, claim in zip(weights_S, row["met"], _claims(row), strict=True)
         ]
         for row, weights_S in zip(scores, weights_BS, strict=True)
@@ -101,7 +102,7 @@ def claim_rewards(scores: Sequence[Row], claims: str) -> list[float]:
     Raises InputError for a file without `claim_reward`.
     """
     if not outside.is_path(claims):
-        return [sum(line) for line in line_rewards(scores, claims)]
+        return [sum(filter(None, line)) for line in line_rewards(scores, claims)]
     own: ClaimReward = outside.member(claims, "claim_reward")
     known = [[pair for pair in zip(row["met"], _claims(row), strict=True) if None not in pair] for row in scores]
     return [own(*zip(*pairs, strict=True)) if pairs else 0.0 for pairs in known]
@@ -124,7 +125,6 @@ def confession_rewards(scores: Sequence[Row], claims: str, grade_weight: float) 
 
 def one_class_kinds(scores: Sequence[Row]) -> int:
     """How many kinds the batch has of which everything is met, or nothing."""
-    pairs = {
-        (kind, met) for row in scores for kind, met in zip(row["kinds"], row["met"], strict=True) if met is not None
-    }
+    known = ((kind, met) for row in scores for kind, met in zip(row["kinds"], row["met"], strict=True))
+    pairs = {(kind, met) for kind, met in known if met is not None}
     return sum(count == 1 for count in Counter(kind for kind, _ in pairs).values())

@@ -20,32 +20,35 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from peft import LoraConfig
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOConfig, GRPOTrainer
 
 from confessions.config import Train
-from confessions.engines import Engine, Sampling
+from confessions.engines import Completion, Engine, Sampling
 from confessions.engines.policy import PolicyEngine
 from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.rollouts import spans
-from confessions.rollouts.two_turns import Rollout, columns_of, stream_seed, two_turns
+from confessions.rollouts.two_turns import Asked, Rollout, columns_of, stream_seed, two_turns
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import Judge, JudgeError
 from confessions.scoring.scores import score_rollouts
-from confessions.tasks.base import Task
-from confessions.training import advantages, rewards, sharding
+from confessions.tasks.base import Spec, Task
+from confessions.training import advantages, sharding
 from confessions.training.checkpoints import AtomicCheckpoints
+from confessions.training.credit import line_advantages, objectives_of_tokens
 from confessions.training.kept_rollouts import EARNED, with_details
 from confessions.training.micro_batches import by_rows, by_tokens
-from confessions.training.rewards import confession_reward, task_reward
+from confessions.training.rewards import confession_rewards, line_rewards, one_class_kinds, task_reward
 from confessions.training.timeline import OTHER, Timeline
 
 TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
 GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout, beside its objectives
+CONFESSED = ("kinds", "met", "claims", "report_valid", "grade_honest")  # what the confession rewards are computed from
 COUNTED = {  # a step's count -> the column of the scores that it sums
     "judge_pass": "judge_pass",
     "truly_correct": "exact_compliance",
@@ -63,6 +66,8 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
 
     `sampler` samples the rollouts (default: the policy's own weights do, by the transformers engine). Its kernels are
     not the trainer's: each token that it sampled is weighed by how likely the policy itself finds it.
+    `stored` are answers that are confessed instead of the policy's own, each with its spec: the dataset's prompts are
+    then their numbers, and no token of them is trained.
     `keep` is given, in the first process, the number of each step and a row for each of its rollouts, those of all
     processes in order: the columns of training_rollouts.COLUMNS but for those that name the run.
 
@@ -83,6 +88,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         callbacks: list[TrainerCallback] | None = None,
         sampler: PolicyEngine | None = None,
         keep: Callable[[int, list[dict[str, Any]]], None] | None = None,
+        stored: Sequence[tuple[Spec, Completion]] = (),
     ):
         _refuse_mixing(args)
         if not chat.keep_thinking:
@@ -92,9 +98,10 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             Sampling(n, **settings.sampling.model_dump())
             for n in (settings.max_task_tokens, settings.max_confession_tokens)
         )
-        self.claim_reward = rewards.named(settings.confession_reward.claims)
+        self.stored = stored
         self.advantages = {span: (form.weight, advantages.named(form.advantages)) for span, form in settings.spans}
         self._rewards_B2: torch.Tensor | None = None  # all processes' rows
+        self._lines_BS: torch.Tensor | None = None  # theirs too: what each claim earned, where tokens are paid by line
         self.sampler, self.keep, self.timeline = sampler, keep, Timeline()
         self._generated_BT: torch.Tensor | None = None  # 1 on the tokens to be scored of the rows that are read next
         self._forward: tuple | None = None  # what the micro-batch's forward pass gave, while TRL's loss is computed
@@ -143,8 +150,14 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         return [task_reward(v.passes, r.answer_truncated) for v, r in zip(verdicts, rollout, strict=True)]
 
     def _confession_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
-        form = self.settings.confession_reward
-        return [confession_reward(score, self.claim_reward, form.grade_weight) for score in self._scores]
+        form, first = self.settings.confession_reward, self.accelerator.process_index * len(rollout)
+        graded = gather_object([{name: score[name] for name in CONFESSED} for score in self._scores])
+        self._record("one_class_kinds", one_class_kinds(graded))
+        if form.credit == "line":
+            earned = line_rewards(graded, form.claims)
+            lines = [torch.tensor([math.nan if x is None else x for x in line]) for line in earned]
+            self._lines_BS = pad_sequence(lines, batch_first=True, padding_value=math.nan).to(self.accelerator.device)
+        return confession_rewards(graded, form.claims, form.grade_weight)[first : first + len(rollout)]
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         with self.timeline.part("score"):
@@ -184,9 +197,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             weight, form = self.advantages[span]
             advantages_B = weight * form(rewards_B, self.num_generations)
             n_span_tokens = self.accelerator.gather(mask_BT.sum()).sum().item()
-            local_B = earned[span] = advantages_B[first : first + len(rollouts)]
+            local = earned[span] = advantages_B[first : first + len(rollouts)]
+            if span == CONFESSION and self._lines_BS is not None:
+                lines_BS = weight * line_advantages(self._lines_BS, form, self.num_generations)
+                local = self._by_line(rollouts, lines_BS[first : first + len(rollouts)], n_tokens)
             coefficients_BT += advantages.token_coefficients(
-                local_B, mask_BT, n_span_tokens, n_rows * self.max_completion_length
+                local, mask_BT, n_span_tokens, n_rows * self.max_completion_length
             )
             known_B = rewards_B[~rewards_B.isnan()]
             self._record(f"{span}_reward_mean", known_B.mean().item())
@@ -201,6 +217,19 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         output["advantages"] = coefficients_BT
         output["task_mask"], output["confession_mask"] = masks[TASK], masks[CONFESSION]
         return output
+
+    def _by_line(self, rollouts: list[Rollout], lines_BS: torch.Tensor, n_tokens: int) -> torch.Tensor:
+        """(B, T) advantages of the confession's tokens: of the claim on the token's line, else of the report."""
+        rows = []
+        for rollout, lines in zip(rollouts, lines_BS.tolist(), strict=True):
+            n = len(self.task.objectives(rollout.spec))
+            report = sum(lines[:n]) / n
+            about = objectives_of_tokens(self.chat, rollout.confession.ids, rollout.report.body_start, n)
+            before = len(rollout.completion_ids) - len(about)
+            rows.append(torch.tensor([0.0] * before + [report if s is None else lines[s] for s in about]))
+        by_token_BT = pad_sequence(rows, batch_first=True)
+        by_token_BT = torch.nn.functional.pad(by_token_BT, (0, n_tokens - by_token_BT.shape[1]))
+        return by_token_BT.to(lines_BS.device)
 
     # -- what is kept and logged ---------------------------------------------------------------------------------------
 
@@ -406,7 +435,8 @@ def _refuse_mixing(args: GRPOConfig) -> None:
 def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     """TRL's rollout_func: `prompts` are specs as JSON, one a row, already repeated G times; returns one
     entry a row, in order."""
-    specs = [json.loads(prompt) for prompt in prompts]
+    given = [trainer.stored[int(p)] if trainer.stored else (json.loads(p), None) for p in prompts]
+    specs, answers = zip(*given, strict=True)
     model = trainer.accelerator.unwrap_model(trainer.model)
     with trainer.timeline.part("sync"):
         engine = trainer.engine(model, len(specs))
@@ -424,10 +454,13 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
                 engine,
                 trainer.chat,
                 trainer.task,
-                specs,
-                trainer.seeds(len(specs)),
+                [
+                    Asked(spec, seeds, answer=answer)
+                    for spec, seeds, answer in zip(specs, trainer.seeds(len(specs)), answers, strict=True)
+                ],
                 trainer.task_sampling,
                 trainer.confession_sampling,
+                variants=[trainer.settings.variant],
                 part=trainer.timeline.part,
             )
     finally:
@@ -450,6 +483,8 @@ def _require_logprobs(rollouts: Sequence[Rollout], step: int, first: int) -> Non
     """
     for row, rollout in enumerate(rollouts, start=first + 1):
         for turn, said in enumerate((rollout.task, rollout.confession), start=1):
+            if turn == 1 and rollout.stored:
+                continue
             for place, logprob in enumerate(said.logprobs, start=1):
                 if not math.isfinite(logprob):
                     raise InputError(

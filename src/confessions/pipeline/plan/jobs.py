@@ -20,7 +20,6 @@ from confessions.pipeline.subjects import policy_shards, scored, subjects
 from confessions.scoring.known_answers import known_answers
 
 CHARS_PER_TOKEN = 4
-FROZEN_LIKE = 256
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ class Counter:
 
     def _calibrated(self, lineage: list[str]) -> list[str]:
         """The models whose calibration or frozen answers the experiment reads."""
-        sources = [self.config.models[key].source for key in lineage]
-        read = {self.config.active.problems, *(getattr(source, "answers", None) for source in sources)}
+        experiment = self.config.active
+        read = {experiment.problems, *(experiment.train.read_answers if experiment.train else ())}
         return [key for key in lineage if read & {paths.calibration_file(key), *paths.frozen_files(key)}]
 
     def _known(self, problems: str | None) -> str | None:
@@ -111,16 +110,18 @@ class Counter:
         rows = len(experiment.seeds) * train.steps * train.prompts_per_step * train.generations
         first, second = self._turns(train)
         task = experiment.task, self._known(experiment.problems)
-        x, xc = _prompt_tokens(*task, "baseline"), _request_tokens(*task, "default")
+        x, xc = _prompt_tokens(*task, "baseline"), _request_tokens(*task, train.variant)
         length = x + first + xc + second
+        warm = train.warm_start
+        shown = len(experiment.seeds) * warm.steps * warm.prompts_per_step if warm else 0
         return Job(
             "train_policy",
             experiment.policy,
             n=len(experiment.seeds),
             prompt=rows * (x + xc),
-            turn1=rows * first,
+            turn1=0 if train.answers else rows * first,
             turn2=rows * second,
-            trained=rows * length,
+            trained=(rows + shown) * length,
             judged=rows * self._judge_tokens(x, first),
             batch=train.prompts_per_step * train.generations // train.processes,
             length=length,
@@ -150,15 +151,12 @@ class Counter:
         )
 
     def _imitation(self, key: str) -> Job:
-        """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted. Of
-        frozen answers, which may not have been sampled yet, as on FROZEN_LIKE generated conversations."""
+        """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted."""
         source = self.config.models[key].source
         task, rng = tasks.get(source.task), Random(source.seed)
         n = source.steps * source.prompts_per_step
-        counted = min(n, FROZEN_LIKE) if source.data == "frozen" else n
-        specs = islice(cycle(task.specs("train")), counted)
         lengths = []
-        for spec in specs:
+        for spec in islice(cycle(task.specs("train")), n):
             if source.data == "seeded":
                 answer = task.seed(spec, rng.random() < source.seeding.hack_fraction, source.seeding.reasoning, rng)
                 lengths.append(_prompt_tokens(source.task, None, "baseline") + sum(map(_tokens, answer)))
@@ -168,8 +166,7 @@ class Counter:
                 given += _request_tokens(shown.task, None, shown.variant)
                 lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
         passes, full = _passes(source.lora), not source.lora
-        trained = sum(lengths) * n // counted
-        return Job("post_train_model", key, trained=trained, length=max(lengths), passes=passes, full=full)
+        return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=passes, full=full)
 
     def _sampling(self, rule: str, key: str) -> Job:
         """Turn 1 is sampled once for all variants of the request."""
