@@ -17,7 +17,7 @@ rule score_policy:
         **sampling_resources(*CONFIG.judges),
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
-        spec=specs.score_spec(CONFIG).as_json(),
+        spec=specs.score_spec(CONFIG, EXPERIMENT.policy).as_json(),
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
         "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
@@ -40,10 +40,10 @@ rule score_model:
         **sampling_resources(*CONFIG.judges),
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
-        spec=specs.score_spec(CONFIG).as_json(),
+        spec=lambda wildcards: specs.score_spec(CONFIG, wildcards.model).as_json(),
+        files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
-        "python -m confessions score-rollouts --spec {params.spec:q} --rollouts {input.rollouts:q} --out {output.scores:q}"
-        " 2>&1 | tee {log:q}"
+        "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
 
 
 # How good the judge is: a language model's verdicts on a fixed set of answers made by code.

@@ -5,7 +5,7 @@ rule train_policy:
         model=POLICY,
         judge=JUDGES,
         problems=PROBLEMS,
-        answers=EXPERIMENT.train.read_answers if TRAINS else [],
+        answers=[*dict.fromkeys(EXPERIMENT.trained_on.values())],
     output:
         checkpoints=CHECKPOINTS,
         rollouts=directory(TRAINING_ROLLOUTS),

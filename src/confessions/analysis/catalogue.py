@@ -21,6 +21,7 @@ SOURCES: Mapping[str, Callable[[Config], object]] = {
     "scale": lambda config: config.active.scale,  # scores of an axis's models
     "ladder": lambda config: config.active.ladder,
     "scores": lambda config: True,  # scores of checkpoints and of models
+    "probes": lambda config: config.active.evaluation.probes,  # scores of the probes of both
     "judge_check": lambda config: (
         config.judges and isinstance(tasks.get(config.active.task), HasTwins)
     ),  # answers made by code
@@ -50,6 +51,7 @@ TABLES = {
     "training": Entry("metrics", "tables.training:training"),
     "onset": Entry("metrics", "tables.onset:onset"),
     "verification": Entry("scores", "tables.verification:verification"),
+    "probes": Entry("probes", "tables.probes:probes"),
     "scale": Entry("scale", "tables.models:by_model"),
     "ladder": Entry("ladder", "tables.models:by_model"),
     "hack_survey": Entry("survey", "tables.survey:hack_survey"),

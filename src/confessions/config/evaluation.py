@@ -1,4 +1,4 @@
-"""What is sampled to measure: rollouts of each cell, the hack survey, a sweep of seeded models, a calibration."""
+"""What is sampled to measure: cells, probes, the hack survey, a sweep of seeded models, a calibration."""
 
 from __future__ import annotations
 
@@ -8,12 +8,47 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from confessions import tasks
+from confessions import prompts, tasks
 from confessions.config.models import Lora, Model, PostTrained, Sampling, Seeding
-from confessions.config.strict import Key, Strict, check_file, check_text, repeats, wrong
+from confessions.config.strict import Key, Strict, check_file, check_task, check_text, repeats, wrong
 from confessions.runtime import outside
 
 REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
+SPLITS = {"evaluation", "train", "made"}  # what kept results call other rollouts (analysis.tables.long)
+
+
+def _check_names(folder: str, names: list[str]) -> None:
+    """Each text has a name of its own in files. Whether there are such variants, the task knows."""
+    if repeats([outside.short(name).lower() for name in names]):
+        raise wrong("two of them would have the same name in files", folder, names)
+
+
+class Probe(Strict):
+    """Further rollouts of every checkpoint and every model of the axes, without a system prompt: on another task, or
+    about answers that were sampled before."""
+
+    task: str | None = Field(None, description="folder of src/confessions/tasks, or a path; null: the experiment's")
+    problems: str | None = Field(
+        None, min_length=1, description="as of an experiment; null: the experiment's, or of another task its own"
+    )
+    answers: str | None = Field(
+        None,
+        min_length=1,
+        description="Parquet file of answers (confessions calibrate) that stand in for turn 1; null: it is sampled",
+    )
+    rollouts: int = Field(ge=2, description="a checkpoint or model; the first answers of the file")
+    variants: list[str] | None = Field(None, min_length=1, description="as of evaluation; null: those of evaluation")
+    max_task_tokens: int | None = Field(None, ge=1, description="limit of turn 1; null: that of evaluation")
+    max_confession_tokens: int | None = Field(None, ge=1, description="limit of turn 2; null: that of evaluation")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.task is not None:
+            check_task("task", self.task)
+        if self.answers and (limit := self.max_task_tokens):
+            raise wrong("turn 1 is not sampled where answers are given: leave it out", "max_task_tokens", limit)
+        _check_names("variants", self.variants or [])
+        return self
 
 
 class Evaluation(Strict):
@@ -36,16 +71,26 @@ class Evaluation(Strict):
         1, ge=1, description="jobs that share the policy's files of rollouts, one engine start each; sets time only"
     )
 
+    probes: dict[Key, Probe] = Field({}, description="further rollouts, by the name that files and tables give them")
+
     @model_validator(mode="after")
     def _known_texts(self) -> Self:
+        for number, name in enumerate(self.conditions):
+            check_text("conditions", f"conditions.{number}", name, prompts.names("conditions"))
         for folder, reference in REFERENCE.items():
             names = getattr(self, folder)
-            for number, name in enumerate(names if folder == "conditions" else ()):  # the task knows its variants
-                check_text(folder, f"{folder}.{number}", name)
-            if repeats([outside.short(name).lower() for name in names]):
-                raise wrong("two of them would have the same name in files", folder, names)
+            _check_names(folder, names)
             if names[0] != reference or len(set(names)) < len(names):
                 raise wrong(f"must begin with {reference!r}, and name each once", folder, names)
+        return self
+
+    @model_validator(mode="after")
+    def _probes_have_names_of_their_own(self) -> Self:
+        known = dict.fromkeys(SPLITS, "other rollouts of an experiment")
+        for name in self.probes:
+            if other := known.get(name.lower()):
+                raise wrong(f"{other} are called so: choose another name", f"probes.{name}", name)
+            known[name.lower()] = f"those of the probe {name}"
         return self
 
 

@@ -63,8 +63,9 @@ class Experiment(Strict):
         for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
             if task is not None:
                 check_task(key, task)
-        if self.problems and not isinstance(tasks.get(self.task), ReadsProblems):
-            raise wrong("this task reads no file of problems", "problems", self.problems)
+        for key, (task, problems) in self.problem_files.items():
+            if not isinstance(tasks.get(task), ReadsProblems):
+                raise wrong("this task reads no file of problems", key, problems)
         if self.problems and self.seeding:
             raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
         if not missing and self.train.warm_start and not isinstance(tasks.get(self.task), GivesEvidence):
@@ -77,10 +78,8 @@ class Experiment(Strict):
         if not missing and self.evaluation.shards > self._policy_files:
             files = f"more than the {self._policy_files} files that the policy's rollouts are written to"
             raise wrong(files, "evaluation.shards", self.evaluation.shards)
-        for number, name in enumerate(self.evaluation.variants):
-            check_variant(f"evaluation.variants.{number}", self.task, name)
-        if self.train:
-            check_variant("train.variant", self.task, self.train.variant)
+        for key, (task, variant) in self._requests.items():
+            check_variant(key, task, variant)
         for key in ("seeds", "scale", "ladder"):
             if repeats(getattr(self, key)):
                 raise wrong("an entry repeats", key, getattr(self, key))
@@ -88,9 +87,43 @@ class Experiment(Strict):
 
     @property
     def _policy_files(self) -> int:
-        """One a checkpoint, the survey's, and the policy's own on an axis."""
+        """One a checkpoint and the policy's own on an axis, each with one a probe; and the survey's."""
         on_axis = self.policy in (*self.scale, *self.ladder)
-        return len(self.seeds) * len(self.train.save_steps) + bool(self.survey) + on_axis
+        subjects = len(self.seeds) * len(self.train.save_steps) + on_axis
+        return subjects * (1 + len(self.evaluation.probes)) + bool(self.survey)
+
+    @property
+    def _requests(self) -> dict[str, tuple[str, str]]:
+        """Each variant of the request with the task that it is about, by the key that names it."""
+        evaluation = self.evaluation
+        asked = {"evaluation.variants": (self.task, evaluation.variants)}
+        for name, probe in evaluation.probes.items():
+            variants = probe.variants or evaluation.variants
+            asked[f"evaluation.probes.{name}.variants"] = probe.task or self.task, variants
+        named = {f"{key}.{i}": (task, v) for key, (task, variants) in asked.items() for i, v in enumerate(variants)}
+        return named | ({"train.variant": (self.task, self.train.variant)} if self.train else {})
+
+    @property
+    def problem_files(self) -> dict[str, tuple[str, str]]:
+        """Each file of problems with its task, by the key that names it: the experiment's, and those of probes."""
+        files = {"problems": (self.task, self.problems)}
+        for name, probe in self.evaluation.probes.items():
+            files[f"evaluation.probes.{name}.problems"] = probe.task or self.task, probe.problems
+        return {key: pair for key, pair in files.items() if pair[1]}
+
+    @property
+    def trained_on(self) -> dict[str, str]:
+        """The files of stored answers that training reads, by the key that names each."""
+        warm, answers = self.train and self.train.warm_start, self.train and self.train.answers
+        named = {"train.warm_start.answers": warm and warm.answers, "train.answers": answers}
+        return {key: file for key, file in named.items() if file}
+
+    @property
+    def read_files(self) -> dict[str, str]:
+        """The files that rollouts are made from, of problems and of stored answers, by the key that names each."""
+        probes = self.evaluation.probes.items()
+        answers = {f"evaluation.probes.{name}.answers": probe.answers for name, probe in probes if probe.answers}
+        return {key: file for key, (_, file) in self.problem_files.items()} | answers
 
 
 class Config(Strict):
@@ -148,18 +181,16 @@ class Config(Strict):
     def _check_instances(self, name: str, experiment: Experiment) -> None:
         """Instances that were chosen for a model are asked of it, or of one that was trained from it; on the axes
         others may stand beside it."""
-        if not experiment.problems:
-            return
-        task = tasks.get(experiment.task, experiment.problems)
-        refused = []
         keys = [experiment.policy] if experiment.policy else [*experiment.scale, *experiment.ladder]
-        for key in keys:
-            try:
-                task.check_model(self.origin(key).source.model_dump(), self.origin_key(key))
-            except InputError as error:
-                refused.append(error)
-        if len(refused) == len(keys):
-            raise wrong(str(refused[0]), f"experiments.{name}.problems", experiment.problems)
+        for path, (task, problems) in experiment.problem_files.items():
+            refused = []
+            for key in keys:
+                try:
+                    tasks.get(task, problems).check_model(self.origin(key).source.model_dump(), self.origin_key(key))
+                except InputError as error:
+                    refused.append(error)
+            if len(refused) == len(keys):
+                raise wrong(str(refused[0]), f"experiments.{name}.{path}", problems)
 
     def _with_sweep(self, name: str, experiment: Experiment) -> Self:
         """This configuration with the models of one experiment's sweep, where it has one."""

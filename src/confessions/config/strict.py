@@ -71,10 +71,10 @@ def check_function(key: str, name: str, known: Iterable[str]) -> None:
         raise wrong("unknown function", key, name, known)
 
 
-def check_text(folder: str, key: str, name: str, known: Sequence[str] | None = None) -> None:
-    """A text of the package's prompts/`folder` (or one of the `known`), or one at a path."""
+def check_text(folder: str, key: str, name: str, known: Sequence[str]) -> None:
+    """One of the known texts of prompts/`folder`, or one at a path."""
     if not outside.is_path(name):
-        if name not in (known := prompts.names(folder) if known is None else known):
+        if name not in known:
             raise wrong(f"no such text in prompts/{folder}", key, name, known)
         return
     try:

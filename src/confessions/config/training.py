@@ -190,11 +190,6 @@ class Train(Strict):
         return self
 
     @property
-    def read_answers(self) -> list[str]:
-        """Files of stored answers."""
-        return list(dict.fromkeys(filter(None, (self.warm_start and self.warm_start.answers, self.answers))))
-
-    @property
     def save_steps(self) -> list[int]:
         """Training steps of the checkpoints, 0 (the untrained policy) to `steps`."""
         return [round(fraction * self.steps) for fraction in self.checkpoint_fractions]

@@ -86,11 +86,17 @@ def _digests(cells: Iterable[Cells]) -> dict[str, dict[str, str]]:
     }
 
 
-def score_spec(config: Config) -> ScoreSpec:
-    """What the scores of a rollout depend on."""
-    task = task_block(config)
-    task.pop("problems", None)  # an instance is in its rollout
-    return ScoreSpec(**task, judge=_judge_block(config, engine_block(config)))
+def score_spec(config: Config, base: str | None = None) -> ScoreSpec:
+    """What the scores of a rollout depend on; with `base`, also those of the probes of that base model."""
+    probed = [subject for subject in subjects(config, base) if subject.kind == "probe"] if base else []
+    probes = {subject.scores: _of_task(subject.cells.dump()) for subject in probed}
+    judge = _judge_block(config, engine_block(config))
+    return ScoreSpec(**_of_task(task_block(config)), judge=judge, **({"probes": probes} if probes else {}))
+
+
+def _of_task(block: dict[str, Any]) -> dict[str, Any]:
+    """Without the file of problems: an instance is in its rollout."""
+    return {key: block[key] for key in ("task", "task_digest") if key in block}
 
 
 def calibration_spec(config: Config, key: str) -> CalibrationSpec:
@@ -121,10 +127,13 @@ def model_spec(config: Config, key: str) -> ModelSpec:
 
 
 def logs_spec(config: Config) -> LogsSpec:
-    """What the Inspect logs are made from: the rollouts that are scored, and those that the policy was trained on."""
+    """What the Inspect logs are made from: the rollouts that are scored, those of probes apart, and those that the
+    policy was trained on."""
     return LogsSpec(
         checkpoints=[
-            {"rollouts": s.rollouts, "scores": s.scores, "prefix": s.logs, "labels": s.labels} for s in scored(config)
+            {"rollouts": s.rollouts, "scores": s.scores, "prefix": s.logs, "labels": s.labels}
+            for s in scored(config)
+            if s.logs
         ],
         training=[
             {

@@ -4,6 +4,7 @@ reproduction.csv    reproduction    every metric at every checkpoint of a traini
 training.csv        training        what a training run logged, step by step
 onset.csv           onset           when the task's own hack begins in training
 stress_grid.csv     stress_grid     every metric in every cell: checkpoint x condition x variant
+probes.csv          probes          every metric of rollouts on another task, or about stored answers
 scale.csv           by_model        every metric of plain models, by size
 ladder.csv          by_model        the same by training stage
 verification.csv    verification    whether claims are right because the model checked
@@ -25,6 +26,7 @@ from confessions.analysis.tables.long import LONG_COLUMNS, long, write_long
 from confessions.analysis.tables.models import by_model
 from confessions.analysis.tables.onset import onset
 from confessions.analysis.tables.power import POWER_COLUMNS, power
+from confessions.analysis.tables.probes import PROBE_COLUMNS, probes
 from confessions.analysis.tables.reproduction import reproduction
 from confessions.analysis.tables.seeding import SEEDING_COLUMNS, seeding
 from confessions.analysis.tables.survey import SURVEY_COLUMNS, hack_survey
@@ -40,6 +42,7 @@ __all__ = [
     "LONG_COLUMNS",
     "MODEL_COLUMNS",
     "POWER_COLUMNS",
+    "PROBE_COLUMNS",
     "SEEDING_COLUMNS",
     "SHARES",
     "SURVEY_COLUMNS",
@@ -51,6 +54,7 @@ __all__ = [
     "long",
     "onset",
     "power",
+    "probes",
     "read",
     "reproduction",
     "seeding",

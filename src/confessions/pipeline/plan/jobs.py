@@ -57,7 +57,8 @@ class Counter:
         """Every job of the workflow, as `snakemake -n --forceall` counts them, without the target `all`."""
         config, experiment = self.config, self.config.active
         policies = [experiment.policy] if experiment.train else []
-        models = list(dict.fromkeys([*policies, *config.judges, *config.compared]))
+        read = {*experiment.read_files.values(), *experiment.trained_on.values()}
+        models = list(dict.fromkeys([*policies, *config.judges, *config.compared, *self._calibrated(read)]))
         lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
         trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]
         tables, figures = catalogue.of(config)
@@ -65,7 +66,8 @@ class Counter:
         others = [key for key in config.compared if key not in policies]
         policy = []
         if experiment.train:
-            answered = sum(len(s.cells.conditions) for s in scored(config) if s.base == experiment.policy)
+            judged = [s for s in scored(config) if s.base == experiment.policy and s.kind != "probe"]
+            answered = sum(len(s.cells.conditions) for s in judged)
             policy = [
                 self._training(),
                 replace(self._sampling("sample_policy", experiment.policy), n=len(policy_shards(config))),
@@ -73,7 +75,7 @@ class Counter:
             ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
-            *(Job("calibrate", key) for key in self._calibrated(lineage)),  # its tokens are not counted
+            *(Job("calibrate", key) for key in self._calibrated(read)),  # its tokens are not counted
             *(self._post_training(key) for key in trained),
             *policy,
             *(self._sampling("sample_model", key) for key in others),
@@ -91,11 +93,9 @@ class Counter:
             yield from self._lineage(source.base)
         yield key
 
-    def _calibrated(self, lineage: list[str]) -> list[str]:
-        """The models whose calibration or frozen answers the experiment reads."""
-        experiment = self.config.active
-        read = {experiment.problems, *(experiment.train.read_answers if experiment.train else ())}
-        return [key for key in lineage if read & {paths.calibration_file(key), *paths.frozen_files(key)}]
+    def _calibrated(self, files: set[str | None]) -> list[str]:
+        """The models whose calibration or frozen answers are among these files."""
+        return [key for key in self.config.models if files & {paths.calibration_file(key), *paths.frozen_files(key)}]
 
     def _known(self, problems: str | None) -> str | None:
         """A file of problems; None, for the task's own, where the workflow has yet to make it."""
@@ -169,19 +169,20 @@ class Counter:
         return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=passes, full=full)
 
     def _sampling(self, rule: str, key: str) -> Job:
-        """Turn 1 is sampled once for all variants of the request."""
+        """Turn 1 is sampled once for all variants of the request. Stored answers are read, and as long as its limit."""
         evaluation = self.config.active.evaluation
-        first, second = self._turns(evaluation)
         job = Job(rule, key, batch=evaluation.batch_size)
         for cells in (subject.cells for subject in subjects(self.config, key)):
+            first, second = (round(limit * self.fill) for limit in cells.limits(evaluation))
             task = cells.task, self._known(cells.problems)
             xs = [_prompt_tokens(*task, condition) for condition in cells.conditions]
             xcs = [_request_tokens(*task, variant) for variant in cells.variants]
             answers = cells.rollouts * len(xs)
+            given, sampled = (first, 0) if cells.answers else (0, first)
             job = replace(
                 job,
-                prompt=job.prompt + cells.rollouts * (sum(xs) + len(xs) * sum(xcs)),
-                turn1=job.turn1 + answers * first,
+                prompt=job.prompt + cells.rollouts * sum(xs) + answers * (sum(xcs) + given),
+                turn1=job.turn1 + answers * sampled,
                 turn2=job.turn2 + answers * len(xcs) * second,
                 length=max(job.length, max(xs) + first + max(xcs) + second),
             )

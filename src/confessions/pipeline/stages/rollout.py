@@ -18,8 +18,9 @@ from confessions.config import Sampling as SamplingSpec
 from confessions.engines import Engine, Sampling, context, start
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.pipeline.blocks import Cells, EvaluationSpec, RolloutSpec
-from confessions.rollouts.two_turns import check_lengths, stream_seed, to_frame, two_turns
+from confessions.pipeline.blocks import Cells, RolloutSpec
+from confessions.rollouts import answers
+from confessions.rollouts.two_turns import Asked, check_lengths, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, read_parquet, write_parquet
@@ -105,22 +106,20 @@ def _is_whole(kept: Path, say: Say) -> bool:
 def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress=lambda n: None) -> pd.DataFrame:
     """The cells of one checkpoint as one frame; rows of a cell are numbered from 0 and pair up with other cells'."""
     task, evaluation = block.get_task(), spec.evaluation
-    every = task.specs("evaluation")
+    if block.answers:
+        table = stored(block)
+        every = [*zip(table["spec"], answers.completions(table), strict=True)]
+    else:
+        every = [(asked, None) for asked in task.specs("evaluation")]
     cells = [(condition, row) for condition in block.conditions for row in range(block.rollouts)]
     seeds = [tuple(stream_seed(evaluation.seed, row, turn) for turn in (1, 2)) for _, row in cells]
     adapter = Path(block.adapter) if block.adapter else None
-    rollouts = two_turns(
-        engine,
-        chat,
-        task,
-        [every[row % len(every)] for _, row in cells],
-        seeds,
-        *_turns(evaluation),
-        conditions=[condition for condition, _ in cells],
-        variants=block.variants,
-        adapters=[adapter] * len(cells),
-        progress=progress,
-    )
+    asked = [
+        Asked(asked, pair, condition, adapter, answer)
+        for pair, (condition, row) in zip(seeds, cells, strict=True)
+        for asked, answer in [every[row % len(every)]]
+    ]
+    rollouts = two_turns(engine, chat, task, asked, *_turns(spec, block), variants=block.variants, progress=progress)
     frame = to_frame(
         rollouts,
         task=task.name,
@@ -154,18 +153,36 @@ def _chat(chat: Chat, block: Cells) -> Chat:
 
 
 def _read_by(blocks: Sequence[Cells]) -> list[Path]:
-    """The adapters and files of problems that these blocks need."""
-    return [Path(file) for block in blocks for file in (block.adapter, block.problems) if file]
+    """The adapters, files of problems and stored answers that these blocks need."""
+    return [Path(file) for block in blocks for file in (block.adapter, block.problems, block.answers) if file]
 
 
-def _turns(evaluation: EvaluationSpec) -> list[Sampling]:
-    limits = evaluation.max_task_tokens, evaluation.max_confession_tokens
-    return [Sampling(limit, **evaluation.sampling.model_dump()) for limit in limits]
+def _turns(spec: RolloutSpec, block: Cells) -> list[Sampling]:
+    sampling = spec.evaluation.sampling.model_dump()
+    return [Sampling(limit, **sampling) for limit in block.limits(spec.evaluation)]
+
+
+def stored(block: Cells) -> pd.DataFrame:
+    """The answers that a block asks about: the first held-out ones of its file. InputError where it has too few."""
+    task, n = block.get_task(), block.rollouts
+    table = answers.stored(block.answers, task, "evaluation")
+    if len(table) < n:
+        raise InputError(
+            f"{block.answers}: {len(table)} held-out answers to {task.name}, and {n} are asked about: lower rollouts"
+        )
+    return table[:n]
 
 
 def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
-    task, n_new = block.get_task(), sum(turn.max_new_tokens for turn in _turns(spec.evaluation))
-    check_lengths(chat, task, task.specs("evaluation"), n_new, context, block.conditions, block.variants)
+    """InputError where a block's rollouts cannot be sampled."""
+    task, limits = block.get_task(), [turn.max_new_tokens for turn in _turns(spec, block)]
+    asked = task.specs("evaluation")
+    if block.answers:
+        table = stored(block)
+        if any(chat.split([*row.task_ids]).body != row.y for row in table.itertuples()):
+            raise InputError(f"{block.answers}: its token ids are not those of {spec.model.key}: leave one of them out")
+        asked, limits[0] = list(table["spec"]), max(map(len, table["task_ids"]))
+    check_lengths(chat, task, asked, sum(limits), context, block.conditions, block.variants)
 
 
 def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
@@ -177,4 +194,6 @@ def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
     del kept["files"], kept["evaluation"]["batch_size"]
     kept["engine"] = spec.engine.kind
     known = {**kept, "block": block.dump(), "base": base, "adapter": adapter}
+    if block.answers and Path(block.answers).exists():
+        known["answers"] = provenance.content(Path(block.answers))
     return {**known, **provenance.content(block.get_task().problems)}

@@ -14,7 +14,8 @@ def run(spec: TrainSpec, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = spec.train, spec.get_task()
     task.specs("train")  # a file of them that is not as it should be is found now
     task.ready()
-    answers = {Path(file): None for file in settings.read_answers}
+    read = (settings.warm_start and settings.warm_start.answers, settings.answers)
+    answers = {Path(file): None for file in read if file}
     inputs = [model, *spec.judge_folders, *([task.problems] if task.problems else []), *answers]
     job = provenance.begin("train", spec.dump(), inputs, [spec.seed])
     processes = training.join(settings)  # before a model is loaded
