@@ -152,6 +152,11 @@ class Train(Strict):
         description="tokens a forward pass, padding included: rollouts of like length go together, micro_batch of them "
         "at most; null: micro_batch of them, as they come",
     )
+    shared_prefix: bool = Field(
+        False,
+        description="rollouts that begin alike (confessions of one answer) are read as one row, micro_batch of those at "
+        "most: less work, the same gradient but for rounding",
+    )
     processes: int = Field(
         1, ge=1, description="GPUs that share a step's rollouts, one process each; sets time and memory only"
     )

@@ -41,7 +41,7 @@ from confessions.runtime.errors import InputError
 from confessions.runtime.files import published, published_folder, room_for
 from confessions.scoring.judge import Judge
 from confessions.tasks.base import Spec, Task
-from confessions.training import checkpoints, gpu_memory, sharding, warm_start
+from confessions.training import checkpoints, gpu_memory, sharding, shared_prefix, warm_start
 from confessions.training.kept_rollouts import FOLDER, step_file, write_step
 from confessions.training.trainer import DualSpanGRPOTrainer
 
@@ -461,6 +461,8 @@ def check(
     chat = loading.load_chat(model_folder, thinking)
     if settings.lora:
         loading.check_targets(settings.lora, loading.load_config(model_folder), "train.lora")
+    if settings.shared_prefix:
+        shared_prefix.check(loading.load_config(model_folder))
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
     context = engines.context({}, model_folder)
     longest = check_lengths(chat, task, specs, new_tokens, context, variants=[settings.variant])

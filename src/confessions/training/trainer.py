@@ -37,7 +37,7 @@ from confessions.runtime.errors import InputError
 from confessions.scoring.judge import Judge, JudgeError
 from confessions.scoring.scores import score_rollouts
 from confessions.tasks.base import Spec, Task
-from confessions.training import advantages, sharding
+from confessions.training import advantages, sharding, shared_prefix
 from confessions.training.checkpoints import AtomicCheckpoints
 from confessions.training.credit import line_advantages, objectives_of_tokens
 from confessions.training.kept_rollouts import EARNED, with_details
@@ -312,12 +312,20 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         return super().compute_loss(model, last) * (len(last["completion_ids"]) / n_rows) + done
 
     def _micro_batches(self, inputs: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        most = self.settings.micro_batch_tokens
-        if most is None:
+        if self.settings.micro_batch_tokens is None:
             return [inputs]
-        mask_BW = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
-        groups = by_tokens(mask_BW.sum(1).tolist(), self.settings.micro_batch, most)
+        ids_BW, mask_BW = (torch.cat([inputs[f"prompt_{x}"], inputs[f"completion_{x}"]], 1) for x in ("ids", "mask"))
+        groups = self._together(ids_BW, mask_BW, inputs["tool_mask"], self.settings.micro_batch)
         return [{name: value[rows] if value.dim() else value for name, value in inputs.items()} for rows in groups]
+
+    def _together(self, ids_BW: torch.Tensor, mask_BW: torch.Tensor, generated_BT: torch.Tensor, most_rows: int):
+        """Rows that go through the model together; `generated_BT` is 1 on the tokens to be scored."""
+        most = self.settings.micro_batch_tokens
+        if not self.settings.shared_prefix:
+            return by_tokens(mask_BW.sum(1).tolist(), most_rows, most) if most else by_rows(len(ids_BW), most_rows)
+        alike, lengths = shared_prefix.lengths(ids_BW, mask_BW, _in_the_row(generated_BT, mask_BW))
+        units = by_tokens(lengths, most_rows, most) if most else by_rows(len(lengths), most_rows)
+        return [[row for unit in together for row in alike[unit]] for together in units]
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -337,11 +345,10 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         """
         if self._forward is not None:
             return self._forward
-        lengths, most = attention_mask.sum(1).tolist(), self.settings.micro_batch_tokens
         if batch_size is None:
-            groups = by_rows(len(lengths), len(lengths))
+            groups = by_rows(len(input_ids), len(input_ids))
         else:
-            groups = by_tokens(lengths, batch_size, most) if most else by_rows(len(lengths), batch_size)
+            groups = self._together(input_ids, attention_mask, self._generated_BT, batch_size)
         with nullcontext() if torch.is_grad_enabled() else self.timeline.part("reference"):
             parts = [
                 self._score_tokens(model, input_ids, attention_mask, logits_to_keep, rows, compute_aux_loss)
@@ -360,9 +367,9 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Log-probability and entropy at each completion token of `rows` that was sampled, and the router's loss."""
         ids_BW, mask_BW = ids_BW[rows], mask_BW[rows]
-        scored_BW = mask_BW.bool()
-        scored_BW[:, :-n_completion] = False
-        scored_BW[:, -n_completion:] &= self._generated_BT[rows].bool()
+        scored_BW = _in_the_row(self._generated_BT[rows], mask_BW)
+        if self.settings.shared_prefix:
+            return self._score_packed(model, ids_BW, mask_BW, scored_BW, n_completion, aux_loss)
         used = mask_BW.any(0).nonzero()
         first, end = used[0].item(), used[-1].item() + 1
         n_cut = mask_BW.shape[1] - end
@@ -379,6 +386,32 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             return None if x is None else torch.nn.functional.pad(x[:, n_cut - n_completion :], (0, n_cut))
 
         return widened(output.log_probs), widened(output.entropy), output.aux_loss
+
+    def _score_packed(
+        self,
+        model,
+        ids_BW: torch.Tensor,
+        mask_BW: torch.Tensor,
+        scored_BW: torch.Tensor,
+        n_completion: int,
+        aux_loss: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """The same, of rows that share what precedes their first sampled token (shared_prefix.py)."""
+        packed = shared_prefix.pack(ids_BW, mask_BW, scored_BW)
+        with self.accelerator.autocast():
+            output = model(
+                input_ids=packed.ids_RL,
+                position_ids=packed.positions_RL,
+                attention_mask=packed.visible_R1LL,
+                labels=packed.ids_RL.masked_fill(~packed.scored_RL, -100),
+                fused_lm_head=True,
+                **({"output_router_logits": True} if aux_loss else {}),
+            )
+
+        def unpacked(x: torch.Tensor | None) -> torch.Tensor | None:
+            return None if x is None else packed.unpacked(x, *ids_BW.shape)[:, -n_completion:]
+
+        return unpacked(output.log_probs), unpacked(output.entropy), output.aux_loss
 
     def _compute_loss(self, model, inputs):
         """TRL's loss. The forward pass is made here, before: what vLLM sampled is weighed by it."""
@@ -412,6 +445,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
                 gap_BT = inputs["ref_per_token_logps"] - logps_BT
                 self._count_tokens(f"{span}_kl", torch.exp(gap_BT) - gap_BT - 1, mask_BT)
         return loss
+
+
+def _in_the_row(generated_BT: torch.Tensor, mask_BW: torch.Tensor) -> torch.Tensor:
+    """(B, W) of prompt and completion: which tokens are there and generated."""
+    n_prompt = mask_BW.shape[1] - generated_BT.shape[1]
+    return torch.nn.functional.pad(generated_BT.bool(), (n_prompt, 0)) & mask_BW.bool()
 
 
 def _refuse_mixing(args: GRPOConfig) -> None:
