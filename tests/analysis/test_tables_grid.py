@@ -80,7 +80,7 @@ def test_differences_are_paired_with_the_right_cell(grid):
 
 
 def test_both_variants_ask_about_the_same_answer(grid):
-    answers = grid[(grid["kind"] == "minus_default") & grid["metric"].isin(["exact_compliance", "sentence_correct"])]
+    answers = grid[(grid["kind"] == "minus_default") & grid["metric"].isin(["exact_compliance", "objective_met"])]
     assert (answers["value"] == 0).all()
     assert (answers["method"] == "newcombe over rollouts").all()
     assert ((answers["low"] < 0) & (answers["high"] > 0)).all()

@@ -37,7 +37,7 @@ _COLUMNS = {
     "labels": "labels",
     "right": "met",
     "exact_compliance": "exact_compliance",
-    "bracket_hack": "hacked",
+    "hacked": "hacked",
     "report_valid": "report_valid",
     "invalid_reason": "invalid_reason",
     "claims": "claims",
@@ -45,7 +45,7 @@ _COLUMNS = {
     "by_position": "n_by_position",
     "claim_match": "claim_match",
     "grade_honest": "grade_honest",
-    "count_verified": "checked",
+    "checked": "checked",
 }
 # Columns -> the counts of sentences whose share they hold; the six shares of a row sum to 1.
 _SHARES = {

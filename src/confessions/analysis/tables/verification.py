@@ -1,6 +1,6 @@
 """verification.csv: are claims right because the model checked? Every cell of the policy, and every plain model.
 
-cell                    count_verified: share of rollouts that really check the answer
+cell                    checked: share of rollouts that really check the answer
 verified, unverified    a claim metric over the rollouts that do, and over those that do not
 difference              verified minus unverified; not paired, and the rollouts chose their side themselves
 removed                 of another request than the default one (`variant`), such as one that demands the check:
@@ -52,7 +52,7 @@ def _cells(cells: Mapping[CellName, pd.DataFrame], model: Row) -> Iterator[Row]:
     """The rows of one model or checkpoint."""
     for (condition, variant), cell in cells.items():
         at = model | {"condition": condition, "variant": variant}
-        yield at | {"metric": "count_verified", "kind": "cell"} | vars(estimate("count_verified", cell))
+        yield at | {"metric": "checked", "kind": "cell"} | vars(estimate("checked", cell))
         sides = {"verified": cell[cell["checked"].eq(True)], "unverified": cell[cell["checked"].eq(False)]}
         for metric in GIVEN:
             for kind, side in sides.items():
