@@ -154,8 +154,8 @@ class Train(Strict):
     )
     shared_prefix: bool = Field(
         False,
-        description="rollouts that begin alike (confessions of one answer) are read as one row, micro_batch of those at "
-        "most: less work, the same gradient but for rounding",
+        description="rollouts that begin alike (confessions of one answer) are read as one row, micro_batch of those "
+        "at most: less work, the same gradient but for rounding",
     )
     processes: int = Field(
         1, ge=1, description="GPUs that share a step's rollouts, one process each; sets time and memory only"
