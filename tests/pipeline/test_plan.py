@@ -21,6 +21,8 @@ from confessions.pipeline.plan.jobs import CHARS_PER_TOKEN
 from confessions.pipeline.plan.plan import Plan
 from confessions.pipeline.plan.text import render, table
 from confessions.runtime.errors import InputError
+from confessions.tasks.instructions import calibration
+from confessions.tasks.instructions.instances import PARTS
 
 ROOT = Path(__file__).parents[2]
 BASE = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -263,7 +265,16 @@ def test_problems_that_the_workflow_has_yet_to_make_are_counted_as_the_tasks_own
     data = copy.deepcopy(BASE) | {"experiment": "instructions"}
     data["experiments"] = {"instructions": data["experiments"]["instructions"] | {"problems": file}}
     if made:
-        assert "\ntotal: " in render(Plan(load(data), "H200"))
+        config = load(data)
+        job = next(job for job in Plan(config, "H200").jobs() if job.rule == "calibrate")
+        parts = {part: calibration.asked(part, 70) for part in PARTS}
+        kept = 2 * (1600 + 600 + 600 + 600)  # of training in both splits
+        assert job.turn1 == 256 * (sum(map(len, parts.values())) + kept)
+        xs = {p: [length(tasks.get(calibration.task_name(p)).prompt(s)) for s in given] for p, given in parts.items()}
+        longest = {part: max(given) for part, given in xs.items()}
+        asked = sum(map(sum, xs.values())) + 2 * 1600 * longest["training"] + 2 * 600 * sum(longest.values())
+        assert (job.prompt, job.length, job.starts) == (asked, 256 + max(longest.values()), 1)
+        assert "\ntotal: " in render(Plan(config, "H200"))
     else:
         with pytest.raises(InputError, match=r"nobody.*confessions calibrate makes"):
             render(Plan(load(data), "H200"))

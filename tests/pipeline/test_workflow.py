@@ -168,6 +168,9 @@ def jobs(run: subprocess.CompletedProcess) -> Counter:
     return Counter({rule: int(count) for rule, count in pairs if rule != "all"})
 
 
+ALONE = {"variants": ["default"]}  # of a task that has no wording of its own
+
+
 def override(folder: Path, **experiment: object) -> list[str]:
     """Options that lay another config file over config.yaml."""
     path = folder / "override.yaml"
@@ -481,7 +484,7 @@ def test_shards_are_jobs_that_make_the_same_files(workflow):
 
 def test_a_file_of_problems_is_an_input_of_what_reads_it(workflow):
     """And a missing one is one line before any job."""
-    more = override(workflow, task="programming", problems="apps.jsonl", survey=None)
+    more = override(workflow, task="programming", problems="apps.jsonl", survey=None, evaluation=ALONE)
     missing = snakemake(workflow, "-n", *more)
     said = "error: config.yaml: experiments.demo.problems = 'apps.jsonl': no such file"
     assert (missing.returncode, missing.stdout.splitlines()[-1]) == (1, said)
@@ -496,7 +499,7 @@ def test_a_calibration_is_made_for_what_reads_it(workflow):
     """With the answers that are kept, of the model that is asked; another model's is refused before any job."""
     file = "results/calibrations/nano/calibration.json"
     frozen = {"calibration": {"frozen": {"train": 2, "evaluation": 2, "samples": 1}}}
-    more = override(workflow, task="instructions", problems=file, survey=None, **frozen)
+    more = override(workflow, task="instructions", problems=file, survey=None, evaluation=ALONE, **frozen)
     planned = snakemake(workflow, "-n", "--forceall", *more)
     assert jobs(planned)["calibrate"] == 1
     inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned.stdout)

@@ -171,8 +171,10 @@ class Frozen(Strict):
     evaluation: int = Field(ge=1, description="held-out instances, of every part of the kinds")
     samples: int = Field(ge=1, description="answers to each")
 
-    def instances(self, split: Literal["train", "evaluation"]) -> int:
-        return getattr(self, split)
+    def instances(self, part: str) -> dict[Literal["train", "evaluation"], int]:
+        """How many of each split are asked; no policy is trained on the kinds of any part but that of training."""
+        held_out = {"evaluation": self.evaluation}
+        return {"train": self.train, **held_out} if part == "training" else held_out
 
 
 class Calibration(Strict):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -17,7 +17,6 @@ from confessions.tasks.numbering import named
 
 Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
 Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
 # How turn 2 sees that reasoning: as it was sampled, not at all, or with each sentence of the seeding in other words.
