@@ -508,7 +508,9 @@ def test_a_calibration_is_made_for_what_reads_it(workflow):
     }  # fmt: skip
     outputs = dict(re.findall(r"rule (\w+):\n +input: .*\n +output: (.*)\n", planned.stdout))
     assert f"{file[:-16]}frozen_instructions_test.parquet" in outputs["calibrate"].split(", ")
-    other = override(workflow, task="instructions", problems=file.replace("nano", "nano-xs"), survey=None)
+    other = override(
+        workflow, task="instructions", problems=file.replace("nano", "nano-xs"), survey=None, evaluation=ALONE
+    )
     refused = snakemake(workflow, "-n", *other)
     assert refused.returncode == 1
     assert "a calibration of nano-xs, and the model is nano" in refused.stdout.splitlines()[-1]

@@ -67,9 +67,7 @@ class Evaluation(Strict):
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
     batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
     seed: int = Field(ge=0, lt=2**31, description="of sampling")
-    shards: int = Field(
-        1, ge=1, description="jobs that share the policy's files of rollouts, one engine start each; sets time only"
-    )
+    shards: int = Field(1, ge=1, description="jobs, at most, that share the policy's files of rollouts; sets time only")
 
     probes: dict[Key, Probe] = Field({}, description="further rollouts, by the name that files and tables give them")
 

@@ -18,9 +18,9 @@ from confessions.config.file import printable, short
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 
-# Becomes part of file names, and those have at most 255 bytes: two of them, as in a log's name, LONGEST together.
-LONGEST = 160
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST)]
+LONGEST = 160  # of what becomes part of a file's name, which has at most 255 bytes
+# Two of them stand in a log's name.
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST // 2)]
 UNKNOWN = "unknown key"
 
 
