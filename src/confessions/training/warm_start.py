@@ -9,6 +9,8 @@ import random
 import shutil
 from pathlib import Path
 
+from transformers import PrinterCallback
+
 from confessions.config import Train, WarmStart
 from confessions.models import loading
 from confessions.models.chat import Chat
@@ -58,6 +60,7 @@ def run(
         arguments = post_training.arguments(warm, warm.prompts_per_step, seed, dtype, own)
         model = loading.load_model(model_folder, dtype)
         trainer = post_training.imitation(settings.lora, chat, model, rows, arguments)
+        trainer.remove_callback(PrinterCallback)
         trainer.add_callback(post_training.Progress("warm start"))
         trainer.train()
         with published_folder(folder) as temporary:
