@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from confessions import prompts
 from confessions.tasks.analysed import NotAnalysed, analysed
+from confessions.tasks.conversation import Demonstration, Spec
 from confessions.tasks.numbering import named
 
-Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
 Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
@@ -39,20 +39,6 @@ class Truth:
     n_false_labels: int = 0  # unmet objectives that the answer itself states as met
     details: dict[str, Any] = field(default_factory=dict)  # the task's own score columns, JSON values
     not_known: str = ""  # why something is not known: what could not be analysed or measured
-
-
-@dataclass(frozen=True)
-class Demonstration:
-    """A generated conversation, for a warm start: what surrounds it, and the four texts that a model would sample."""
-
-    task: str  # asks for the answer; not always the task that made the demonstration
-    spec: Spec
-    condition: str
-    variant: str
-    z: str
-    y: str
-    zc: str
-    yc: str
 
 
 @dataclass(frozen=True)
