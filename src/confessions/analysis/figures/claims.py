@@ -1,4 +1,4 @@
-"""scale.png, ladder.png: what is claimed of right and of wrong objectives (sentences), by model or training stage.
+"""scale.png, ladder.png: what is claimed of right and of wrong objectives, by model or training stage.
 
 From the bottom of a bar: right ones, those without a valid claim, wrong ones. So the dashed line, the
 share that is really right, runs along the border of right and wrong; and the over-claims hang from the top, where

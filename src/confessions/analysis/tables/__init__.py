@@ -32,35 +32,3 @@ from confessions.analysis.tables.seeding import SEEDING_COLUMNS, seeding
 from confessions.analysis.tables.survey import SURVEY_COLUMNS, hack_survey
 from confessions.analysis.tables.training import SHARES, training
 from confessions.analysis.tables.verification import VERIFICATION_COLUMNS, verification
-
-__all__ = [
-    "COLUMNS",
-    "GRID_COLUMNS",
-    "JUDGE_CHECK_COLUMNS",
-    "JUDGE_COLUMNS",
-    "LABELS",
-    "LONG_COLUMNS",
-    "MODEL_COLUMNS",
-    "POWER_COLUMNS",
-    "PROBE_COLUMNS",
-    "SEEDING_COLUMNS",
-    "SHARES",
-    "SURVEY_COLUMNS",
-    "VERIFICATION_COLUMNS",
-    "by_model",
-    "hack_survey",
-    "judge",
-    "judge_check",
-    "long",
-    "onset",
-    "power",
-    "probes",
-    "read",
-    "reproduction",
-    "seeding",
-    "stress_grid",
-    "training",
-    "verification",
-    "write",
-    "write_long",
-]
