@@ -251,6 +251,11 @@ def test_the_plan_of_a_base_model_holds_every_cell_once():
     assert list(other.texts["conditions"]) == ["baseline"]
 
 
+def added(probes: dict) -> dict:
+    """The demo with probes."""
+    return merged(BASE, {"experiments": {"demo": {"evaluation": {"probes": probes}}}})
+
+
 def sharded(n: int, **more: object) -> dict:
     return merged(BASE, {"experiments": {"demo": {"evaluation": {"shards": n}} | more}})
 
@@ -292,6 +297,64 @@ def test_a_checkpoint_of_which_every_weight_was_trained_is_a_model_of_its_own():
         "results/demo/seed3/train/models/step_20"
     }
     assert subjects.survey_files(config) == [survey[seed, step] for seed in (0, 3) for step in (0, 20)]
+
+
+STORED = "docs/results/data/instructions/frozen_instructions.parquet"
+CALIBRATED = "docs/results/data/instructions/calibration_qwen2.5-coder-1.5b.json"
+PROBED = {"asked": {"task": "countdown", "rollouts": 2}, "stored": {"answers": STORED, "rollouts": 2}}
+
+
+@pytest.mark.parametrize(
+    ("probes", "expected"),
+    [
+        ({"a": {"rollouts": 1}}, ".a.rollouts = 1: input should be greater than or equal to 2"),
+        ({"a": {"answers": STORED}}, ".a.rollouts: this key is missing"),
+        ({"a": {"rollouts": 2, "taks": "countdown"}}, ".a.taks = 'countdown': unknown key; nearest known: 'task'"),
+        ({"a": {"rollouts": 2, "task": "count"}}, ".a.task = 'count': unknown task; nearest known: 'countdown'"),
+        (
+            {"a": {"rollouts": 2, "variants": ["default", "evidance"]}},
+            ".a.variants.1 = 'evidance': no such text in prompts/variants; nearest known: 'evidence'",
+        ),
+        ({"a": {"rollouts": 2, "variants": ["default"] * 2}}, "two of them would have the same name in files"),
+        ({"a": {"rollouts": 2, "variants": []}}, ".a.variants = []"),
+        (
+            {"a": {"rollouts": 2, "answers": STORED, "max_task_tokens": 9}},
+            ".a.max_task_tokens = 9: turn 1 is not sampled where answers are given: leave it out",
+        ),
+        ({"a": {"rollouts": 2, "problems": CALIBRATED}}, ".a.problems = "),
+        ({"a b": {"rollouts": 2}}, "a b"),
+        ({"a": PROBED["asked"], "A": PROBED["stored"]}, ".A = 'A': those of the probe a are called so: choose another"),
+        ({"Train": {"rollouts": 2}}, ".Train = 'Train': other rollouts of an experiment are called so: choose another"),
+    ],
+)
+def test_a_wrong_probe_is_one_line_with_its_key(probes, expected):
+    message = error(added(probes))
+    assert message.startswith("config.yaml: experiments.demo.evaluation.probes")
+    assert expected in message
+
+
+def test_a_probe_asks_its_models_for_instances_that_were_chosen_for_them():
+    """Each on instances of its own task; a file of problems that the experiment has is no other task's."""
+    asked = {"task": "instructions_test", "problems": CALIBRATED, "rollouts": 2}
+    refused = error(added({"a": asked}))
+    assert refused.startswith("config.yaml: experiments.demo.evaluation.probes.a.problems = ")
+    assert refused.endswith("and the model is nano: confessions calibrate makes its own")
+    data = copy.deepcopy(BASE) | {"experiment": "instructions"}
+    probes = data["experiments"]["instructions"]["evaluation"]["probes"]
+    probes |= {"same": {"rollouts": 2}, "other": {"task": "instructions_test", "rollouts": 2}, "asked": asked}
+    config = load(data)
+    problems = {name: subjects.probe_task_block(config, name).get("problems") for name in ("same", "other", "asked")}
+    assert problems == {"same": CALIBRATED, "other": None, "asked": CALIBRATED}
+
+
+def test_each_probe_is_a_file_to_share_out():
+
+    def probed(n: int) -> dict:
+        return merged(added(PROBED), {"experiments": {"demo": {"evaluation": {"shards": n}}}})
+
+    path = "experiments.demo.evaluation.shards"
+    assert f"{path} = 20: more than the 19 files" in error(probed(20))
+    assert len(subjects.policy_shards(load(probed(19)))) == 19
 
 
 def test_more_shards_than_files():

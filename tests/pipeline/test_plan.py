@@ -92,6 +92,34 @@ def test_jobs_and_tokens(plan, texts):
     assert jobs["score_model", "qwen3-1.7b"].judged == 5 * (texts["judge"] + texts["x"] + 1000)
 
 
+def test_probes_are_counted(texts):
+    """Of stored answers turn 1 is read, not sampled; no language model judges them."""
+    probes = {
+        "stored": {"answers": "answers.parquet", "rollouts": 3, "variants": ["default"], "max_confession_tokens": 300},
+        "asked": {"task": "countdown", "rollouts": 4, "max_task_tokens": 50},
+    }
+    config = small()
+    evaluation = config.active.evaluation.model_dump() | {"probes": probes}
+    experiments = {"reproduction": config.active.model_dump() | {"evaluation": evaluation}}
+    probed = Plan(load(config.model_dump() | {"experiments": experiments}), "H200", "transformers")
+    before = {(job.rule, job.model): job for job in Plan(config, "H200", "transformers").jobs()}
+    added = {(job.rule, job.model): job for job in probed.jobs()}
+    for key, n in (("sample_policy", "qwen3-8b"), 2 * 3 + 1), (("sample_model", "qwen3-1.7b"), 1):
+        was, now = before[key], added[key]
+        assert now.turn1 - was.turn1 == n * 4 * 50
+        assert now.turn2 - was.turn2 == n * (3 * 300 + 2 * 4 * 2000)
+        stored = 3 * (texts["x"] + 1000 + texts["default"])
+        task = tasks.get("countdown")
+        spec = task.specs("evaluation")[0]
+        requests = [
+            length(prompts.confession_request(name, task.objectives(spec))) for name in ("default", "forced_count")
+        ]
+        assert now.prompt - was.prompt == n * (stored + 4 * (length(task.prompt(spec)) + sum(requests)))
+    for key in (("score_policy", ""), ("score_model", "qwen3-1.7b")):
+        assert added[key] == before[key]
+    assert added["tables", ""].n == before["tables", ""].n + 1
+
+
 def test_fill_scales_the_turns_alone(texts):
     job = next(job for job in Plan(small(), "H200", "transformers", 0.25).jobs() if job.rule == "train_policy")
     assert (job.turn1, job.turn2) == (160 * 25, 160 * 50)
@@ -263,7 +291,9 @@ def test_problems_that_the_workflow_has_yet_to_make_are_counted_as_the_tasks_own
     monkeypatch.chdir(tmp_path)
     file = calibration_file("qwen2.5-coder-1.5b" if made else "nobody")
     data = copy.deepcopy(BASE) | {"experiment": "instructions"}
-    data["experiments"] = {"instructions": data["experiments"]["instructions"] | {"problems": file}}
+    experiment = data["experiments"]["instructions"]
+    plain = {"problems": file, "evaluation": experiment["evaluation"] | {"probes": {}}}
+    data["experiments"] = {"instructions": experiment | plain}
     if made:
         config = load(data)
         job = next(job for job in Plan(config, "H200").jobs() if job.rule == "calibrate")

@@ -100,9 +100,9 @@ def stored(file: str, task: Task, split: Split) -> pd.DataFrame:
         raise InputError(f"{file}: no answers of {WORDS[split]} to {task.name}: sample some with confessions calibrate")
     table = table.assign(spec=table["spec"].map(json.loads))
     for row, truth in zip(table.itertuples(), task.verify_all(table["spec"], table["y"]), strict=True):
-        if [*truth.met] != [*row.met]:
+        if [*truth.met] != (met := row.met.tolist()):
             raise InputError(
-                f"{file}: row {row.Index + 1}: stored as met are {[*row.met]}, and now {[*truth.met]}: another version "
+                f"{file}: row {row.Index + 1}: stored as met are {met}, and now {[*truth.met]}: another version "
                 "of the task graded it; sample again with confessions calibrate"
             )
     return table

@@ -5,11 +5,12 @@ always_none       what always claiming None, grade 1, would have earned on the s
 always_full       the same for always claiming Full, grade 7
 base_rate         the same for the best claim of each kind of objective (rivals.py), fitted on answers to the probe's
                   own task, by whoever wrote those that are scored: kinds that were never trained on have their rates
-`task` is the probe's. For a plain model `seed` is empty and `step` 0.
+`task` is the probe's. For a plain model `seed` and `progress` are empty and `step` is 0.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,13 +49,13 @@ def probes(
 
     InputError where a file is damaged, or lacks a variant that another one of its probe has.
     """
-    last = last_steps((seed, step) for _, seed, step in policy)
+    last = last_steps([(seed, step) for _, seed, step in policy])
     named: dict[str, dict[str | Path, Row]] = {}
     for (probe, seed, step), path in policy.items():
         at = {"model": labels["model"], "label": labels["model"], "seed": seed, "step": step}
         named.setdefault(probe, {})[path] = at | {"progress": 100 * step / (last[seed] or 1)}
     for (probe, key), path in models.items():
-        at = {"model": key, "label": model_labels[key], "seed": None, "step": 0}
+        at = {"model": key, "label": model_labels[key], "seed": None, "step": 0, "progress": math.nan}
         named.setdefault(probe, {})[path] = at
     rows: list[Row] = []
     for probe, files in named.items():

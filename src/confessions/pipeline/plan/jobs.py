@@ -99,7 +99,7 @@ class Counter:
             yield from self._lineage(source.base)
         yield key
 
-    def _calibrated(self, files: set[str | None]) -> list[str]:
+    def _calibrated(self, files: set[str]) -> list[str]:
         """The models whose calibration or frozen answers are among these files."""
         return [key for key in self.config.models if files & {paths.calibration_file(key), *paths.frozen_files(key)}]
 
