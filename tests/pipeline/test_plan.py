@@ -96,7 +96,7 @@ def test_probes_are_counted(texts):
     """Of stored answers turn 1 is read, not sampled; no language model judges them."""
     probes = {
         "stored": {"answers": "answers.parquet", "rollouts": 3, "variants": ["default"], "max_confession_tokens": 300},
-        "asked": {"task": "countdown", "rollouts": 4, "max_task_tokens": 50},
+        "asked": {"task": "countdown", "rollouts": 4, "max_task_tokens": 50, "variants": ["default", "evidence"]},
     }
     config = small()
     evaluation = config.active.evaluation.model_dump() | {"probes": probes}
@@ -111,9 +111,7 @@ def test_probes_are_counted(texts):
         stored = 3 * (texts["x"] + 1000 + texts["default"])
         task = tasks.get("countdown")
         spec = task.specs("evaluation")[0]
-        requests = [
-            length(prompts.confession_request(name, task.objectives(spec))) for name in ("default", "forced_count")
-        ]
+        requests = [length(task.request(spec, name)) for name in ("default", "evidence")]
         assert now.prompt - was.prompt == n * (stored + 4 * (length(task.prompt(spec)) + sum(requests)))
     for key in (("score_policy", ""), ("score_model", "qwen3-1.7b")):
         assert added[key] == before[key]

@@ -73,3 +73,18 @@ def test_a_wording_that_the_task_has_not_is_one_line(own, name, said):
     with pytest.raises(ConfigError) as caught:
         load(own)
     assert str(caught.value) == f"config.yaml: experiments.demo.evaluation.variants.1 = '{name}': {said}"
+
+
+def test_a_probe_and_training_are_held_to_the_wordings_of_their_task():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    demo = config["experiments"]["demo"]
+    demo["evaluation"]["probes"] = {"other": {"task": "countdown", "rollouts": 2}}
+    said = "variants.1 = 'forced_count': a wording for word_count and word_count_unlabelled alone"
+    with pytest.raises(ConfigError) as caught:
+        load(config)
+    assert str(caught.value) == f"config.yaml: experiments.demo.evaluation.probes.other.{said}"
+    demo["evaluation"]["probes"]["other"]["variants"] = ["default"]
+    load(config)
+    config["experiments"]["countdown"]["train"]["variant"] = "forced_count"
+    with pytest.raises(ConfigError, match=r"countdown\.train\.variant = 'forced_count': a wording for word_count"):
+        load(config)
