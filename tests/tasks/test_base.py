@@ -9,6 +9,7 @@ import yaml
 from confessions import prompts, tasks
 from confessions.config import ConfigError, load
 from confessions.pipeline import specs
+from confessions.pipeline.subjects import subjects
 from confessions.runtime.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -78,13 +79,16 @@ def test_a_wording_that_the_task_has_not_is_one_line(own, name, said):
 def test_a_probe_and_training_are_held_to_the_wordings_of_their_task():
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     demo = config["experiments"]["demo"]
-    demo["evaluation"]["probes"] = {"other": {"task": "countdown", "rollouts": 2}}
-    said = "variants.1 = 'forced_count': a wording for word_count and word_count_unlabelled alone"
+    probe = {"task": "countdown", "rollouts": 2, "variants": ["forced_count"]}
+    demo["evaluation"]["probes"] = {"other": probe}
+    said = "variants.0 = 'forced_count': a wording for word_count and word_count_unlabelled alone"
     with pytest.raises(ConfigError) as caught:
         load(config)
     assert str(caught.value) == f"config.yaml: experiments.demo.evaluation.probes.other.{said}"
-    demo["evaluation"]["probes"]["other"]["variants"] = ["default"]
-    load(config)
+    for task, asked in (("countdown", ["default"]), ("word_count_unlabelled", ["default", "forced_count"])):
+        demo["evaluation"]["probes"]["other"] = probe | {"task": task, "variants": None}
+        probes = [s for s in subjects(load(config)) if s.kind == "probe"]
+        assert [s.cells.variants for s in probes] == [asked] * len(probes) != []
     config["experiments"]["countdown"]["train"]["variant"] = "forced_count"
     with pytest.raises(ConfigError, match=r"countdown\.train\.variant = 'forced_count': a wording for word_count"):
         load(config)

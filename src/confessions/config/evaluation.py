@@ -37,7 +37,9 @@ class Probe(Strict):
         description="Parquet file of answers (confessions calibrate) that stand in for turn 1; null: it is sampled",
     )
     rollouts: int = Field(ge=2, description="a checkpoint or model; the first answers of the file")
-    variants: list[str] | None = Field(None, min_length=1, description="as of evaluation; null: those of evaluation")
+    variants: list[str] | None = Field(
+        None, min_length=1, description="as of evaluation; null: those of evaluation that the task has"
+    )
     max_task_tokens: int | None = Field(None, ge=1, description="limit of turn 1; null: that of evaluation")
     max_confession_tokens: int | None = Field(None, ge=1, description="limit of turn 2; null: that of evaluation")
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from confessions import tasks
-from confessions.config.evaluation import Calibration, Evaluation, Survey, Sweep, Vllm
+from confessions import prompts, tasks
+from confessions.config.evaluation import Calibration, Evaluation, Probe, Survey, Sweep, Vllm
 from confessions.config.file import ConfigError, check, laid_over, read
 from confessions.config.models import Model, PostTrained
 from confessions.config.strict import Key, Strict, check_task, check_variant, first_wrong, repeats, wrong
@@ -89,10 +89,15 @@ class Experiment(Strict):
         evaluation = self.evaluation
         asked = {"evaluation.variants": (self.task, evaluation.variants)}
         for name, probe in evaluation.probes.items():
-            variants = probe.variants or evaluation.variants
-            asked[f"evaluation.probes.{name}.variants"] = probe.task or self.task, variants
+            asked[f"evaluation.probes.{name}.variants"] = probe.task or self.task, self.variants_of(probe)
         named = {f"{key}.{i}": (task, v) for key, (task, variants) in asked.items() for i, v in enumerate(variants)}
         return named | ({"train.variant": (self.task, self.train.variant)} if self.train else {})
+
+    def variants_of(self, probe: Probe) -> list[str]:
+        """Its own, or those of the evaluation but for wordings that its task has not."""
+        own, asked = (tasks.get(task).variants().keys() for task in (self.task, probe.task or self.task))
+        foreign = own - asked - {*prompts.names("variants")}
+        return probe.variants or [name for name in self.evaluation.variants if name not in foreign]
 
     @property
     def problem_files(self) -> dict[str, tuple[str, str]]:

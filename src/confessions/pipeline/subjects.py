@@ -168,7 +168,7 @@ def _probes(config: Config) -> dict[str, dict[str, Any]]:
     optional = ("answers", "max_task_tokens", "max_confession_tokens")
     return {
         name: probe_task_block(config, name)
-        | {"conditions": evaluation.conditions[:1], "variants": probe.variants or evaluation.variants}
+        | {"conditions": evaluation.conditions[:1], "variants": config.active.variants_of(probe)}
         | {"rollouts": probe.rollouts}
         | {key: value for key in optional if (value := getattr(probe, key)) is not None}
         for name, probe in evaluation.probes.items()

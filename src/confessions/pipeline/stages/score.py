@@ -23,6 +23,8 @@ TEXTS = ("task", "y", "yc", "zc", "z", "task_finish", "confession_finish")
 
 
 def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Say) -> None:
+    if len(rollouts) != len(outs):
+        raise InputError(f"{len(rollouts)} --rollouts and {len(outs)} --out: give one --out for each")
     for block in (spec, *spec.probes.values()):
         block.get_task().ready()
     folders = spec.judge_folders
