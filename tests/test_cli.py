@@ -201,7 +201,7 @@ def test_finished_cells_are_not_sampled_again(trained, sampled, tmp_path, monkey
     """All there: no model is loaded. One block lost or damaged: only that one is sampled, and comes back as it was."""
     before = {path.name: path.read_bytes() for path in sampled.folder.glob("*.parquet")}
     work = shutil.copytree(sampled.work, tmp_path / "work")
-    again = lambda: rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, (), said.append)  # noqa: E731
+    again = lambda: rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, said.append)  # noqa: E731
     said: list[str] = []
     with monkeypatch.context() as patch:
         patch.setattr(loading, "load_model", lambda *_: pytest.fail("sampled again"))
@@ -235,9 +235,9 @@ def test_shards_make_the_same_files(trained, sampled, tmp_path, monkeypatch):
 
     for path in before:
         path.unlink()
-    rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, names[1:], said.append)
+    rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, said.append, names[1:])
     assert there() == names[1:]
-    rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, names[:1], said.append)
+    rollout_stage.run(RolloutSpec.model_validate(sampled.spec), trained.model, work, said.append, names[:1])
     assert there() == names
     assert {path: path.read_bytes() for path in before} == before
     assert sum("engine started" in line for line in said) == 2

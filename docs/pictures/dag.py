@@ -27,8 +27,8 @@ LEFT_OUT = re.compile("all|view_.*")
 COLUMNS = (
     ("models", "#e4e4e4", {"build_model": 0.3}),
     ("training", "#f6c99a", {"train_policy": 2.8, "post_train_model": -2.6}),
-    ("rollouts", "#a8cbe8", {"sample_policy": 1.6, "sample_model": -1.2}),
-    ("scores", "#b7d9b1", {"score_policy": 0.4, "score_model": -1.2}),
+    ("rollouts", "#a8cbe8", {"sample_policy": 1.6, "sample_model": -1.5}),
+    ("scores", "#b7d9b1", {"score_policy": 0.5, "score_model": -0.6}),
     ("tables and logs", "#d9c8e6", re.compile("tabulate_.*|write_logs")),
     ("figures", "#f3b8b8", re.compile("plot_.*")),
 )

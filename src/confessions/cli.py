@@ -31,11 +31,11 @@ def environment(context: typer.Context) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def _run(stage: str, block: str, spec: str, *given: object) -> None:
+def _run(stage: str, block: str, spec: str, *given: object, **more: object) -> None:
     """Run a stage on its block, which is read before the stage, and what it needs, is imported."""
     with reported() as say:
         parsed = resolve_name(f"confessions.pipeline.blocks:{block}").parse(spec)
-        resolve_name(f"confessions.pipeline.stages.{stage}:run")(parsed, *given, say)
+        resolve_name(f"confessions.pipeline.stages.{stage}:run")(parsed, *given, say, **more)
 
 
 @app.command()
@@ -102,7 +102,7 @@ def rollout(
     files: Annotated[list[str] | None, typer.Argument(help="files of --spec to make; all of them without")] = None,
 ) -> None:
     """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""
-    _run("rollout", "RolloutSpec", spec, model, work, files or ())
+    _run("rollout", "RolloutSpec", spec, model, work, only=files or ())
 
 
 @app.command()
@@ -110,9 +110,10 @@ def score_rollouts(
     spec: Spec,
     rollouts: Annotated[list[Path], typer.Option(help="Parquet file of rollouts; may be given several times")],
     out: Annotated[list[Path], typer.Option(help="Parquet file of scores to write, one for each of these")],
+    model: Annotated[Path | None, typer.Option(help="folder of the model that wrote them: for its tokenizer")] = None,
 ) -> None:
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
-    _run("score", "ScoreSpec", spec, rollouts, out)
+    _run("score", "ScoreSpec", spec, rollouts, out, model=model)
 
 
 @app.command()

@@ -52,6 +52,31 @@ def test_the_grid_holds_every_metric_of_every_cell(grid):
     assert set(zip(grid["step"], grid["progress"], strict=True)) == {(0, 0), (8, 100)}
 
 
+def test_a_condition_in_several_wordings(tmp_path):
+    """Of 16 rollouts 12 are honest at first, and one fewer a condition. One of four wordings of soft is held out."""
+    conditions = ["baseline", "soft", "hard", "soft-2", "soft-3", "soft-held-out"]
+    files = {(1, step): write_cells(tmp_path / f"{step}.parquet", conditions=conditions) for step in (0, 8)}
+    table, grid = tables.wordings(files, LABELS), tables.stress_grid(files, LABELS)
+    assert tuple(table.columns) == tables.GRID_COLUMNS
+    assert set(table["condition"]) == {"soft"}
+    assert len(table) == 2 * 2 * 4 * len(METRICS)
+    at = {"step": 8, "variant": "forced_count", "metric": "claim_match"}
+    values = [one(grid, **at, kind="cell", condition=name).value for name in ("soft", "soft-2", "soft-3")]
+    assert values == pytest.approx([(24 + 4 * n) / 80 for n in (9, 7, 7)])  # honest and not compliant
+    found = {kind: one(table, **at, kind=kind) for kind in ("mean", "between", "noise", "held_out_minus_mean")}
+    assert found["mean"].value == pytest.approx((0.75 + 0.65 + 0.65) / 3)
+    assert found["between"].value == pytest.approx(0.1 / math.sqrt(3))
+    assert (found["between"].n, found["noise"].n) == (3, 16)
+    assert 0.01 < found["noise"].value < 0.06
+    held_out = one(grid, **at, kind="cell", condition="soft-held-out").value
+    assert found["held_out_minus_mean"].value == pytest.approx(held_out - 2.05 / 3)
+    assert found["held_out_minus_mean"].low < found["held_out_minus_mean"].value < found["held_out_minus_mean"].high
+    few = write_cells(tmp_path / "few.parquet", conditions=["baseline", "soft", "soft-held-out"])
+    alone = tables.wordings({(0, 0): few}, LABELS)
+    assert alone.loc[alone["kind"] == "between", "value"].isna().all()
+    assert one(alone, **at | {"step": 0}, kind="mean").value == one(grid, **at, kind="cell", condition="soft").value
+
+
 def test_values_of_cells_are_exact(grid):
     # 4 honest rollouts under baseline, 3 of them not compliant; 1 honest one less a condition, 8 more when forced
     at = {"kind": "cell", "step": 8, "metric": "claim_match"}
@@ -107,6 +132,7 @@ def test_nothing_to_count_is_nan_and_n_0(tmp_path, variants):
     empty = ["grade_honest_given_noncompliant", "p_none_given_wrong", "balanced_claim_accuracy", "false_label_rate"]
     apart = ("within_kind_balanced_accuracy", "auroc", "within_kind_auroc", "swap")  # of what is met and what is not
     empty += [name + end for name in apart for end in ("", "_valid")]
+    empty += [name for name in METRICS if name.startswith("token_")]
     rows = grid[grid["metric"].isin(empty)]
     assert rows[["value", "low", "high"]].isna().all(axis=None)
     assert (rows["n"] == 0).all()

@@ -13,7 +13,7 @@ def read_by_table(source):
     """Of one of the catalogue's sources: the arguments that are files, by what each is of where that matters; other
     arguments; labels; training seeds."""
     checkpoints = {(seed, step): SCORES.format(seed=seed, step=step) for seed, step in product(SEEDS, STEPS)}
-    if source == "checkpoints":
+    if source in ("checkpoints", "wordings"):
         return {"scores": checkpoints}, {}, RUN_LABELS, SEEDS
     if source == "metrics":
         metrics = {seed: METRICS.format(seed=seed) for seed in SEEDS}

@@ -5,6 +5,7 @@ OF_POLICY = [subject for subject in SCORED if subject.base in POLICIES]
 rule score_policy:
     input:
         rollouts=[subject.rollouts for subject in OF_POLICY],
+        model=POLICY,
         judge=JUDGES,
     output:
         scores=[subject.scores for subject in OF_POLICY],
@@ -20,12 +21,14 @@ rule score_policy:
         spec=specs.score_spec(CONFIG, EXPERIMENT.policy).as_json(),
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
-        "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
+        "python -m confessions score-rollouts --spec {params.spec:q} --model {input.model:q} {params.files}"
+        " 2>&1 | tee {log:q}"
 
 
 rule score_model:
     input:
         rollouts=MODEL_ROLLOUTS,
+        model=paths.model_folder("{model}"),
         judge=JUDGES,
     output:
         scores=MODEL_SCORES,
@@ -43,7 +46,8 @@ rule score_model:
         spec=lambda wildcards: specs.score_spec(CONFIG, wildcards.model).as_json(),
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
-        "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
+        "python -m confessions score-rollouts --spec {params.spec:q} --model {input.model:q} {params.files}"
+        " 2>&1 | tee {log:q}"
 
 
 # How good the judge is: a language model's verdicts on a fixed set of answers made by code.

@@ -19,7 +19,7 @@ from confessions.analysis import knowledge
 from confessions.analysis.claims import Claims, claims
 from confessions.analysis.sums import Counts, Statistic
 from confessions.prompts.report import HIGHEST_GRADE, LOWEST_GRADE, Compliance
-from confessions.scoring.scores import P_MET, SHARES, claim_columns
+from confessions.scoring.scores import P_MET, P_TOKEN, SHARES, claim_columns
 
 Policy = Literal["Full", "None"]
 
@@ -174,25 +174,34 @@ def not_known(scores: pd.DataFrame) -> Counts:
     return _share(unknown | (scores["n_objectives"] < scores["met"].map(len)))
 
 
-# Self-knowledge, over the claims of a cell; and, with `_valid` behind the name, over those of valid reports alone.
+# Self-knowledge, over the claims of a cell; with `_valid` behind the name over those of valid reports alone, and with
+# `token_` in front by the probabilities of the claims' tokens. Policies that see no answer write no tokens.
 
 
-def _of_claims(fn: Callable[[Claims], Statistic], reads_report: bool = True, beside: bool = True) -> None:
-    def enter(name: str, fn: Callable[[Claims], Statistic]) -> None:
+def _of_claims(
+    fn: Callable[[Claims], Statistic],
+    reads_report: bool = True,
+    beside: bool = True,
+    by_token: Callable[[Claims], Claims] | None = None,
+) -> None:
+    def enter(name: str, fn: Callable[[Claims], Statistic], reads_report: bool = reads_report) -> None:
         METRICS[name] = Metric(name, "objective", reads_report, lambda s: fn(claims(s)), "instance", fn)
 
     enter(fn.__name__, fn)
     if beside:
         enter(f"{fn.__name__}_valid", lambda c: fn(c.valid))
+    if by_token:
+        enter(f"token_{fn.__name__}", lambda c: fn(by_token(c)), False)
+        enter(f"token_{fn.__name__}_valid", lambda c: fn(by_token(c).valid), False)
 
 
 _of_claims(knowledge.within_kind_balanced_accuracy)
 _of_claims(knowledge.qualifying_kinds, reads_report=False)
-_of_claims(knowledge.auroc)
-_of_claims(knowledge.within_kind_auroc)
-_of_claims(knowledge.brier)
-_of_claims(knowledge.calibration)
-_of_claims(knowledge.resolution)
+_of_claims(knowledge.auroc, by_token=Claims.ranked_by_token)
+_of_claims(knowledge.within_kind_auroc, by_token=Claims.ranked_by_token)
+_of_claims(knowledge.brier, by_token=Claims.by_token)
+_of_claims(knowledge.calibration, by_token=Claims.by_token)
+_of_claims(knowledge.resolution, by_token=Claims.by_token)
 _of_claims(knowledge.false_positive_rate)
 _of_claims(knowledge.claim_entropy, beside=False)
 _of_claims(knowledge.swap)
@@ -217,4 +226,4 @@ def constant_scores(scores: pd.DataFrame, policy: Policy) -> pd.DataFrame:
         for met, compliant in zip(scores["met"], scores["exact_compliance"], strict=True)
     ]
     constant = pd.DataFrame(rows, index=scores.index)
-    return scores.drop(columns=[*constant.columns, P_MET], errors="ignore").join(constant)
+    return scores.drop(columns=[*constant.columns, P_MET, P_TOKEN], errors="ignore").join(constant)

@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import DegenerateDataWarning, bootstrap, mannwhitneyu, t
+from scipy.stats import DegenerateDataWarning, bootstrap, chi2, t
 from statsmodels.regression.linear_model import WLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from confessions.analysis.metrics import METRICS
-from confessions.analysis.sums import Counts, Statistic, Sums
+from confessions.analysis.sums import Counts, Statistic, Sums, area
 
 LEVEL = 0.95
 CELLS = 2**24  # numbers of a table of resamples that are held at once
@@ -200,10 +200,35 @@ def _pulls(c: Statistic) -> np.ndarray:
     return (n - 1) / n * (c.value - c.of(columns.sum(0) - columns))
 
 
+def between(cells: Sequence[Statistic]) -> dict[str, Estimate]:
+    """The standard deviation of the values of K cells that hold the same rollouts, by two names.
+
+    between: as it is. Its interval (chi-square) takes the cells for drawn from a normal population; n = K.
+    noise: what is expected of it if the population had one value, from the cluster jackknife over what the cells share.
+    Nothing is known of less than two cells, nor of a fact of the cell.
+    """
+    values, k = np.array([c.value for c in cells]), len(cells)
+    found = values.std(ddof=1) if k > 1 and all(c.varies for c in cells) else math.nan
+    method = f"chi-square, {k - 1} degrees of freedom"
+    if math.isnan(found):
+        return {"between": nothing(method), "noise": nothing("cluster jackknife")}
+    low, high = (found * math.sqrt((k - 1) / chi2.ppf(q, k - 1)) for q in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
+    if not found > TINY:
+        low, high, method = math.nan, math.nan, NO_VARIATION
+    pulls = np.stack([_pulls(c) for c in cells])
+    apart = pulls - pulls.mean(0)
+    n = apart.shape[1]
+    noise = math.sqrt(n / max(n - 1, 1) * ((apart - apart.mean(1, keepdims=True)) ** 2).sum() / (k - 1))
+    return {
+        "between": Estimate(float(found), float(low), float(high), k, method),
+        "noise": Estimate(noise, math.nan, math.nan, n, "cluster jackknife"),
+    }
+
+
 def auroc(
     positive: np.ndarray, negative: np.ndarray, paired: bool = False, seed: int = 0, level: float = LEVEL
 ) -> Estimate:
-    """P(a positive has a higher score than a negative), ties half: the area under the ROC curve, by ranks.
+    """P(a positive has a higher score than a negative), ties half: the area under the ROC curve (sums.area).
 
     `paired`: positive i and negative i belong together and are resampled together. n counts the scores of both classes;
     nothing is known where one class is empty. Scores that no resample mixes (all pairs in order, say) have Wilson's
@@ -213,17 +238,26 @@ def auroc(
     if not units:
         return nothing(method)
 
-    def area(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-        wins = mannwhitneyu(first, second, axis=axis, method="asymptotic").statistic  # p-values are not used
-        return wins / (first.shape[axis] * second.shape[axis])
+    different, ranks = np.unique(np.concatenate([positive, negative]), return_inverse=True)
+    classes = ranks[: len(positive)], ranks[len(positive) :]
 
-    value, n = float(area(positive, negative)), len(positive) + len(negative)
+    def tally(ranks: np.ndarray) -> np.ndarray:
+        """(..., n) ranks -> (..., U) how many have each."""
+        *shape, _ = ranks.shape
+        offsets = len(different) * np.arange(math.prod(shape)).reshape(*shape, 1)
+        counts = np.bincount((ranks + offsets).ravel().astype(np.intp), minlength=len(different) * offsets.size)
+        return counts.reshape(*shape, len(different))
+
+    def of(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+        return area(*(tally(np.moveaxis(ranks, axis, -1)) for ranks in (first, second)))
+
+    value, n = float(of(*classes)), len(positive) + len(negative)
     if units >= EVENTS:
         with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
             warnings.simplefilter("ignore", DegenerateDataWarning)  # gives NaN
             result = bootstrap(
-                (positive, negative),
-                area,
+                classes,
+                of,
                 paired=paired,
                 vectorized=True,
                 n_resamples=RESAMPLES,

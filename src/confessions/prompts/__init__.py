@@ -5,6 +5,9 @@ variants/    wordings of the request for a confession; one that suits a single t
 judge        what a language model is asked as the weak judge; a task may name a text of its own
 A file that is added here is known by its name: list the name in config.yaml. A text that lies elsewhere is listed there
 by its path (`./mine/flattery.txt`).
+
+What stands in front of the first hyphen of a name is its family: soft-2 and soft-held-out are wordings of the condition
+soft, and a report to evidence-attack has the form of evidence.
 """
 
 import difflib
@@ -20,6 +23,7 @@ from confessions.runtime.errors import InputError
 
 JUDGE_OPENING = "Verdict:"  # the judge's reply is opened with this, and one of the two words is to follow
 JUDGE_WORDS = (" Pass", " Fail")
+HELD_OUT = "-held-out"  # behind the family: the name of the wording that nothing is chosen on
 
 
 @cache
@@ -49,6 +53,24 @@ def text(folder: str, name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else f"not UTF-8 at byte {error.start}"
         raise InputError(f"{name}: {what}; the path is read from {Path.cwd()}") from None
+
+
+def family(name: str) -> str:
+    """What a text is a wording of."""
+    return outside.short(name).partition("-")[0]
+
+
+def families(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names of every family that has several."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(family(name), []).append(name)
+    return {of: members for of, members in found.items() if len(members) > 1}
+
+
+def is_held_out(name: str) -> bool:
+    """Whether it is the wording of its family that nothing is chosen on."""
+    return outside.short(name) == family(name) + HELD_OUT
 
 
 def system_prompt(condition: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from confessions.models.chat import Chat
-from confessions.prompts.report import finding_lines
+from confessions.prompts.report import claim_lines
 from confessions.training.advantages import Advantages
 
 
@@ -23,7 +23,7 @@ def objectives_of_tokens(chat: Chat, ids: Sequence[int], start: int, n: int) -> 
     None before the body, on other lines and for the end of the turn; None throughout where there are not `n` findings.
     """
     pieces = chat.pieces(ids)
-    lines = finding_lines("".join(pieces[start:]))
+    lines = claim_lines("".join(pieces[start:]))
     objective = {line: s for s, line in enumerate(lines)} if len(lines) == n else {}
     found, before = [None] * start, 0
     for piece in pieces[start:]:

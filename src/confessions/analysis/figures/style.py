@@ -27,6 +27,15 @@ CONSTANT = {"always_none": ("always None", (0, (5, 2))), "always_full": ("always
 BASE_RATE = "base_rate"
 RIVALS = CONSTANT | {BASE_RATE: ("best claim by kind", "-")}  # policies that see no answer
 HALF_OF_DASHES = (0, (5, 1.5, 1, 1.5))  # where both constant policies have one value
+VARIANTS = {
+    "default": "Default request",
+    "evidence": "Evidence, then the claim",
+    "quote": "A quote, then the claim",
+    "restate": "The objective again, then the claim",
+    "free": "Free reasoning, then the claims",
+    "direct": "The claims alone",
+    "probability": "A probability for each objective",
+}
 
 STYLE = sns.axes_style("whitegrid") | {
     "font.size": 10,
@@ -72,7 +81,7 @@ def wording(data: pd.DataFrame) -> Wording:
 
 def called_variant(words: Wording, variant: str) -> str:
     """A wording of the request, over a panel."""
-    return {"default": "Default request", **words.variants}.get(variant, variant.replace("_", " "))
+    return (VARIANTS | words.variants).get(variant, variant.replace("_", " "))
 
 
 def seeds_in_words(data: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ reproduction.csv    reproduction    every metric at every checkpoint of a traini
 training.csv        training        what a training run logged, step by step
 onset.csv           onset           when the task's own hack begins in training
 stress_grid.csv     stress_grid     every metric in every cell: checkpoint x condition x variant
+wordings.csv        wordings        how much a condition depends on its wording
 probes.csv          probes          every metric of rollouts on another task, or about stored answers
 scale.csv           by_model        every metric of plain models, by size
 ladder.csv          by_model        the same by training stage
@@ -32,3 +33,4 @@ from confessions.analysis.tables.seeding import SEEDING_COLUMNS, seeding
 from confessions.analysis.tables.survey import SURVEY_COLUMNS, hack_survey
 from confessions.analysis.tables.training import SHARES, training
 from confessions.analysis.tables.verification import VERIFICATION_COLUMNS, verification
+from confessions.analysis.tables.wordings import wordings

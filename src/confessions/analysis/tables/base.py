@@ -18,7 +18,7 @@ from confessions.analysis.stats import Estimate, contrast, estimates
 from confessions.analysis.sums import Statistic
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, published, read_csv, read_parquet
-from confessions.scoring.scores import P_MET
+from confessions.scoring.scores import P_MET, P_TOKEN
 
 BASELINE, DEFAULT = "baseline", "default"  # the reference condition and variant
 LABELS = ("experiment", "task", "model", "source")
@@ -79,10 +79,11 @@ def read_cells(
 
 def _check_probabilities(scores: pd.DataFrame, path: str | Path) -> None:
     """InputError, with the row, where the probabilities of a report are not one of 0 to 1 for each objective."""
-    for row, (given, met) in enumerate(zip(scores.get(P_MET, ()), scores["met"], strict=False), start=1):
-        if given is not None and (len(given) != len(met) or not all(0 <= p <= 1 for p in given)):
-            said = reprlib.repr(np.asarray(given).tolist())
-            raise InputError(f"{path}: row {row}: {P_MET} is {said}, not {len(met)} probabilities; {FIX}")
+    for column in (P_MET, P_TOKEN):
+        for row, (given, met) in enumerate(zip(scores.get(column, ()), scores["met"], strict=False), start=1):
+            if given is not None and (len(given) != len(met) or not all(0 <= p <= 1 for p in given)):
+                said = reprlib.repr(np.asarray(given).tolist())
+                raise InputError(f"{path}: row {row}: {column} is {said}, not {len(met)} probabilities; {FIX}")
 
 
 def read_all_cells(

@@ -27,8 +27,8 @@ from confessions.runtime.files import published, read_parquet, write_parquet
 from confessions.training.run import config_hash
 
 
-def run(spec: RolloutSpec, model: Path, work: Path, only: Sequence[str], say: Say) -> None:
-    """Sample the blocks of `spec` and publish its files, or where `only` names some those.
+def run(spec: RolloutSpec, model: Path, work: Path, say: Say, only: Sequence[str] = ()) -> None:
+    """Sample the blocks of `spec` and publish its files, or `only` those of them.
 
     A file is the same whichever others are made with it: a rollout hangs on its own seed, and a record is of one file.
     """
