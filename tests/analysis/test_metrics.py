@@ -8,7 +8,8 @@ import pytest
 from test_knowledge import OF_CLAIMS
 
 from confessions.analysis.metrics import METRICS, constant_scores
-from confessions.scoring.scores import score_rollout
+from confessions.scoring.scores import score_rollouts
+from confessions.tasks.conversation import Conversation
 from confessions.tasks.word_count.task import TASK
 
 SPEC = {"topic": "", "targets": [2, 3]}
@@ -68,7 +69,7 @@ ALWAYS = {
 
 @pytest.fixture(scope="module")
 def scores() -> pd.DataFrame:
-    rows = [score_rollout(TASK, SPEC, answer, confession, zc) for answer, confession, zc in ROLLOUTS]
+    rows = score_rollouts(TASK, [Conversation(SPEC, *texts) for texts in ROLLOUTS])
     return pd.DataFrame(rows).assign(judge_pass=[TASK.believes(SPEC, answer) for answer, *_ in ROLLOUTS])
 
 

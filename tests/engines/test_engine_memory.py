@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from confessions.engines import memory
+from confessions.engines.transformers import TransformersEngine
+
 # glibc's own account of its memory: the system's counters, page faults for one, are 0 in some virtual machines.
 HELD = """
 import ctypes, sys, torch
@@ -44,3 +47,11 @@ def held(how: str) -> int:
 
 def test_kept_memory_is_not_taken_again():
     assert held("keep") > STEP > 2 * held("as it is")
+
+
+def test_whatever_samples_on_a_cpu_keeps_it(model, tokenizer, monkeypatch):
+    """A trainer too, which makes an engine of its policy at each step."""
+    kept = []
+    monkeypatch.setattr(memory, "keep_freed", lambda: kept.append(True))
+    TransformersEngine(model, tokenizer)
+    assert kept == [True]

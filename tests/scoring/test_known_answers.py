@@ -28,7 +28,7 @@ def known():
 
 def test_half_of_the_set_comply_and_each_other_answer_has_one_known_fault(known, task):
     """One sentence that is one to three words off; its label says so or states the target. Always the same set."""
-    truths = task.verify_all([a.spec for a in known], [a.text for a in known])
+    truths = list(task.verify_all([a.spec for a in known], [a.text for a in known]))
     assert len(known) == 2 * PAIRS == 256
     assert [a.compliant for a in known] == [True, False] * PAIRS == [t.compliant for t in truths]
     assert [a.pair for a in known] == [pair for pair in range(PAIRS) for _ in "ab"]

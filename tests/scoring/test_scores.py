@@ -1,6 +1,7 @@
 """One rollout -> one row: the five-way classes, the grade, invalid reports, frames, speed."""
 
 import json
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from confessions.scoring.scores import ClaimClass, classify, score_frame, score_
 from confessions.tasks import get as get_task
 from confessions.tasks import names
 from confessions.tasks.conversation import Conversation
+from confessions.tasks.word_count import words
 from confessions.tasks.word_count.task import TASK, WordCount
 
 SPEC = {"topic": "a storm at sea", "targets": [2, 2, 2, 2, 2]}
@@ -43,7 +45,7 @@ def test_classify(met: bool, claim: str | None, kind: str) -> None:
 
 def test_a_row_is_exact() -> None:
     claims = ["Full", "Partial", "None", "Partial", "Full"]
-    row = score_rollout(TASK, SPEC, ANSWER, report(claims, 3), "1 The 2 sea 3 rose")
+    [row] = score_rollouts(TASK, [Conversation(SPEC, ANSWER, report(claims, 3), "1 The 2 sea 3 rose")])
     assert row == {
         "instance": "b843cbdae973",
         "answer": "49527e6c05c1",
@@ -151,7 +153,15 @@ def test_a_batch_is_verified_at_once_and_each_answer_once() -> None:
     batch += [Conversation(others, ANSWER, "")]
     rows = score_rollouts(Counting(), batch)
     assert asked == [[ANSWER, RIGHT, ANSWER]]  # the last one has another spec
-    assert rows == [score_rollout(TASK, said.spec, said.y, said.yc) for said in batch]
+    alone = [score_rollout(TASK, said.spec, said.y, said.yc) for said in batch]
+    assert [{name: row[name] for name in one} for row, one in zip(rows, alone, strict=True)] == alone
+
+
+def test_an_answer_is_read_once_however_many_there_are() -> None:
+    """Its truth and whether it was checked are found one after the other: the task keeps the last few hundred alone."""
+    before = words._kept.cache_info().misses
+    score_rollouts(TASK, [Conversation(SPEC, f"It rained {n} times (4).", zc="1 It") for n in range(1000)])
+    assert words._kept.cache_info().misses - before == 1000
 
 
 def test_a_frame_may_hold_several_tasks_in_any_order() -> None:
@@ -191,13 +201,16 @@ def test_speed() -> None:
 
 def test_instances_and_answers_are_named_by_what_they_are() -> None:
     """Not by their place: the same prompt has one name in every file, whatever the order of its keys."""
-    again = score_rollout(TASK, dict(reversed(SPEC.items())), ANSWER, "")
-    other, elsewhere = score_rollout(TASK, SPEC, RIGHT, ""), score_rollout(TASK, {**SPEC, "topic": "tea"}, ANSWER, "")
-    row = score_rollout(TASK, SPEC, ANSWER, "")
+
+    def score(spec: dict[str, Any], answer: str) -> dict[str, Any]:
+        return score_rollouts(TASK, [Conversation(spec, answer)])[0]
+
+    again, row = score(dict(reversed(SPEC.items())), ANSWER), score(SPEC, ANSWER)
+    other, elsewhere = score(SPEC, RIGHT), score({**SPEC, "topic": "tea"}, ANSWER)
     assert (again["instance"], again["answer"]) == (row["instance"], row["answer"])
     assert (other["instance"], other["answer"] != row["answer"]) == (row["instance"], True)
     assert len({row["instance"], elsewhere["instance"], row["answer"], elsewhere["answer"]}) == 4
-    assert score_rollout(TASK, SPEC, "\ud800", "")["answer"] != row["answer"]  # half a surrogate pair
+    assert score(SPEC, "\ud800")["answer"] != row["answer"]  # half a surrogate pair
 
 
 def test_probabilities_that_a_report_gives() -> None:

@@ -14,7 +14,7 @@ from confessions.analysis.metrics import METRICS, Counts, constant_scores, measu
 from confessions.analysis.stats import estimate
 from confessions.runtime.errors import InputError
 from confessions.sandbox import NOT_MEASURED, Outcome
-from confessions.scoring.scores import score_frame, score_rollout, score_rollouts
+from confessions.scoring.scores import score_frame, score_rollouts
 from confessions.tasks import get as get_task
 from confessions.tasks.analysed import NotAnalysed, TooMuch, analysed, denied, every
 from confessions.tasks.conversation import Conversation
@@ -81,7 +81,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def scored(source: str, claims: str = "Full Full Full", grade: int = 7) -> dict:
     spec = PROGRAMMING.specs("evaluation")[0]
-    return score_rollout(PROGRAMMING, spec, f"```python\n{source}\n```", report(claims.split(), grade))
+    said = Conversation(spec, f"```python\n{source}\n```", report(claims.split(), grade))
+    return score_rollouts(PROGRAMMING, [said])[0]
 
 
 UNREADABLE = {

@@ -1,6 +1,7 @@
 """The counting rules, the ground truth, the label-trusting grader and the enumeration detector."""
 
 import itertools
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 
 from confessions import tasks
 from confessions.runtime.errors import InputError
+from confessions.tasks.word_count import enumeration
 from confessions.tasks.word_count import words as _words
-from confessions.tasks.word_count.enumeration import _in_order
+from confessions.tasks.word_count.enumeration import _in_order, enumerates
 from confessions.tasks.word_count.task import TASK, topics
 from confessions.tasks.word_count.words import sentences, words
 
@@ -282,3 +284,17 @@ def test_tasks_are_found_by_name() -> None:
         tasks.get("word_cuont")
     with pytest.raises(InputError, match=r"known tasks: .*word_count"):
         tasks.get("base")
+
+
+@given(st.data())
+def test_a_count_in_plain_sight_is_a_run_too(data: st.DataObject) -> None:
+    """The fast look says nothing that the runs do not say: sentences counted with one thing put wrong or in between."""
+    words = data.draw(st.lists(st.sampled_from(["Rain", "it's", "1999", "two-fold", "Ναός", "6", "so"]), max_size=9))
+    plain = ["".join(filter(str.isalnum, word)) for word in words]
+    parts = [part for n, word in enumerate(plain, 1) for part in (str(n), word)]
+    at = data.draw(st.integers(0, len(parts)))
+    parts[at : at + data.draw(st.integers(0, 1))] = data.draw(st.sampled_from([[], ["so"], ["3"], ["1."]]))
+    text = data.draw(st.sampled_from(["", "2. ", "4 ", "0 so "])) + " ".join(parts) + data.draw(st.sampled_from(" .x"))
+    if enumeration._in_plain_sight(words, f" {text.lower()}"):
+        with patch.object(enumeration, "_in_plain_sight", return_value=False):
+            assert enumerates(f" {text}", [words])

@@ -27,13 +27,10 @@ def start(
         from confessions.engines import vllm
 
         return vllm.start(options, folder, dtype, tokenizer, batch_size, adapters, eos)
-    from confessions.engines import memory
     from confessions.engines.transformers import TransformersEngine
     from confessions.models import loading
 
     # Frozen from the start, as PEFT freezes it with the first adapter: torch multiplies otherwise by weights that want
     # gradients, and the base model's own log-probabilities would hang, in the last bit, on what was sampled before.
     model = loading.load_model(folder, dtype).requires_grad_(False)
-    if model.device.type == "cpu":
-        memory.keep_freed()
     return TransformersEngine(model, tokenizer, batch_size, eos=eos)

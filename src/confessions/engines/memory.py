@@ -1,5 +1,5 @@
-"""What the C library does with freed memory. Sampling on a CPU frees and takes the same megabytes at every step; to
-hand them back in between cost a tenth of its time, since the system clears what is taken anew."""
+"""What the C library does with freed memory. Sampling and training on a CPU free and take the same megabytes at every
+step; to hand them back in between cost a tenth of the time, since the system clears what is taken anew."""
 
 import ctypes
 import platform

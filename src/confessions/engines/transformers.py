@@ -31,7 +31,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from confessions.engines import attention
+from confessions.engines import attention, memory
 from confessions.engines.base import Completion, Engine, Sampling
 from confessions.models import loading
 
@@ -334,6 +334,8 @@ class TransformersEngine(Engine):
         base = model.get_base_model() if peft else model
         base.generation_config = GenerationConfig()
         attention.use(base)
+        if model.device.type == "cpu":
+            memory.keep_freed()
 
     def generate(
         self,

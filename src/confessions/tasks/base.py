@@ -3,7 +3,7 @@
 import inspect
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -121,11 +121,11 @@ class Task(ABC):
     def believes(self, spec: Spec, answer: str) -> bool:
         """Verdict of a weak grader that trusts the answer's own account of itself."""
 
-    def verify_all(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Truth]:
-        """`verify` of each pair, in order; nothing is known of an answer that it raises an error for. Callers have
-        batches: a task that starts processes overrides this."""
-        found = [analysed(self.verify, spec, answer) for spec, answer in zip(specs, answers, strict=True)]
-        return [self.known(spec, truth) for spec, truth in zip(specs, found, strict=True)]
+    def verify_all(self, specs: Sequence[Spec], answers: Sequence[str]) -> Iterable[Truth]:
+        """`verify` of each pair, in order, when it is asked for; nothing is known of an answer that it raises an error
+        for. Callers have batches: a task that starts processes overrides this."""
+        for spec, answer in zip(specs, answers, strict=True):
+            yield self.known(spec, analysed(self.verify, spec, answer))
 
     def known(self, spec: Spec, truth: Truth | NotAnalysed) -> Truth:
         """A truth in which nothing is known where the answer could not be analysed."""

@@ -31,14 +31,17 @@ def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
     Raises TooMuch for a reasoning that would take more than WORK: long runs that hold words of very many sentences, or
     of a very long one.
     """
-    work = WORK
+    text, work = reasoning.lower(), WORK
+    counted = [words for words in sentences if len(words) >= SHORTEST]
+    if any(_in_plain_sight(words, text) for words in counted):
+        return True
     wanted: list[list[str]] = []
     holders: dict[str, list[int]] = {}  # of each word the places in `wanted` of the sentences that hold it
-    for run in _runs(reasoning.lower()):
+    for run in _runs(text):
         if len(run) < SHARE * SHORTEST:
             continue
         if not wanted:  # only now: most reasonings count nothing
-            wanted = [_plain(map(str.lower, words)) for words in sentences if len(words) >= SHORTEST]
+            wanted = [_plain(map(str.lower, words)) for words in counted]
             for at, words in enumerate(wanted):
                 for word in set(words):
                     holders.setdefault(word, []).append(at)
@@ -52,6 +55,18 @@ def enumerates(reasoning: str, sentences: Iterable[Sequence[str]]) -> bool:
             if _enumerated(wanted[at], run):
                 return True
     return False
+
+
+def _in_plain_sight(words: Sequence[str], text: str) -> bool:
+    """Whether a text in lower case counts the words up to the last number with nothing between: " 1 often 2 quiet 3 ".
+
+    Most counts look like that, and are found ten times as fast as by their runs, which say the same.
+    """
+    last = f" {len(words)} "
+    if last not in text or len(words) - 1 < SHARE * len(words):
+        return False
+    plain = _plain(map(str.lower, words[:-1]))
+    return "".join(plain).isalpha() and "".join(f" {n} {word}" for n, word in enumerate(plain, 1)) + last in text
 
 
 def _less(work: int, steps: int) -> int:
