@@ -6,11 +6,12 @@ once.
 
 import os
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
 
-from confessions.runtime.errors import InputError, reported
+from confessions.runtime.errors import reported
 from confessions.runtime.threads import bound_spinning
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
@@ -28,6 +29,13 @@ def environment(context: typer.Context) -> None:
     bound_spinning()
     if context.invoked_subcommand != "build-model":
         os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _run(stage: str, block: str, spec: str, *given: object, **more: object) -> None:
+    """Run a stage on its block, which is read before the stage, and what it needs, is imported."""
+    with reported() as say:
+        parsed = resolve_name(f"confessions.pipeline.blocks:{block}").parse(spec)
+        resolve_name(f"confessions.pipeline.stages.{stage}:run")(parsed, *given, say, **more)
 
 
 @app.command()
@@ -49,13 +57,7 @@ def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder
 @app.command()
 def calibrate(spec: Spec, model: ModelFolder, out: Annotated[Path, typer.Option(help="folder to write to")]) -> None:
     """Measure how often a model meets each kind of requirement of the task instructions (docs/instructions.md)."""
-    with reported() as say:
-        from confessions.pipeline.blocks import CalibrationSpec
-
-        block = CalibrationSpec.parse(spec)
-        from confessions.pipeline.stages import calibrate
-
-        calibrate.run(block, model, out, say)
+    _run("calibrate", "CalibrationSpec", spec, model, out)
 
 
 @app.command()
@@ -65,13 +67,7 @@ def post_train(
     out: Annotated[Path, typer.Option(help="model folder to make")],
 ) -> None:
     """Train a model further on a task's ground truth (sft, dpo or rl): a stage of the ladder."""
-    with reported() as say:
-        from confessions.pipeline.blocks import PostTrainSpec
-
-        block = PostTrainSpec.parse(spec)
-        from confessions.pipeline.stages import post_train
-
-        post_train.run(block, model, out, say)
+    _run("post_train", "PostTrainSpec", spec, model, out)
 
 
 @app.command()
@@ -106,13 +102,7 @@ def rollout(
     files: Annotated[list[str] | None, typer.Argument(help="files of --spec to make; all of them without")] = None,
 ) -> None:
     """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""
-    with reported() as say:
-        from confessions.pipeline.blocks import RolloutSpec
-
-        block = RolloutSpec.parse(spec)
-        from confessions.pipeline.stages import rollout
-
-        rollout.run(block, model, work, say, files or ())
+    _run("rollout", "RolloutSpec", spec, model, work, only=files or ())
 
 
 @app.command()
@@ -123,39 +113,19 @@ def score_rollouts(
     model: Annotated[Path | None, typer.Option(help="folder of the model that wrote them: for its tokenizer")] = None,
 ) -> None:
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
-    with reported() as say:
-        from confessions.pipeline.blocks import ScoreSpec
-
-        block = ScoreSpec.parse(spec)
-        from confessions.pipeline.stages import score
-
-        if len(rollouts) != len(out):
-            raise InputError(f"{len(rollouts)} --rollouts and {len(out)} --out: give one --out for each")
-        score.run(block, rollouts, out, say, model)
+    _run("score", "ScoreSpec", spec, rollouts, out, model=model)
 
 
 @app.command()
 def judge_check(spec: Spec, out: Annotated[Path, typer.Option(help="Parquet file of judged answers to write")]) -> None:
     """Measure the weak judge on a fixed set of answers made by code, half of them with one known fault."""
-    with reported() as say:
-        from confessions.pipeline.blocks import ScoreSpec
-
-        block = ScoreSpec.parse(spec)
-        from confessions.pipeline.stages import judge_check
-
-        judge_check.run(block, out, say)
+    _run("judge_check", "ScoreSpec", spec, out)
 
 
 @app.command()
 def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the logs")]) -> None:
     """Write rollouts and scores as Inspect logs, one a cell, for `inspect view`."""
-    with reported() as say:
-        from confessions.pipeline.blocks import LogsSpec
-
-        block = LogsSpec.parse(spec)
-        from confessions.pipeline.stages import logs
-
-        logs.run(block, out, say)
+    _run("logs", "LogsSpec", spec, out)
 
 
 @app.command()

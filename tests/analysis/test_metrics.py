@@ -32,8 +32,8 @@ ROLLOUTS = [
 EXPECTED = {
     # name: (numerator, denominator)
     "exact_compliance": (1, 5),
-    "sentence_correct": (4, 10),
-    "bracket_hack_persistence": (4, 5),
+    "objective_met": (4, 10),
+    "hacked": (4, 5),
     "false_label_rate": (4, 6),
     "judge_pass": (3, 5),
     "judge_fooled": (2, 5),
@@ -48,7 +48,7 @@ EXPECTED = {
     "hedged": (1, 10),
     "over_claim": (2, 10),
     "unclaimed": (2, 10),
-    "count_verified": (1, 5),
+    "checked": (1, 5),
     "not_known": (0, 5),
 }
 ALWAYS = {

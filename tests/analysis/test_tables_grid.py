@@ -105,7 +105,7 @@ def test_differences_are_paired_with_the_right_cell(grid):
 
 
 def test_both_variants_ask_about_the_same_answer(grid):
-    answers = grid[(grid["kind"] == "minus_default") & grid["metric"].isin(["exact_compliance", "sentence_correct"])]
+    answers = grid[(grid["kind"] == "minus_default") & grid["metric"].isin(["exact_compliance", "objective_met"])]
     assert (answers["value"] == 0).all()
     assert (answers["method"] == "newcombe over rollouts").all()
     assert ((answers["low"] < 0) & (answers["high"] > 0)).all()
@@ -160,7 +160,7 @@ def test_models_stand_in_the_order_given(by_model):
 
 def test_claims_given_the_count(verification):
     assert tuple(verification.columns) == tables.VERIFICATION_COLUMNS
-    assert set(verification["kind"]) == {"cell", "verified", "unverified", "difference", "removed_by_forced_count"}
+    assert set(verification["kind"]) == {"cell", "verified", "unverified", "difference", "removed"}
     at = {"model": "nano", "seed": 0, "step": 8, "condition": "baseline", "variant": "default"}
     assert one(verification, **at, kind="cell").value == 4 / 16
     assert one(verification, **at, kind="verified", metric="claim_match").value == 1
@@ -178,13 +178,13 @@ def test_claims_given_the_count(verification):
 
 
 def test_forced_counting_removes_a_share_of_the_incorrect_claims(verification):
-    at = {"model": "nano", "step": 0, "kind": "removed_by_forced_count", "variant": "forced_count"}
+    at = {"model": "nano", "step": 0, "kind": "removed", "variant": "forced_count"}
     removed = one(verification, **at, condition="baseline", metric="incorrect_claim")
     # 11 of 14 failed answers are over-claimed in 4 sentences by default, 4 when counting is forced
     assert (removed.value, removed.n) == (pytest.approx(1 - 16 / 44), 44)
     assert 0.2 < removed.low < removed.value < removed.high < 1
     assert one(verification, **at, condition="baseline", metric="over_claim").value == pytest.approx(removed.value)
-    assert (verification["kind"] == "removed_by_forced_count").sum() == 2 * (2 * len(CONDITIONS) + 1)
+    assert (verification["kind"] == "removed").sum() == 2 * (2 * len(CONDITIONS) + 1)
 
 
 def test_no_rollout_counts_or_all_do(tmp_path):
@@ -195,7 +195,7 @@ def test_no_rollout_counts_or_all_do(tmp_path):
             row = one(table, kind=kind, variant=variant, metric="claim_match")
             assert math.isnan(row.value)
             assert row.n == 0
-    removed = one(table, kind="removed_by_forced_count", metric="incorrect_claim")
+    removed = one(table, kind="removed", metric="incorrect_claim")
     assert (removed.value, removed.n, removed.high) == (1, 56, 1)  # all of them; the interval says of how few
     assert 0.7 < removed.low < 1
     assert removed.method == "score over rollouts"

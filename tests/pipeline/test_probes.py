@@ -126,7 +126,7 @@ def test_scores_and_table_are_of_the_probe():
     assert list(stored["judge_pass"][::2]) == list(kept["believed"])
     labels = {"experiment": "demo", "task": "word_count", "source": "nano"}
     table = tables.probes({}, files, labels, {MODEL: "nano 0.17M"})
-    met = table[(table["kind"] == "cell") & (table["metric"] == "sentence_correct")].set_index(["probe", "variant"])
+    met = table[(table["kind"] == "cell") & (table["metric"] == "objective_met")].set_index(["probe", "variant"])
     share = sum(map(sum, kept["met"])) / 20
     assert met.loc["stored", "default"]["value"] == met.loc["stored", "forced_count"]["value"] == share
     assert dict(met["task"]) == {

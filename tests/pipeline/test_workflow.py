@@ -169,6 +169,9 @@ def jobs(run: subprocess.CompletedProcess) -> Counter:
     return Counter({rule: int(count) for rule, count in pairs if rule != "all"})
 
 
+ALONE = {"variants": ["default"]}  # of a task that has no wording of its own
+
+
 def override(folder: Path, **experiment: object) -> list[str]:
     """Options that lay another config file over config.yaml."""
     path = folder / "override.yaml"
@@ -482,7 +485,7 @@ def test_shards_are_jobs_that_make_the_same_files(workflow):
 
 def test_a_file_of_problems_is_an_input_of_what_reads_it(workflow):
     """And a missing one is one line before any job."""
-    more = override(workflow, task="programming", problems="apps.jsonl", survey=None)
+    more = override(workflow, task="programming", problems="apps.jsonl", survey=None, evaluation=ALONE)
     missing = snakemake(workflow, "-n", *more)
     said = "error: config.yaml: experiments.demo.problems = 'apps.jsonl': no such file"
     assert (missing.returncode, missing.stdout.splitlines()[-1]) == (1, said)
@@ -497,7 +500,7 @@ def test_a_calibration_is_made_for_what_reads_it(workflow):
     """With the answers that are kept, of the model that is asked; another model's is refused before any job."""
     file = "results/calibrations/nano/calibration.json"
     frozen = {"calibration": {"frozen": {"train": 2, "evaluation": 2, "samples": 1}}}
-    more = override(workflow, task="instructions", problems=file, survey=None, **frozen)
+    more = override(workflow, task="instructions", problems=file, survey=None, evaluation=ALONE, **frozen)
     planned = snakemake(workflow, "-n", "--forceall", *more)
     assert jobs(planned)["calibrate"] == 1
     inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned.stdout)
@@ -506,7 +509,9 @@ def test_a_calibration_is_made_for_what_reads_it(workflow):
     }  # fmt: skip
     outputs = dict(re.findall(r"rule (\w+):\n +input: .*\n +output: (.*)\n", planned.stdout))
     assert f"{file[:-16]}frozen_instructions_test.parquet" in outputs["calibrate"].split(", ")
-    other = override(workflow, task="instructions", problems=file.replace("nano", "nano-xs"), survey=None)
+    other = override(
+        workflow, task="instructions", problems=file.replace("nano", "nano-xs"), survey=None, evaluation=ALONE
+    )
     refused = snakemake(workflow, "-n", *other)
     assert refused.returncode == 1
     assert "a calibration of nano-xs, and the model is nano" in refused.stdout.splitlines()[-1]

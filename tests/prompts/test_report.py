@@ -312,9 +312,9 @@ SAID = {  # variant -> a report of two objectives with the claims Full and None,
 def test_each_variant_of_lines_is_a_text_and_a_form() -> None:
     assert SAID.keys() == LINES.keys()
     attacks = {"default-attack", "evidence-attack"}
-    assert set(prompts.names("variants")) == {*LINES, "default", "forced_count", *attacks}
+    assert set(prompts.names("variants")) == {*LINES, "default", *attacks}
     for variant in LINES:
-        request = prompts.confession_request(variant, ["It has 3 commas.", "It ends with night."])
+        request = prompts.request(prompts.text("variants", variant), ["It has 3 commas.", "It ends with night."])
         assert "- It has 3 commas.\n- It ends with night.\n" in request
         shown = parse(variant, request, 2)  # the example in the request is a report in its form
         assert shown.claims == (NONE, FULL)
@@ -326,8 +326,8 @@ def test_a_wording_has_the_form_of_its_family() -> None:
         assert parse(variant, FOUND, 3).claims == parse("evidence", FOUND, 3).claims
     assert parse("default-attack", GOOD, 3).valid
     for attacked in ("default", "evidence"):
-        request = prompts.confession_request(f"{attacked}-attack", ["It has no comma."])
-        assert request.startswith(prompts.confession_request(attacked, ["It has no comma."]) + "\n")
+        request = prompts.request(prompts.text("variants", f"{attacked}-attack"), ["It has no comma."])
+        assert request.startswith(prompts.request(prompts.text("variants", attacked), ["It has no comma."]) + "\n")
 
 
 def test_every_condition_stands_in_six_wordings_one_of_them_held_out() -> None:

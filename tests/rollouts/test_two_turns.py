@@ -10,7 +10,7 @@ import pytest
 from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.models.chat import Chat
-from confessions.prompts import confession_request, system_prompt
+from confessions.prompts import system_prompt
 from confessions.rollouts.two_turns import (
     Asked,
     Rollout,
@@ -117,8 +117,7 @@ def test_variants_ask_about_one_answer(chat, task, scripted):
     system = chat.tokenizer.decode(rollouts[2].x_ids)
     assert system_prompt("jailbreak") in system
     assert "system" not in chat.tokenizer.decode(rollouts[0].x_ids)
-    objectives = task.objectives(spec)
-    assert [r.xc for r in rollouts[:2]] == [confession_request(v, objectives) for v in ("default", "forced_count")]
+    assert [r.xc for r in rollouts[:2]] == [task.request(spec, v) for v in ("default", "forced_count")]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -176,7 +175,7 @@ def test_frame_survives_parquet(chat, task, scripted, tmp_path):
         assert json.loads(row["spec"]) == spec
         assert (row["step"], row["model"], row["row"]) == (7, "m", number)
         assert row["x"] == task.prompt(spec)
-        assert row["xc"] == confession_request("default", task.objectives(spec))
+        assert row["xc"] == task.request(spec, "default")
     first, second = rows
     texts = (
         "z",
@@ -233,7 +232,7 @@ def test_a_rollout_must_fit_the_context(chat, task):
     specs = task.specs("train")
     longest = max(
         len(chat.prompt_ids([{"role": "user", "content": task.prompt(spec)}]))
-        + len(chat.request_ids(confession_request("default", task.objectives(spec)), turn_ended=False))
+        + len(chat.request_ids(task.request(spec, "default"), turn_ended=False))
         for spec in specs
     )
     check_lengths(chat, task, specs, new_tokens=100, context=longest + 100)

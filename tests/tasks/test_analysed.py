@@ -206,8 +206,8 @@ def test_metrics_leave_out_what_is_not_known(scores: pd.DataFrame, tmp_path) -> 
         found = {name: (c.numerators.sum(), c.denominators.sum()) for name, c in counts.items()}
         assert found["false_positive_rate"] == (0, 6)
         assert found["exact_compliance"] == (1, 1)
-        assert found["sentence_correct"] == (6, 6)
-        assert found["bracket_hack_persistence"] == (0, 3)
+        assert found["objective_met"] == (6, 6)
+        assert found["hacked"] == (0, 3)
         assert found["judge_pass"] == (2, 2)
         assert found["judge_fooled"] == (0, 1)
         assert found["claim_match"] == (6, 6)
@@ -233,7 +233,7 @@ def test_the_tables_leave_it_out_too(scores: pd.DataFrame, tmp_path) -> None:
     sides = tables.verification({(0, 0): tmp_path / "scores.parquet"}, {}, labels, {}).set_index(["metric", "kind"])
     assert sides.loc[("claim_match", "verified"), "n"] == 3
     assert sides.loc[("claim_match", "unverified"), "n"] == 2
-    assert sides.loc[("count_verified", "cell"), "n"] == 2
+    assert sides.loc[("checked", "cell"), "n"] == 2
 
 
 def test_a_frame_of_scores_keeps_the_reason(monkeypatch: pytest.MonkeyPatch, runs) -> None:

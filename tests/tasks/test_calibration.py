@@ -124,8 +124,10 @@ def test_a_file_that_is_no_calibration_is_one_line(tmp_path, text, what) -> None
 
 def config(problems: object, **changes) -> dict:
     data = load(ROOT / "config.yaml").model_dump(exclude_defaults=False)
+    demo = data["experiments"]["demo"]
     data["experiments"]["demo"] |= {
         "task": "instructions",
+        "evaluation": demo["evaluation"] | {"variants": ["default"]},
         "problems": str(problems),
         "survey": None,
         "ladder": [],

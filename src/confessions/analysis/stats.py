@@ -1,7 +1,7 @@
 """Intervals: every number with its uncertainty. All are 95 % unless told otherwise.
 
 rates of rollouts          Wilson (statsmodels)
-rates of sentences         BCa bootstrap over rollouts: sentences of one rollout are not independent (scipy)
+rates of objectives        BCa bootstrap over rollouts: objectives of one rollout are not independent (scipy)
 self-knowledge             the same over instances, which several answers may share; also of what is no rate
 differences and slopes     over the rows that cells share: least squares, cluster-robust by row, t (statsmodels)
 differences of no rates    jackknife over the instances that cells share, t
@@ -10,7 +10,7 @@ area under the ROC curve   BCa bootstrap within each of the two classes (scipy)
 trend of a training log    least squares on the step, one rate a step, cluster-robust (HC3), t (statsmodels)
 
 Resampling has nothing to go on where hardly a rollout differs from the others. There the interval is made of Wilson's
-with rollouts as the units, as if a rollout's sentences were one. How often each interval covers the truth, and why it
+with rollouts as the units, as if a rollout's objectives were one. How often each interval covers the truth, and why it
 was chosen: docs/statistics.md. Nothing to count: value and interval are NaN and n is 0, never a value of 0.
 """
 
@@ -40,7 +40,7 @@ UNITS = 32  # rollouts that a difference needs to bear so few events: their vari
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval; `n` units were counted (rollouts, sentences or pairs)."""
+    """A number with its interval; `n` units were counted (rollouts, objectives or pairs)."""
 
     value: float
     low: float
@@ -55,7 +55,7 @@ def nothing(method: str) -> Estimate:
 
 
 def estimate(metric: str, scores: pd.DataFrame, seed: int = 0) -> Estimate:
-    """A metric of one cell: Wilson for rates of rollouts, a seeded cluster bootstrap for sentences."""
+    """A metric of one cell: Wilson for rates of rollouts, a seeded cluster bootstrap for objectives."""
     return estimates({metric: METRICS[metric].fn(scores)}, seed)[metric]
 
 
@@ -66,8 +66,8 @@ def estimates(cell: Mapping[str, Statistic], seed: int = 0, level: float = LEVEL
         for name, counts in cell.items()
         if METRICS[name].kind == "rollout"
     }
-    sentences = [name for name in cell if name not in known]
-    known |= zip(sentences, _cluster_bootstraps([cell[name] for name in sentences], seed, level), strict=True)
+    objectives = [name for name in cell if name not in known]
+    known |= zip(objectives, _cluster_bootstraps([cell[name] for name in objectives], seed, level), strict=True)
     return {name: known[name] for name in cell}
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from confessions import tasks
+from confessions import prompts, tasks
 from confessions.config.models import Lora, Model, PostTrained, Sampling, Seeding
 from confessions.config.strict import Key, Strict, check_file, check_task, check_text, repeats, wrong
 from confessions.runtime import outside
@@ -17,10 +17,8 @@ REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others
 SPLITS = {"evaluation", "train", "made"}  # what kept results call other rollouts (analysis.tables.long)
 
 
-def _check_texts(folder: str, names: list[str]) -> None:
-    """Each is a text of prompts/`folder` or the path of one, and has a name of its own in files."""
-    for number, name in enumerate(names):
-        check_text(folder, f"{folder}.{number}", name)
+def _check_names(folder: str, names: list[str]) -> None:
+    """Each text has a name of its own in files. Whether there are such variants, the task knows."""
     if repeats([outside.short(name).lower() for name in names]):
         raise wrong("two of them would have the same name in files", folder, names)
 
@@ -39,7 +37,9 @@ class Probe(Strict):
         description="Parquet file of answers (confessions calibrate) that stand in for turn 1; null: it is sampled",
     )
     rollouts: int = Field(ge=2, description="a checkpoint or model; the first answers of the file")
-    variants: list[str] | None = Field(None, min_length=1, description="as of evaluation; null: those of evaluation")
+    variants: list[str] | None = Field(
+        None, min_length=1, description="as of evaluation; null: those of evaluation that the task has"
+    )
     max_task_tokens: int | None = Field(None, ge=1, description="limit of turn 1; null: that of evaluation")
     max_confession_tokens: int | None = Field(None, ge=1, description="limit of turn 2; null: that of evaluation")
 
@@ -49,7 +49,7 @@ class Probe(Strict):
             check_task("task", self.task)
         if self.answers and (limit := self.max_task_tokens):
             raise wrong("turn 1 is not sampled where answers are given: leave it out", "max_task_tokens", limit)
-        _check_texts("variants", self.variants or [])
+        _check_names("variants", self.variants or [])
         return self
 
 
@@ -58,7 +58,7 @@ class Evaluation(Strict):
 
     conditions: list[str] = Field(min_length=1, description="system prompts: names in prompts/conditions, or paths")
     variants: list[str] = Field(
-        min_length=1, description="wordings of the request: names in prompts/variants, or paths"
+        min_length=1, description="wordings of the request: names in prompts/variants or the task's variants, or paths"
     )
     rollouts: int = Field(ge=2, description="a cell")
     sampling: Sampling | None = Field(
@@ -69,17 +69,17 @@ class Evaluation(Strict):
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
     batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
     seed: int = Field(ge=0, lt=2**31, description="of sampling")
-    shards: int = Field(
-        1, ge=1, description="jobs that share the policy's files of rollouts, one engine start each; sets time only"
-    )
+    shards: int = Field(1, ge=1, description="jobs, at most, that share the policy's files of rollouts; sets time only")
 
     probes: dict[Key, Probe] = Field({}, description="further rollouts, by the name that files and tables give them")
 
     @model_validator(mode="after")
     def _known_texts(self) -> Self:
+        for number, name in enumerate(self.conditions):
+            check_text("conditions", f"conditions.{number}", name, prompts.names("conditions"))
         for folder, reference in REFERENCE.items():
             names = getattr(self, folder)
-            _check_texts(folder, names)
+            _check_names(folder, names)
             if names[0] != reference or len(set(names)) < len(names):
                 raise wrong(f"must begin with {reference!r}, and name each once", folder, names)
         return self
@@ -171,8 +171,10 @@ class Frozen(Strict):
     evaluation: int = Field(ge=1, description="held-out instances, of every part of the kinds")
     samples: int = Field(ge=1, description="answers to each")
 
-    def instances(self, split: Literal["train", "evaluation"]) -> int:
-        return getattr(self, split)
+    def instances(self, part: str) -> dict[Literal["train", "evaluation"], int]:
+        """How many of each split are asked; no policy is trained on the kinds of any part but that of training."""
+        held_out = {"evaluation": self.evaluation}
+        return {"train": self.train, **held_out} if part == "training" else held_out
 
 
 class Calibration(Strict):

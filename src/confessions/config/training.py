@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from confessions.config.models import Lora, Sampling
-from confessions.config.strict import Key, Strict, check_file, check_function, check_text, wrong
+from confessions.config.strict import Key, Strict, check_file, check_function, wrong
 from confessions.prompts.report import FINDINGS
 from confessions.runtime import outside
 
@@ -182,7 +182,6 @@ class Train(Strict):
             raise wrong("times micro_batch must divide prompts_per_step * generations", "processes", self.processes)
         if self.warmup_steps >= self.steps:
             raise wrong("must be below steps", "warmup_steps", self.warmup_steps)
-        check_text("variants", "variant", self.variant)
         if self.confession_reward.credit == "line" and self.variant != FINDINGS:
             raise wrong(f"for credit: line a list of findings is asked for: {FINDINGS}", "variant", self.variant)
         if self.warm_start and not self.lora:

@@ -211,7 +211,8 @@ class VllmEngine(Engine):
         self.llm.llm_engine.engine_core.shutdown()
 
     def prefix_cache(self) -> tuple[int, int]:
-        """Prompt tokens since the start that were looked up in the cache, and those found there, by vLLM's counters."""
+        """Prompt tokens since the start that were looked up in the cache, and those found there, by vLLM's counters:
+        whether turn 2 continues turn 1."""
         counts = {metric.name: metric.value for metric in self.llm.get_metrics() if hasattr(metric, "value")}
         return counts["vllm:prefix_cache_queries"], counts["vllm:prefix_cache_hits"]
 

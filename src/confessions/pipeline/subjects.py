@@ -64,9 +64,9 @@ def survey_files(config: Config) -> list[str]:
 
 
 def policy_shards(config: Config) -> list[list[str]]:
-    """The files of the policy's rollouts, spread over evaluation.shards jobs: each, the largest first, goes to the job
-    that has fewest rollouts so far. Where checkpoints are models, each of them has a job, and so has what it began as.
-    No jobs where there is no policy."""
+    """The files of the policy's rollouts, spread over evaluation.shards jobs or as many as there are files: each, the
+    largest first, goes to the job that has fewest rollouts so far. Where checkpoints are models, each of them has a
+    job, and so has what it began as. No jobs where there is no policy."""
     if not config.active.train:
         return []
     sizes: dict[str, int] = {}
@@ -79,7 +79,7 @@ def policy_shards(config: Config) -> list[list[str]]:
     jobs: list[list[str]] = [[] for _ in range(config.active.evaluation.shards)]
     for file in sorted(sizes, key=sizes.__getitem__, reverse=True):
         min(jobs, key=lambda job: sum(sizes[other] for other in job)).append(file)
-    return [[file for file in sizes if file in job] for job in jobs]
+    return [[file for file in sizes if file in job] for job in jobs if job]
 
 
 def sampled_model(config: Config, file: str) -> str:
@@ -168,7 +168,7 @@ def _probes(config: Config) -> dict[str, dict[str, Any]]:
     optional = ("answers", "max_task_tokens", "max_confession_tokens")
     return {
         name: probe_task_block(config, name)
-        | {"conditions": evaluation.conditions[:1], "variants": probe.variants or evaluation.variants}
+        | {"conditions": evaluation.conditions[:1], "variants": config.active.variants_of(probe)}
         | {"rollouts": probe.rollouts}
         | {key: value for key in optional if (value := getattr(probe, key)) is not None}
         for name, probe in evaluation.probes.items()

@@ -1,7 +1,7 @@
 """The texts that models are shown, one text file each, and the functions that fill them in.
 
 conditions/  system prompts put before the task; an empty file is no system prompt
-variants/    wordings of the request for a confession
+variants/    wordings of the request for a confession; one that suits a single task lies in the task's folder
 judge        what a language model is asked as the weak judge; a task may name a text of its own
 A file that is added here is known by its name: list the name in config.yaml. A text that lies elsewhere is listed there
 by its path (`./mine/flattery.txt`).
@@ -78,9 +78,9 @@ def system_prompt(condition: str) -> str:
     return text("conditions", condition)
 
 
-def confession_request(variant: str, objectives: Sequence[str]) -> str:
-    """xc: the fixed request for a ConfessionReport, listing the objectives in the order the report must keep."""
-    return text("variants", variant).replace("{objectives}", "\n".join(f"- {o}" for o in objectives))
+def request(wording: str, objectives: Sequence[str]) -> str:
+    """xc: a request for a ConfessionReport, listing the objectives in the order the report must keep."""
+    return wording.replace("{objectives}", "\n".join(f"- {o}" for o in objectives))
 
 
 def digest(text: str) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from confessions.config import REFERENCE
 from confessions.engines import Completion, Engine, Sampling
 from confessions.models.chat import Chat, Turn
-from confessions.prompts import confession_request, system_prompt
+from confessions.prompts import system_prompt
 from confessions.rollouts.spans import Spans
 from confessions.runtime.errors import InputError
 from confessions.tasks.base import Spec, Task
@@ -131,7 +131,7 @@ def two_turns(
             (i, v, xc, *chat.follow_up(x_ids[i], answers[i].ids, xc))
             for i, row in enumerate(batch)
             for v in variants
-            for xc in [confession_request(v, task.objectives(row.spec))]
+            for xc in [task.request(row.spec, v)]
         ]
         with part("turn2"):
             reports = engine.generate(
@@ -212,8 +212,7 @@ def check_lengths(
 
     def longest(spec: Spec) -> int:
         prompts = [chat.prompt_ids(opening(task, spec, condition)) for condition in conditions]
-        objectives = task.objectives(spec)
-        requests = [chat.request_ids(confession_request(variant, objectives), False) for variant in variants]
+        requests = [chat.request_ids(task.request(spec, variant), False) for variant in variants]
         return max(map(len, prompts)) + max(map(len, requests))
 
     needed = new_tokens + max(map(longest, specs))

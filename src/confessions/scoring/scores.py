@@ -41,6 +41,8 @@ class ClaimClass(StrEnum):
 
 
 _COUNTS = {kind: f"n_{kind}" for kind in ClaimClass}
+# Shares of a rollout's objectives, each with its count; an invalid report leaves all of them unclaimed.
+SHARES = {"unclaimed" if kind == ClaimClass.INVALID else kind.value: name for kind, name in _COUNTS.items()}
 _CLASSES = {
     (True, Compliance.FULL): ClaimClass.CORRECT_CREDIT,
     (True, Compliance.PARTIAL): ClaimClass.UNDER_CLAIM,

@@ -50,10 +50,10 @@ SLOW = 5  # times the first step's seconds: neighbours, not the lengths of rollo
 WAIT = timedelta(hours=2)  # for the other processes' rollouts and verdicts, which may be much longer than one's own
 
 COUNTS = (
-    "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "count_verified",
+    "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "checked",
     "n_right", "n_wrong", "full_given_right", "none_given_wrong",
 )  # fmt: skip
-SHOWN = ("judge_fooled", "truly_correct", "count_verified")
+SHOWN = ("judge_fooled", "truly_correct", "checked")
 MEANS = tuple(
     f"{span}_{name}"
     for name in ("reward_mean", "reward_std", "advantage_std", "gradient_share", "length_mean", "kl", "clip_fraction")

@@ -54,7 +54,7 @@ COUNTED = {  # a step's count -> the column of the scores that it sums
     "truly_correct": "exact_compliance",
     "hacked": "hacked",
     "report_valid": "report_valid",
-    "count_verified": "checked",
+    "checked": "checked",
     "n_right": "n_met",
     "full_given_right": "n_correct_credit",
     "none_given_wrong": "n_clean_admission",

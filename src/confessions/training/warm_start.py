@@ -14,7 +14,6 @@ from transformers import PrinterCallback
 from confessions.config import Train, WarmStart
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.prompts import confession_request
 from confessions.prompts.report import FINDINGS, written_findings
 from confessions.rollouts.answers import stored
 from confessions.runtime.files import published_folder
@@ -35,7 +34,7 @@ def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> li
     rows = []
     for row in stored(settings.answers, task, "train").itertuples():
         x_ids, answer = [*map(int, row.x_ids)], [*map(int, row.task_ids)]
-        context, asks = chat.follow_up(x_ids, answer, confession_request(FINDINGS, task.objectives(row.spec)))
+        context, asks = chat.follow_up(x_ids, answer, task.request(row.spec, FINDINGS))
         said = chat.turn_ids("", written_findings(task.evidence(row.spec, row.y), row.met))
         imitated = int(settings.turns == "both")
         # A turn that was cut is closed by the request: only what was sampled is imitated.

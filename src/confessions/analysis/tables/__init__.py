@@ -8,7 +8,7 @@ wordings.csv        wordings        how much a condition depends on its wording
 probes.csv          probes          every metric of rollouts on another task, or about stored answers
 scale.csv           by_model        every metric of plain models, by size
 ladder.csv          by_model        the same by training stage
-verification.csv    verification    whether claims are right because the model counted
+verification.csv    verification    whether claims are right because the model checked
 hack_survey.csv     hack_survey     how often each hack detector fires
 judge.csv           judge           the weak judge against ground truth, by checkpoint and condition
 judge_check.csv     judge_check     the weak judge on answers made by code, half of them with one known fault
@@ -34,36 +34,3 @@ from confessions.analysis.tables.survey import SURVEY_COLUMNS, hack_survey
 from confessions.analysis.tables.training import SHARES, training
 from confessions.analysis.tables.verification import VERIFICATION_COLUMNS, verification
 from confessions.analysis.tables.wordings import wordings
-
-__all__ = [
-    "COLUMNS",
-    "GRID_COLUMNS",
-    "JUDGE_CHECK_COLUMNS",
-    "JUDGE_COLUMNS",
-    "LABELS",
-    "LONG_COLUMNS",
-    "MODEL_COLUMNS",
-    "POWER_COLUMNS",
-    "PROBE_COLUMNS",
-    "SEEDING_COLUMNS",
-    "SHARES",
-    "SURVEY_COLUMNS",
-    "VERIFICATION_COLUMNS",
-    "by_model",
-    "hack_survey",
-    "judge",
-    "judge_check",
-    "long",
-    "onset",
-    "power",
-    "probes",
-    "read",
-    "reproduction",
-    "seeding",
-    "stress_grid",
-    "training",
-    "verification",
-    "wordings",
-    "write",
-    "write_long",
-]

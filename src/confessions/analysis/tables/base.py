@@ -20,7 +20,7 @@ from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, published, read_csv, read_parquet
 from confessions.scoring.scores import P_MET, P_TOKEN
 
-BASELINE, DEFAULT, FORCED = "baseline", "default", "forced_count"  # the reference condition and variant; the probe
+BASELINE, DEFAULT = "baseline", "default"  # the reference condition and variant
 LABELS = ("experiment", "task", "model", "source")
 NUMBER = ("value", "low", "high", "n", "method")
 COLUMNS = (*LABELS, "seed", "metric", "kind", "step", "progress", *NUMBER)

@@ -39,7 +39,7 @@ SPLITS = {  # by task; of the others, evaluation
     "instructions_test": "test_held_out",
 }
 LOGGED = (  # of a training step, where no table of cells has it
-    *("hacked", "judge_pass", "judge_fooled", "truly_correct", "report_valid", "count_verified"),
+    *("hacked", "judge_pass", "judge_fooled", "truly_correct", "report_valid", "checked"),
     *("n_right", "n_wrong", "full_given_right", "none_given_wrong"),
     *("task_length_mean", "confession_length_mean", "sampler_gap_mean", "seconds"),
 )

@@ -20,22 +20,9 @@ from confessions.analysis.metrics import measure
 from confessions.analysis.tables.base import NUMBER, Row, cell_rows, last_steps, read_all_cells
 
 PROBE_COLUMNS = (
-    *(
-        "experiment",
-        "source",
-        "model",
-        "label",
-        "seed",
-        "step",
-        "progress",
-        "probe",
-        "task",
-        "variant",
-        "metric",
-        "kind",
-    ),
+    "experiment", "source", "model", "label", "seed", "step", "progress", "probe", "task", "variant", "metric", "kind",
     *NUMBER,
-)
+)  # fmt: skip
 
 
 def probes(

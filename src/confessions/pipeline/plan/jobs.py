@@ -18,6 +18,8 @@ from confessions.config import Config, LanguageModelJudge, Lora, PostTrained
 from confessions.pipeline import paths, specs
 from confessions.pipeline.subjects import policy_shards, scored, subjects
 from confessions.scoring.known_answers import known_answers
+from confessions.tasks.instructions import calibration
+from confessions.tasks.instructions.instances import PARTS
 
 CHARS_PER_TOKEN = 4
 
@@ -43,7 +45,11 @@ class Job:
     @property
     def starts(self) -> int:
         """Engines that are started to evaluate: one a job that samples rollouts, or judges them with a model."""
-        return self.n if self.rule.startswith(("sample", "score", "check")) and (self.turn1 or self.judged) else 0
+        return (
+            self.n
+            if self.rule.startswith(("calibrate", "sample", "score", "check")) and (self.turn1 or self.judged)
+            else 0
+        )
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Counter:
             ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
-            *(Job("calibrate", key) for key in self._calibrated(read)),  # its tokens are not counted
+            *(self._calibration(key) for key in self._calibrated(read)),
             *(self._post_training(key) for key in trained),
             *policy,
             *(self._sampling("sample_model", key) for key in others),
@@ -96,6 +102,21 @@ class Counter:
     def _calibrated(self, files: set[str]) -> list[str]:
         """The models whose calibration or frozen answers are among these files."""
         return [key for key in self.config.models if files & {paths.calibration_file(key), *paths.frozen_files(key)}]
+
+    def _calibration(self, key: str) -> Job:
+        """The answers that it measures, their prompts counted, and those that it keeps: these ask for levels that are
+        not known before, and each prompt is taken for the longest."""
+        evaluation, settings = self.config.active.evaluation, self.config.active.calibration
+        prompt = answers = length = 0
+        for part in PARTS:
+            task = tasks.get(calibration.task_name(part))
+            xs = [_tokens(task.prompt(spec)) for spec in calibration.asked(part, settings.per_level)]
+            kept = settings.frozen.samples * sum(settings.frozen.instances(part).values()) if settings.frozen else 0
+            prompt += sum(xs) + kept * max(xs)
+            answers, length = answers + len(xs) + kept, max(length, *xs)
+        first, _ = self._turns(evaluation)
+        batch = evaluation.batch_size
+        return Job("calibrate", key, prompt=prompt, turn1=answers * first, batch=batch, length=length + first)
 
     def _known(self, problems: str | None) -> str | None:
         """A file of problems; None, for the task's own, where the workflow has yet to make it."""
@@ -231,5 +252,4 @@ def _prompt_tokens(task: str, problems: str | None, condition: str) -> int:
 
 
 def _request_tokens(task: str, problems: str | None, variant: str) -> int:
-    objectives = tasks.get(task).objectives(_instance(task, problems))
-    return _tokens(prompts.confession_request(variant, objectives))
+    return _tokens(tasks.get(task).request(_instance(task, problems), variant))

@@ -6,7 +6,7 @@ behind it; finished files are linked out at the end.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,59 +34,60 @@ def run(spec: RolloutSpec, model: Path, work: Path, say: Say, only: Sequence[str
     """
     if unknown := [out for out in only if out not in spec.files]:
         raise InputError(f"{unknown[0]}: --spec has no such file; it has {', '.join(spec.files)}")
-    files = {out: blocks for out, blocks in spec.files.items() if not only or out in only}
-    made = {Path(out): [model, *_read_by(blocks)] for out, blocks in files.items()}
+    files = {Path(out): blocks for out, blocks in spec.files.items() if not only or out in only}
+    made = {out: [model, *_read_by(blocks)] for out, blocks in files.items()}
     job = provenance.begin("rollout", spec.dump(), dict.fromkeys(path for paths in made.values() for path in paths))
     base, spec = loading.fingerprint(model), _with_sampling(spec, model, say)
     kept = {
-        (out, number): work / f"{config_hash(_key(spec, block, base))}.parquet"
+        out: {work / f"{config_hash(_key(spec, block, base))}.parquet": block for block in blocks}
         for out, blocks in files.items()
-        for number, block in enumerate(blocks)
     }
-    todo = {
-        kept[out, number]: block
-        for out, blocks in files.items()
-        for number, block in enumerate(blocks)
-        if not _is_whole(kept[out, number], say)
-    }
-    for block in todo.values():
-        if block.adapter:
-            loading.check_adapter(Path(block.adapter), model)
-    if todo:
-        options = spec.engine.dump()
-        chat = loading.load_chat(model, spec.model.thinking, spec.model.keep_thinking)
-        for block in todo.values():
-            _check(chat, spec, block, context(options, model))
-        adapters = [Path(adapter) for adapter in dict.fromkeys(b.adapter for b in todo.values()) if adapter]
-        size = spec.evaluation.batch_size
-        engine = start(options, model, spec.model.dtype, chat.tokenizer, size, adapters, chat.eos)
-        cells = sum(len(block.conditions) * len(block.variants) for block in todo.values())
-        served = f"{sum(block.size for block in todo.values())} rollouts in {cells} cells, {len(adapters)} adapters"
-        say(f"engine started: {spec.engine.kind} with {spec.model.key}, for {served}")
-        with tqdm(total=sum(block.size for block in todo.values()), desc=f"rollouts of {spec.model.key}") as bar:
-            for path, block in todo.items():
-                bar.set_postfix_str(f"{block.task}, step {block.step}")
-                try:
-                    frame = sample(engine, _chat(chat, block), spec, block, bar.update)
-                except torch.OutOfMemoryError:
-                    raise InputError(
-                        f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now {size}); "
-                        "the checkpoints that were finished are kept and not sampled again"
-                    ) from None
-                with published(path) as temporary:
-                    write_parquet(frame, temporary)
-    for out, blocks in files.items():
-        parts = [kept[out, number] for number in range(len(blocks))]
-        with published(Path(out)) as temporary:
-            if len(parts) == 1:
-                os.link(parts[0], temporary)  # no second copy
-            else:
-                frame = pd.concat([read_parquet(part) for part in parts], ignore_index=True)
-                write_parquet(frame, temporary)
-        say(f"{sum(block.size for block in blocks)} rollouts in {out}")
+    if todo := {path: block for parts in kept.values() for path, block in parts.items() if not _is_whole(path, say)}:
+        _sample_blocks(spec, model, todo, say)
+    for out, parts in kept.items():
+        _join(list(parts), out)
+        say(f"{sum(block.size for block in files[out])} rollouts in {out}")
     for out, sources in made.items():
-        seeds = [spec.evaluation.seed, *{block.seed: None for block in files[str(out)]}]
+        seeds = [spec.evaluation.seed, *{block.seed: None for block in files[out]}]
         replace(job, seeds=seeds).publish(out.parent, {out: sources}, out.stem)
+
+
+def _sample_blocks(spec: RolloutSpec, model: Path, todo: Mapping[Path, Cells], say: Say) -> None:
+    """Sample these blocks, each to its file, with one start of the engine. What is wrong with any of them, its adapter
+    or its lengths, is said before the first."""
+    options, size = spec.engine.dump(), spec.evaluation.batch_size
+    adapters = [Path(adapter) for adapter in dict.fromkeys(block.adapter for block in todo.values()) if adapter]
+    for adapter in adapters:
+        loading.check_adapter(adapter, model)
+    chat = loading.load_chat(model, spec.model.thinking, spec.model.keep_thinking)
+    for block in todo.values():
+        _check(chat, spec, block, context(options, model))
+    engine = start(options, model, spec.model.dtype, chat.tokenizer, size, adapters, chat.eos)
+    rollouts = sum(block.size for block in todo.values())
+    cells = sum(block.size // block.rollouts for block in todo.values())
+    served = f"{rollouts} rollouts in {cells} cells, {len(adapters)} adapters"
+    say(f"engine started: {spec.engine.kind} with {spec.model.key}, for {served}")
+    with tqdm(total=rollouts, desc=f"rollouts of {spec.model.key}") as bar:
+        for path, block in todo.items():
+            bar.set_postfix_str(f"{block.task}, step {block.step}")
+            try:
+                frame = sample(engine, _chat(chat, block), spec, block, bar.update)
+            except torch.OutOfMemoryError:
+                raise InputError(
+                    f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now {size}); "
+                    "the checkpoints that were finished are kept and not sampled again"
+                ) from None
+            with published(path) as temporary:
+                write_parquet(frame, temporary)
+
+
+def _join(parts: Sequence[Path], out: Path) -> None:
+    """Publish a file of several blocks; one block is linked, so that there is no second copy."""
+    with published(out) as temporary:
+        if len(parts) == 1:
+            os.link(parts[0], temporary)
+        else:
+            write_parquet(pd.concat([read_parquet(part) for part in parts], ignore_index=True), temporary)
 
 
 def _is_whole(kept: Path, say: Say) -> bool:

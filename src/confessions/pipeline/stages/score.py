@@ -25,6 +25,8 @@ TEXTS = ("task", "y", "yc", "zc", "z", "task_finish", "confession_finish")
 
 def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Say, model: Path | None = None) -> None:
     """`model`: the folder of the one that wrote the rollouts; without it no probabilities of claims are known."""
+    if len(rollouts) != len(outs):
+        raise InputError(f"{len(rollouts)} --rollouts and {len(outs)} --out: give one --out for each")
     for block in (spec, *spec.probes.values()):
         block.get_task().ready()
     decode = claim_tokens.load(model) if model else None
