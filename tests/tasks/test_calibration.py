@@ -242,7 +242,7 @@ def test_frozen_answers_are_confessed_with_evidence(made, random_nano) -> None:
         assert [claim == "Full" for claim in scores["claims"]] == list(stored.met)
     assert len({str(row) for row in rows[:6]}) == 6  # each once before one comes again
     assert len({str(row) for row in demonstrations(task, chat, WarmStart(**shown, examples=2), 0)}) == 2
-    both = demonstrations(task, chat, WarmStart(**shown, turns="both"), 0)
+    both = demonstrations(task, chat, WarmStart(**shown, anchored=1.0), 0)
     for alone, row in zip(rows, both, strict=True):
         assert alone["input_ids"] == row["input_ids"]
         (stored,) = (r for r in table.itertuples() if (ids := [*r.x_ids, *r.task_ids]) == row["input_ids"][: len(ids)])

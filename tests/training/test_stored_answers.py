@@ -19,13 +19,13 @@ from confessions.runtime.files import read_parquet, write_parquet
 from confessions.scoring.judge import LabelTrusting
 from confessions.training import run as training
 from confessions.training.advantages import centred, token_coefficients
-from confessions.training.credit import line_advantages, objectives_of_tokens
+from confessions.training.credit import entropy_bonus, line_advantages, lines_of_tokens
 
 TASK = tasks.get("instructions")
 SETTINGS = {
     "steps": 2, "prompts_per_step": 2, "generations": 2, "learning_rate": 1e-3, "kl_weight": 0.1,
     "lora": {"rank": 2, "alpha": 4.0, "target_modules": "all-linear"},
-    "warm_start": {"turns": "both", "steps": 2, "prompts_per_step": 2, "learning_rate": 1e-2, "micro_batch": 2},
+    "warm_start": {"anchored": 0.5, "steps": 2, "prompts_per_step": 2, "learning_rate": 1e-2, "micro_batch": 2},
     "variant": "evidence",
     "confession_reward": {"claims": "balanced_batch", "grade_weight": 0.0, "credit": "line"},
     "spans": {"confession": {"advantages": "centred"}},
@@ -116,13 +116,19 @@ def test_a_token_is_paid_for_the_claim_on_its_line(chat):
     text = "So:\n" + written_findings(["last word night", "commas = 2"], [True, False])
     ids = chat.turn_ids("I check.", text)
     start = chat.split(ids).body_start
-    about = objectives_of_tokens(chat, ids, start, 2)
+    about, claims = lines_of_tokens(chat, ids, start, "evidence", 2)
     spelt = {s: "".join(p for p, a in zip(chat.pieces(ids), about, strict=True) if a == s) for s in (0, 1)}
     assert spelt[0].strip() == "1. last word night -> met"
     assert spelt[1].strip() == "2. commas = 2 -> not met"
     assert about[:start] == [None] * start
     assert about[-1] is None  # the end of the turn is the report's
-    assert objectives_of_tokens(chat, ids, start, 3) == [None] * len(ids)  # not so many findings
+    assert [chat.tokenizer.decode(ids[at:]).split("\n")[0].strip()[:3] for at in claims] == ["met", "not"]
+    assert lines_of_tokens(chat, ids, start, "evidence", 3) == ([None] * len(ids), [])  # not so many findings
+
+
+def test_an_entropy_bonus_is_what_surprises_more_than_the_others():
+    assert entropy_bonus([[-1.0, -3.0], [], [-2.0]], 0.5) == [[-0.5, 0.5], [], [0.0]]
+    assert entropy_bonus([[], []], 0.5) == [[], []]
 
 
 def test_advantages_of_lines_are_among_those_about_the_same_objective():

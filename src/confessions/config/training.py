@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from confessions.config.models import Lora, Sampling
 from confessions.config.strict import Key, Strict, check_file, check_function, wrong
-from confessions.prompts.report import FINDINGS
+from confessions.prompts.report import LINES, family
 from confessions.runtime import outside
 
 
@@ -55,7 +55,10 @@ class ConfessionReward(Strict):
     grade_weight: float = Field(ge=0, le=1, description="weight of the overall grade; claims have the rest")
     credit: Literal["report", "line"] = Field(
         "report",
-        description="what a token is paid for: the whole report, or the claim on its own line of a list of findings",
+        description="what a token is paid for: the whole report, or the claim on its own line",
+    )
+    entropy: float = Field(
+        0.0, ge=0, le=10, description="weight of the entropy of the claims' own words; credit: line; 0: none"
     )
 
     @model_validator(mode="after")
@@ -63,6 +66,8 @@ class ConfessionReward(Strict):
         check_function("claims", self.claims, ("plain", "balanced", "balanced_batch"))
         if self.credit == "line" and outside.is_path(self.claims):
             raise wrong("a function of one's own pays whole reports: credit: report", "credit", "line")
+        if self.entropy and self.credit != "line":
+            raise wrong("is of claims on lines: set it to 0, or credit: line", "entropy", self.entropy)
         if self.credit == "line" and self.grade_weight:
             raise wrong("stands on no line: set it to 0, or credit: report", "grade_weight", self.grade_weight)
         return self
@@ -96,8 +101,12 @@ class WarmStart(Strict):
 
     answers: str = Field(min_length=1, description="Parquet file of answers (confessions calibrate)")
     examples: int | None = Field(None, ge=1, description="answers that are confessed; null: all of training")
-    turns: Literal["confession", "both"] = Field(
-        "confession", description="what is imitated; both: the stored answer too, which holds the policy's in place"
+    anchored: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="part of the confessions with which the stored answer is imitated too: it holds the policy's own "
+        "in place, and slows down what is learnt",
     )
     steps: int = Field(ge=1, description="optimiser steps")
     prompts_per_step: int = Field(ge=1, description="confessions a step")
@@ -182,8 +191,8 @@ class Train(Strict):
             raise wrong("times micro_batch must divide prompts_per_step * generations", "processes", self.processes)
         if self.warmup_steps >= self.steps:
             raise wrong("must be below steps", "warmup_steps", self.warmup_steps)
-        if self.confession_reward.credit == "line" and self.variant != FINDINGS:
-            raise wrong(f"for credit: line a list of findings is asked for: {FINDINGS}", "variant", self.variant)
+        if self.confession_reward.credit == "line" and family(self.variant) not in LINES:
+            raise wrong("for credit: line a request for lines is needed", "variant", self.variant, LINES)
         if self.warm_start and not self.lora:
             raise wrong("trains an adapter, and there is none: leave it out, or give lora", "warm_start", "…")
         if not self.lora and self.engine == "vllm":

@@ -59,6 +59,7 @@ MEANS = tuple(
     for name in ("reward_mean", "reward_std", "advantage_std", "gradient_share", "length_mean", "kl", "clip_fraction")
     for span in ("task", "confession")
 )
+MORE = ("one_class_kinds", "claim_surprise", "loss", "grad_norm", "learning_rate")
 GAPS = ("sampler_gap_mean", "sampler_gap_p99", "sampler_gap_max")
 GRADIENT_SHARE, RECOVERED = 0.5, 0.75  # of a step's rollouts; from the second on, an alarm may be given again
 GAP_BOUND = 0.02  # nats a token, on average; beyond it the sampler is not the policy that is trained
@@ -76,7 +77,7 @@ def metrics_row(logs: Mapping[str, float]) -> dict[str, Any]:
     full, none, right, wrong = (row[k] for k in ("full_given_right", "none_given_wrong", "n_right", "n_wrong"))
     row["claim_match"] = (full + none) / (right + wrong)
     row["balanced_claim_accuracy"] = (full / right + none / wrong) / 2 if right and wrong else None
-    row |= {name: logs.get(name) for name in (*MEANS, *GAPS, "one_class_kinds", "loss", "grad_norm", "learning_rate")}
+    row |= {name: logs.get(name) for name in (*MEANS, *GAPS, *MORE)}
     parts = {name.removeprefix("seconds_"): logs[name] for name in logs if name.startswith("seconds_")}
     row["timeline"] = {name: round(seconds, 3) for name, seconds in parts.items()}
     return row | {"seconds": round(logs["seconds"], 3)}

@@ -14,6 +14,8 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -39,7 +41,7 @@ from confessions.scoring.scores import score_rollouts
 from confessions.tasks.base import Spec, Task
 from confessions.training import advantages, sharding, shared_prefix
 from confessions.training.checkpoints import AtomicCheckpoints
-from confessions.training.credit import line_advantages, objectives_of_tokens
+from confessions.training.credit import entropy_bonus, line_advantages, lines_of_tokens
 from confessions.training.kept_rollouts import EARNED, with_details
 from confessions.training.micro_batches import by_rows, by_tokens
 from confessions.training.rewards import confession_rewards, line_rewards, one_class_kinds, task_reward
@@ -220,15 +222,22 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
 
     def _by_line(self, rollouts: list[Rollout], lines_BS: torch.Tensor, n_tokens: int) -> torch.Tensor:
         """(B, T) advantages of the confession's tokens: of the claim on the token's line, else of the report."""
-        rows = []
-        for rollout, lines in zip(rollouts, lines_BS.tolist(), strict=True):
+        read = [
+            lines_of_tokens(
+                self.chat, r.confession.ids, r.report.body_start, r.variant, len(self.task.objectives(r.spec))
+            )
+            for r in rollouts
+        ]
+        logprobs = [[r.confession.logprobs[at] for at in at_S] for r, (_, at_S) in zip(rollouts, read, strict=True)]
+        bonuses = entropy_bonus(logprobs, self.settings.confession_reward.entropy)
+        by_token_BT = torch.zeros(len(rollouts), n_tokens)
+        for row, (rollout, (about, at_S), lines) in enumerate(zip(rollouts, read, lines_BS.tolist(), strict=True)):
             n = len(self.task.objectives(rollout.spec))
-            report = sum(lines[:n]) / n
-            about = objectives_of_tokens(self.chat, rollout.confession.ids, rollout.report.body_start, n)
-            before = len(rollout.completion_ids) - len(about)
-            rows.append(torch.tensor([0.0] * before + [report if s is None else lines[s] for s in about]))
-        by_token_BT = pad_sequence(rows, batch_first=True)
-        by_token_BT = torch.nn.functional.pad(by_token_BT, (0, n_tokens - by_token_BT.shape[1]))
+            report, before = sum(lines[:n]) / n, len(rollout.completion_ids) - len(about)
+            paid = torch.tensor([report if s is None else lines[s] for s in about])
+            paid[at_S] += torch.tensor(bonuses[row])
+            by_token_BT[row, before : before + len(about)] = paid
+        self._record("claim_surprise", -fmean(flat) if (flat := [*chain.from_iterable(logprobs)]) else 0.0)
         return by_token_BT.to(lines_BS.device)
 
     # -- what is kept and logged ---------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """A warm start on evidence: before anything is rewarded, the adapter imitates true confessions about stored answers,
 each with what decides every objective and the claim that follows from it.
 
-Where `turns` is both, the stored answers are imitated too. They are the base model's own, so that nothing is taught by
-that; but the weights are shared, and confessions alone pull the answers along.
+With a part of them (`anchored`) the stored answer is imitated too. It is the base model's own, so that nothing is
+taught by that; but the weights are shared, and confessions alone pull the answers along (docs/results/instructions.md).
 """
 
 import random
@@ -31,16 +31,16 @@ def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> li
     The answers are those of training. Prompt and answer are the very ids that were sampled. Raises InputError where
     there is no answer, and where the stored truth is not what the task finds now.
     """
-    rows = []
+    rows, rng = [], random.Random(seed)
     for row in stored(settings.answers, task, "train").itertuples():
         x_ids, answer = [*map(int, row.x_ids)], [*map(int, row.task_ids)]
         context, asks = chat.follow_up(x_ids, answer, task.request(row.spec, FINDINGS))
         said = chat.turn_ids("", written_findings(task.evidence(row.spec, row.y), row.met))
-        imitated = int(settings.turns == "both")
+        imitated = int(rng.random() < settings.anchored)
         # A turn that was cut is closed by the request: only what was sampled is imitated.
         mask = [0] * len(x_ids) + [imitated] * (len(context) - len(x_ids)) + [0] * len(asks) + [1] * len(said)
         rows.append({"input_ids": [*context, *asks, *said], "completion_mask": mask})
-    rng, shown = random.Random(seed), []
+    shown: list[Row] = []
     if settings.examples is not None:
         rows = rng.sample(rows, min(settings.examples, len(rows)))
     n = settings.steps * settings.prompts_per_step
