@@ -1,5 +1,6 @@
 """Which claim a token of a report in lines is paid for: the one on its line. And a bonus on the entropy of claims."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from statistics import fmean
@@ -39,9 +40,7 @@ def lines_of_tokens(
         about.append(objective.get(before + piece.rstrip("\n").count("\n")) if piece else None)
         before += piece.count("\n")
     ends = [*accumulate(map(len, pieces[start:]))]
-    return about, [
-        start + next(at for at, end in enumerate(ends) if end > place) for place in parsed.claim_starts or ()
-    ]
+    return about, [start + bisect_right(ends, place) for place in parsed.claim_starts or ()]
 
 
 def entropy_bonus(logprobs: Sequence[Sequence[float]], weight: float) -> list[list[float]]:
