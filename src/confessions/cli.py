@@ -106,6 +106,21 @@ def rollout(
 
 
 @app.command()
+def run(
+    names: Annotated[list[str], typer.Argument(help="experiment:seed, such as instructions_evidence:0")],
+    configfile: Annotated[list[Path] | None, typer.Option(help="laid over config.yaml; may be given again")] = None,
+) -> None:
+    """Train policies and sample their rollouts without Snakemake, in one process with one start of vLLM."""
+    with reported() as say:
+        from confessions.config import load
+
+        config = load("config.yaml", *(configfile or ()))
+        from confessions.pipeline import one_process
+
+        one_process.run(config, names, say)
+
+
+@app.command()
 def score_rollouts(
     spec: Spec,
     rollouts: Annotated[list[Path], typer.Option(help="Parquet file of rollouts; may be given several times")],

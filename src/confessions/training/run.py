@@ -30,7 +30,7 @@ from trl import GRPOConfig
 
 from confessions import engines
 from confessions.config import Train
-from confessions.engines import Completion
+from confessions.engines import Completion, vllm
 from confessions.engines.policy import PolicyEngine, folder_in_memory
 from confessions.models import loading
 from confessions.models.chat import Chat
@@ -325,6 +325,8 @@ def check_memory(settings: Train, model_folder: Path, dtype: str, longest: int) 
     trained = loading.adapter_parameters(settings.lora, model_folder) if settings.lora else shape.parameters
     free, memory = torch.cuda.mem_get_info()
     parts = gpu_memory.training(settings, shape, trained, dtype, longest, memory)
+    if vllm.running():  # and its memory is not free
+        parts.pop("vLLM", None)
     gpu_memory.refuse(parts, free, torch.cuda.get_device_name(), settings)
 
 
@@ -337,16 +339,14 @@ def sampler(
     """
     if settings.engine != "vllm":
         return None
-    from confessions.engines import vllm
-
     vllm.require()
     options = settings.vllm.model_dump() | {"tensor_parallel_size": 1, "max_model_len": longest}
     rows = settings.prompts_per_step * settings.generations
+    plain = settings.sampling.model_dump() == {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
+    logprobs = "raw_logprobs" if plain else "processed_logprobs"  # which are the same where it is plain
 
     def start(adapter: Path) -> vllm.VllmEngine:
-        return vllm.start(
-            options, model_folder, dtype, chat.tokenizer, rows, [adapter], chat.eos, logprobs="processed_logprobs"
-        )
+        return vllm.start(options, model_folder, dtype, chat.tokenizer, rows, [adapter], chat.eos, logprobs=logprobs)
 
     return PolicyEngine(start, folder_in_memory(config_hash({"work": str(work.resolve())})))
 

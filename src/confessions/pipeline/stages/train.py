@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from confessions.engines import vllm
 from confessions.models import loading
 from confessions.pipeline.blocks import TrainSpec
 from confessions.pipeline.stages.judges import make_judge
@@ -31,4 +32,5 @@ def run(spec: TrainSpec, model: Path, work: Path, out: Path, say: Say) -> None:
         checkpoints = training.checkpoint_folders(settings, out).values()
         made = [*checkpoints, *(out / name for name in (training.FOLDER, "metrics.jsonl", "config.json"))]
         job.publish(out, dict.fromkeys(made, inputs))
-    processes.destroy_process_group()
+    if not vllm.running():  # it is one of a group
+        processes.destroy_process_group()
