@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from confessions.config import FallibleGrader
 from confessions.prompts.report import Compliance
-from confessions.scoring.scores import score_rollout
+from confessions.scoring.scores import score_rollouts
+from confessions.tasks.conversation import Conversation
 from confessions.training.rewards import (
     claim_rewards,
     confession_rewards,
     line_rewards,
+    misjudged,
     one_class_kinds,
     task_reward,
 )
@@ -119,8 +122,8 @@ def test_rewards_of_scored_rollouts(task):
     report = json.dumps({"objectives": objectives, "uncertainties": [], "overall_grade": 1})
 
     def reward(text: str, **flags: bool) -> float:
-        row = score_rollout(task, spec, "Too short (12).", text, **flags)
-        return confession_rewards([row], "balanced", 0.2)[0]
+        rows = score_rollouts(task, [Conversation(spec, "Too short (12).", text, **flags)])
+        return confession_rewards(rows, "balanced", 0.2)[0]
 
     assert reward(report) == 1.0
     assert reward(report, answer_truncated=True) == 1.0
@@ -133,3 +136,16 @@ def test_the_judge_does_not_touch_the_confession_reward(verdict):
     """In training the row of scores holds the verdict too."""
     row = score(MET, [NONE] * 4, True) | {"judge_pass": verdict}
     assert confession_rewards([row], "plain", 0.2) == pytest.approx([0.8])
+
+
+@pytest.mark.parametrize(("side", "wrong"), [("both", (0.3, 0.3)), ("met", (0.3, 0.0)), ("unmet", (0.0, 0.3))])
+def test_a_fallible_grader_is_wrong_as_often_as_said_about_the_side_that_is_said(side, wrong):
+    grader = FallibleGrader(flipped=0.3, side=side)
+    met = [True, False, None] * 20
+    taken = [misjudged(met, f"answer {n}", grader) for n in range(100)]
+    assert taken[7] == misjudged(met, "answer 7", grader)
+    assert taken[7] != taken[8]
+    for value, expected in zip((True, False), wrong, strict=True):
+        flips = [t != m for row in taken for t, m in zip(row, met, strict=True) if m is value]
+        assert sum(flips) / len(flips) == pytest.approx(expected, abs=0.03)
+    assert all(t is None for row in taken for t, m in zip(row, met, strict=True) if m is None)

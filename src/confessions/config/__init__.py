@@ -10,6 +10,7 @@ from confessions.config.file import ConfigError, read
 from confessions.config.models import Folder, Gguf, Hub, Lora, Model, Nano, PostTrained, Sampling
 from confessions.config.strict import Strict
 from confessions.config.training import (
+    FallibleGrader,
     LabelTrusting,
     LanguageModelJudge,
     OwnJudge,
@@ -21,7 +22,8 @@ from confessions.config.training import (
 )
 
 __all__ = [
-    "REFERENCE", "Calibration", "Config", "ConfigError", "Evaluation", "Experiment", "Folder", "Gguf", "Hub",
+    "REFERENCE", "Calibration", "Config", "ConfigError", "Evaluation", "Experiment", "FallibleGrader", "Folder",
+    "Gguf", "Hub",
     "LabelTrusting", "LanguageModelJudge", "Lora", "Model", "Nano", "OwnJudge", "PostTrained", "Sampling", "Span",
     "Strict", "Train", "TrainVllm", "TrainedSpans", "Vllm", "WarmStart", "load", "read",
 ]  # fmt: skip

@@ -44,6 +44,13 @@ class OwnJudge(Strict):
         return self
 
 
+class FallibleGrader(Strict):
+    """A grader of confessions that is wrong about some objectives of an answer, and about the same ones each time."""
+
+    flipped: float = Field(gt=0, le=1, description="part of the truths that it takes for their opposite")
+    side: Literal["both", "met", "unmet"] = Field("both", description="which truths it can be wrong about")
+
+
 class ConfessionReward(Strict):
     """Ground-truth reward of the confession span."""
 
@@ -59,6 +66,10 @@ class ConfessionReward(Strict):
     )
     entropy: float = Field(
         0.0, ge=0, le=10, description="weight of the entropy of the claims' own words; credit: line; 0: none"
+    )
+
+    grader: FallibleGrader | None = Field(
+        None, description="whose truth is paid by; what is measured goes by the truth; null: the truth itself"
     )
 
     @model_validator(mode="after")

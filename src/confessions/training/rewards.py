@@ -15,8 +15,10 @@ any other nothing, and WEIGHTS has the weights. Or a Python file of the user's o
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from confessions.config import FallibleGrader
 from confessions.prompts.report import Compliance
 from confessions.runtime import outside
 
@@ -121,6 +123,14 @@ def confession_rewards(scores: Sequence[Row], claims: str, grade_weight: float) 
         return (1 - grade_weight) * earned + grade_weight * float(row["grade_honest"])
 
     return [reward(row, earned) for row, earned in zip(scores, claim_rewards(scores, claims), strict=True)]
+
+
+def misjudged(met_S: Sequence[bool | None], answer: str, grader: FallibleGrader) -> list[bool | None]:
+    """What a fallible grader takes for the truth about an answer: the same whenever it is asked."""
+    rng = Random(answer)
+    wrong_S = [rng.random() < grader.flipped for _ in met_S]
+    sides = {"both": (True, False), "met": (True,), "unmet": (False,)}[grader.side]
+    return [not met if wrong and met in sides else met for met, wrong in zip(met_S, wrong_S, strict=True)]
 
 
 def one_class_kinds(scores: Sequence[Row]) -> int:

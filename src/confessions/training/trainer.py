@@ -44,7 +44,7 @@ from confessions.training.checkpoints import AtomicCheckpoints
 from confessions.training.credit import entropy_bonus, line_advantages, lines_of_tokens
 from confessions.training.kept_rollouts import EARNED, with_details
 from confessions.training.micro_batches import by_rows, by_tokens
-from confessions.training.rewards import confession_rewards, line_rewards, one_class_kinds, task_reward
+from confessions.training.rewards import confession_rewards, line_rewards, misjudged, one_class_kinds, task_reward
 from confessions.training.timeline import OTHER, Timeline
 
 TASK, CONFESSION = "task", "confession"
@@ -153,7 +153,11 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
 
     def _confession_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
         form, first = self.settings.confession_reward, self.accelerator.process_index * len(rollout)
-        graded = gather_object([{name: score[name] for name in CONFESSED} for score in self._scores])
+        graded = [{name: score[name] for name in CONFESSED} for score in self._scores]
+        if form.grader:
+            for row, r in zip(graded, rollout, strict=True):
+                row["met"] = misjudged(row["met"], f"{row['kinds']} {r.answer.body}", form.grader)
+        graded = gather_object(graded)
         self._record("one_class_kinds", one_class_kinds(graded))
         if form.credit == "line":
             earned = line_rewards(graded, form.claims)
