@@ -9,6 +9,7 @@ samples and log-probabilities agree.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -236,7 +237,7 @@ class VllmEngine(Engine):
         requests = [self._request(adapter) for adapter in adapters]
         outputs: dict[int, RequestOutput] = {}
         for based in (True, False):
-            rows = [row for row, request in enumerate(requests) if (request is None) == based]
+            rows = [row for row in _first_ones_first(prompts) if (requests[row] is None) == based]
             if rows:
                 with _memory_errors("vLLM"):
                     done = self.llm.generate(
@@ -274,6 +275,16 @@ class VllmEngine(Engine):
             PEFTHelper.from_local_dir(str(adapter), self.context).validate_legal(settings)
         except ValueError as error:
             raise InputError(f"{adapter}: {first_line(error)}; set engine: transformers") from None
+
+
+def _first_ones_first(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Rows so that a prompt stands before those that repeat it: by their turn it is in the cache."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    repeats = []
+    for prompt in prompts:
+        repeats.append(seen[tuple(prompt)])
+        seen[tuple(prompt)] += 1
+    return sorted(range(len(prompts)), key=repeats.__getitem__)
 
 
 def _completion(output: "RequestOutput") -> Completion:
