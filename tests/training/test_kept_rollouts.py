@@ -33,11 +33,11 @@ STEPS = 3
 SETTINGS = TRAIN["train"] | {"steps": STEPS, "generations": 4, "checkpoint_fractions": [0.0, 1.0]}
 
 
-def said(engine, chat, task, specs, seeds, *_, **__) -> list[Rollout]:
+def said(engine, chat, task, asked, *_, **__) -> list[Rollout]:
     """The four conversations of made_rollouts, in another order at each seed; their ids are made up."""
     rollouts = []
-    for row, (spec, (seed, _)) in enumerate(zip(specs, seeds, strict=True)):
-        y, zc, yc = TURNS[(row + seeds[0][0]) % len(TURNS)]
+    for row, (spec, seed) in enumerate((one.spec, one.seeds[0]) for one in asked):
+        y, zc, yc = TURNS[(row + asked[0].seeds[0]) % len(TURNS)]
         generator = np.random.default_rng(seed % 2**32)
         x, first, xc, second = (generator.integers(5, 40, n).tolist() for n in (3, 4 + row, 2, 5))
         finished = "length" if y == RIGHT and seed % 2 else "stop"
