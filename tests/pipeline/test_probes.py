@@ -23,6 +23,7 @@ from confessions.pipeline.stages import score
 from confessions.pipeline.subjects import scored
 from confessions.pipeline.verify import verify
 from confessions.rollouts import answers
+from confessions.rollouts.two_turns import Asked, first_turn, stream_seed
 from confessions.runtime.files import read_parquet, write_parquet
 from confessions.scoring.judge import LabelTrusting
 
@@ -37,6 +38,7 @@ PROBES = {
         "max_task_tokens": 7,
         "max_confession_tokens": 9,
     },
+    "other": {"replaced": True, "rollouts": 4, "variants": ["default"]},
 }
 
 
@@ -115,6 +117,23 @@ def test_a_probe_on_another_task_has_its_own_wordings_and_limits():
     assert own["task_ids"].map(len).min() > 7
 
 
+def test_two_attempts_at_a_prompt_change_places():
+    chosen = config()
+    table = read_parquet(paths.model_rollout_file(chosen, MODEL, "other"))
+    folder, evaluation = Path(paths.model_folder(MODEL)), chosen.active.evaluation
+    task, chat = tasks.get("word_count"), loading.load_chat(folder, True)
+    asked = [
+        Asked(task.specs("evaluation")[row // 2], tuple(stream_seed(evaluation.seed, row, turn) for turn in (1, 2)))
+        for row in range(4)
+    ]
+    engine = start({"kind": "transformers"}, folder, "float32", chat.tokenizer, 4, eos=chat.eos)
+    sampling = Sampling(evaluation.max_task_tokens, **evaluation.sampling.model_dump())
+    _, attempts = first_turn(engine, chat, task, asked, sampling)
+    assert [list(ids) for ids in table["task_ids"]] == [attempts[row].ids for row in (1, 0, 3, 2)]
+    assert [json.loads(spec) for spec in table["spec"]] == [row.spec for row in asked]
+    assert attempts[0].ids != attempts[1].ids
+
+
 def test_scores_and_table_are_of_the_probe():
     chosen = config()
     files = {(probe, MODEL): paths.model_score_file(chosen, MODEL, probe) for probe in PROBES}
@@ -133,6 +152,7 @@ def test_scores_and_table_are_of_the_probe():
         ("stored", "default"): "word_count",
         ("stored", "forced_count"): "word_count",
         ("asked", "evidence"): "countdown",
+        ("other", "default"): "word_count",
     }
 
 

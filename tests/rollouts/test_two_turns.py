@@ -15,7 +15,6 @@ from confessions.rollouts.two_turns import (
     Asked,
     Rollout,
     check_lengths,
-    other_attempts,
     stream_seed,
     to_frame,
     two_turns,
@@ -150,16 +149,6 @@ def test_a_stored_answer_is_confessed_and_belongs_to_no_span(chat, task, scripte
         assert r.spans.confession_mask() == [0] * n + [1] * len(r.confession.ids)
         assert sum(r.spans.task_mask()) == (0 if r.stored else len(r.task.ids))
         assert sum(r.spans.generated_mask()) == sum(r.spans.task_mask()) + len(r.confession.ids)
-
-
-def test_another_attempt_is_the_next_one_at_the_same_prompt(chat, task, scripted):
-    """Two prompts, three attempts at the first and two at the second."""
-    first, second = task.specs("train")[:2]
-    asked = [Asked(spec, (1, 2)) for spec in (first, second, first, first, second)]
-    sampled = two_turns(scripted([cut(chat), "b", "c", "d", "e"], list("ABCDE")), chat, task, asked, *TURNS)
-    assert other_attempts(sampled) == [sampled[i].task for i in (2, 4, 3, 0, 1)]
-    with pytest.raises(InputError, match="rollout 2: the only attempt at its prompt"):
-        other_attempts(sampled[:4])
 
 
 def test_frame_survives_parquet(chat, task, scripted, tmp_path):

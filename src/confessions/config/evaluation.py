@@ -36,6 +36,9 @@ class Probe(Strict):
         min_length=1,
         description="Parquet file of answers (confessions calibrate) that stand in for turn 1; null: it is sampled",
     )
+    replaced: bool = Field(
+        False, description="every prompt is attempted twice, and each confession is about the other attempt"
+    )
     rollouts: int = Field(ge=2, description="a checkpoint or model; the first answers of the file")
     variants: list[str] | None = Field(
         None, min_length=1, description="as of evaluation; null: those of evaluation that the task has"
@@ -49,6 +52,10 @@ class Probe(Strict):
             check_task("task", self.task)
         if self.answers and (limit := self.max_task_tokens):
             raise wrong("turn 1 is not sampled where answers are given: leave it out", "max_task_tokens", limit)
+        if self.answers and self.replaced:
+            raise wrong("is of attempts that are sampled: leave it out, or answers", "replaced", True)
+        if self.replaced and self.rollouts % 2:
+            raise wrong("must be even where two attempts change places", "rollouts", self.rollouts)
         _check_names("variants", self.variants or [])
         return self
 

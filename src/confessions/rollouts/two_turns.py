@@ -124,9 +124,8 @@ def two_turns(
     size = max(1, engine.batch_size // len(variants))
     for start in range(0, len(asked), size):
         batch = asked[start : start + size]
-        x_ids = [chat.prompt_ids(opening(task, row.spec, row.condition)) for row in batch]
         with part("turn1"):
-            answers = _answers(engine, batch, x_ids, task_sampling)
+            x_ids, answers = first_turn(engine, chat, task, batch, task_sampling)
         turns = [
             (i, v, xc, *chat.follow_up(x_ids[i], answers[i].ids, xc))
             for i, row in enumerate(batch)
@@ -162,40 +161,18 @@ def two_turns(
     return rollouts
 
 
-def _answers(
-    engine: Engine, batch: Sequence[Asked], x_ids: Sequence[list[int]], sampling: Sampling
-) -> list[Completion]:
-    """Turn 1 of each row: the answer that it brings along, or a sampled one."""
-    rows = [i for i, row in enumerate(batch) if row.answer is None]
-    sampled = iter(
-        engine.generate(
-            [x_ids[i] for i in rows],
-            sampling,
-            [batch[i].seeds[0] for i in rows],
-            [batch[i].adapter for i in rows],
-        )
-        if rows
-        else ()
-    )
-    return [row.answer or next(sampled) for row in batch]
-
-
-def other_attempts(rollouts: Sequence[Rollout]) -> list[Completion]:
-    """For each rollout another attempt at the same prompt: the answer of the next one with the same prompt and variant,
-    for the last of them the first's.
-
-    Raises InputError where a prompt has one attempt only.
-    """
-    attempts: dict[tuple[tuple[int, ...], str], list[int]] = {}
-    for i, r in enumerate(rollouts):
-        attempts.setdefault((tuple(r.x_ids), r.variant), []).append(i)
-    if alone := [rows[0] for rows in attempts.values() if len(rows) == 1]:
-        raise InputError(
-            f"rollout {alone[0] + 1}: the only attempt at its prompt, so none can stand in for it: raise "
-            "evaluation.rollouts until each prompt is sampled twice"
-        )
-    following = {row: after for rows in attempts.values() for row, after in zip(rows, rows[1:] + rows[:1], strict=True)}
-    return [rollouts[following[i]].task for i in range(len(rollouts))]
+def first_turn(
+    engine: Engine, chat: Chat, task: Task, asked: Sequence[Asked], sampling: Sampling
+) -> tuple[list[list[int]], list[Completion]]:
+    """The ids of each prompt, and turn 1: the answer that the row brings along, or a sampled one."""
+    x_ids = [chat.prompt_ids(opening(task, row.spec, row.condition)) for row in asked]
+    rows = [i for i, row in enumerate(asked) if row.answer is None]
+    sampled: list[Completion] = []
+    if rows:
+        seeds, adapters = ([*each] for each in zip(*((asked[i].seeds[0], asked[i].adapter) for i in rows), strict=True))
+        sampled = engine.generate([x_ids[i] for i in rows], sampling, seeds, adapters)
+    rest = iter(sampled)
+    return x_ids, [row.answer or next(rest) for row in asked]
 
 
 def check_lengths(

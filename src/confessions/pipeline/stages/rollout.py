@@ -20,10 +20,11 @@ from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.pipeline.blocks import Cells, RolloutSpec
 from confessions.rollouts import answers
-from confessions.rollouts.two_turns import Asked, check_lengths, stream_seed, to_frame, two_turns
+from confessions.rollouts.two_turns import Asked, check_lengths, first_turn, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, read_parquet, write_parquet
+from confessions.tasks.base import Task
 from confessions.training.run import config_hash
 
 
@@ -117,8 +118,10 @@ def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress
     asked = [
         Asked(asked, pair, condition, adapter, answer)
         for pair, (condition, row) in zip(seeds, cells, strict=True)
-        for asked, answer in [every[row % len(every)]]
+        for asked, answer in [every[(row // 2 if block.replaced else row) % len(every)]]
     ]
+    if block.replaced:
+        asked = _replaced(engine, chat, task, asked, _turns(spec, block)[0])
     rollouts = two_turns(engine, chat, task, asked, *_turns(spec, block), variants=block.variants, progress=progress)
     frame = to_frame(
         rollouts,
@@ -135,6 +138,14 @@ def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress
     if block.paraphrases is not None:
         frame["paraphrased"] = [chat.paraphrased(r.task.ids) != r.task.ids for r in rollouts]
     return frame
+
+
+def _replaced(engine: Engine, chat: Chat, task: Task, asked: list[Asked], sampling: Sampling) -> list[Asked]:
+    """The same, with the answer of each put in the other's place; two in a row have the same prompt."""
+    size, attempts = engine.batch_size, []
+    for first in range(0, len(asked), size):
+        attempts += first_turn(engine, chat, task, asked[first : first + size], sampling)[1]
+    return [replace(row, answer=attempts[i ^ 1]) for i, row in enumerate(asked)]
 
 
 def _with_sampling(spec: RolloutSpec, model: Path, say: Say) -> RolloutSpec:
