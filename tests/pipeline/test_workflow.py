@@ -13,6 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import forked_snakemake
 import pandas as pd
 import pytest
 import yaml
@@ -149,9 +150,7 @@ def own_snakemake(folder: Path, *options: str, path: Path | None = None) -> subp
     """The library that these tests import runs it, or what lies over it in `path`."""
     own = str(Path(confessions.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": str(path or own)}
-    command = [sys.executable, "-m", "snakemake", *options]
-    return subprocess.run(command, cwd=folder, env=environment, check=False, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    return forked_snakemake.run(folder, options, environment)
 
 
 @pytest.fixture(scope="module")
