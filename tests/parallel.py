@@ -11,7 +11,15 @@ from machine import not_run
 
 MOST_WORKERS = 8  # each has torch in its memory, and the file of tests that takes longest is the end of them all
 # Begun first, so that none is left when the others are done. The order of files is of no other consequence.
-LONG = ("test_workflow", "test_processes", "test_resume", "test_figures", "test_environments", "test_fuzz")
+LONG = (
+    "test_workflow",
+    "test_extending",
+    "test_processes",
+    "test_resume",
+    "test_figures",
+    "test_environments",
+    "test_fuzz",
+)
 MARKS = pytest.StashKey[list[str]]()  # of the tests that were left out
 
 

@@ -28,27 +28,30 @@ def clone(tmp_path: Path) -> Path:
 
 
 def test_an_experiment_of_ones_own_files_runs_to_its_figures(clone):
+    """Every table and the logs; one figure stands for all, which read nothing but tables."""
     planned = jobs(own_snakemake(clone, "-n", "--configfile", OWN))
     assert {"train_policy": 1, "sample_policy": 1, "plot_stress_grid": 1}.items() <= planned.items()
-    run = own_snakemake(clone, "--configfile", OWN)
+    tables_and_logs = [rule for rule in planned if rule.startswith(("tabulate", "write_logs"))]
+    options = ["plot_stress_grid", *tables_and_logs, "--configfile", OWN]
+    run = own_snakemake(clone, *options)
     assert run.returncode == 0, run.stdout
-    results = clone / "results"
-    scores = pd.read_parquet(results / "own/seed0/scores/step_2.parquet")
+    results = clone / "results/own"
+    scores = pd.read_parquet(results / "seed0/scores/step_2.parquet")
     assert set(scores["judge"]) == {"generous"}
     assert set(scores["condition"]) == {"baseline", "./docs/extending/flattery.txt"}
     assert set(scores["variant"]) == {"default", "./docs/extending/brief.txt"}
     assert set(scores["n_objectives"]) == {3}
-    rollouts = pd.read_parquet(results / "own/seed0/rollouts/step_2.parquet")
+    rollouts = pd.read_parquet(results / "seed0/rollouts/step_2.parquet")
     assert rollouts["x"].str.startswith("Write 3 words that begin with the letter ").all()
     brief = rollouts["variant"] == "./docs/extending/brief.txt"
     assert (rollouts["xc"].str.startswith("Be brief") == brief).all()
     assert "one_beginning" in set(pd.read_csv(results / "tables/hack_survey.csv")["detector"])
     assert (results / "figures/stress_grid.png").stat().st_size > 0
-    again = own_snakemake(clone, "-n", "--configfile", OWN)
+    again = own_snakemake(clone, "-n", *options)
     assert "Nothing to be done" in again.stdout, again.stdout
     with (clone / "docs/extending/reward.py").open("a") as file:
         file.write("# another reward\n")
-    assert "train_policy" in jobs(own_snakemake(clone, "-n", "--configfile", OWN))
+    assert "train_policy" in jobs(own_snakemake(clone, "-n", *options))
 
 
 @pytest.fixture
