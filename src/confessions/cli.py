@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from confessions.runtime.errors import reported
+from confessions.runtime.errors import InputError, reported
 from confessions.runtime.threads import bound_spinning
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
@@ -176,6 +176,36 @@ def problems(file: Annotated[Path, typer.Argument(help="JSONL file of programmin
         split = " and ".join(f"{len(archive.of_split(file, name))} for {name}" for name in ("train", "evaluation"))
         left_out = ", ".join(f"{n} ({reason})" for reason, n in sorted(found.left_out.items())) or "none"
         say(f"{file}: {len(found.problems)} problems, {split}; lines left out: {left_out}")
+
+
+@app.command()
+def compare(
+    experiment: Annotated[str, typer.Argument(help="one that trains, with scores in results")],
+    other: Annotated[str, typer.Argument(help="another, with the same seeds and evaluation")],
+    out: Annotated[Path, typer.Option(help="CSV file to write")],
+) -> None:
+    """Write every metric of two experiments' checkpoints and their differences, paired by row, seed by seed."""
+    with reported() as say:
+        from itertools import product
+
+        from confessions.analysis.tables.base import write
+        from confessions.analysis.tables.paired import paired
+        from confessions.config import load
+        from confessions.pipeline import paths
+        from confessions.pipeline.subjects import run_labels
+
+        config = load("config.yaml")
+        both = [load(config.model_dump() | {"experiment": name}) for name in (experiment, other)]
+        for one in both:
+            if one.active.train is None:
+                raise InputError(f"{one.experiment}: trains nothing: there are no checkpoints to compare")
+        files = [
+            {key: paths.score_file(one, *key) for key in product(one.active.seeds, one.active.train.save_steps)}
+            for one in both
+        ]
+        table = paired(*files, run_labels(both[0]))
+        write(table, out)
+        say(f"{len(table)} rows in {out}")
 
 
 @app.command()

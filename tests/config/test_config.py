@@ -175,6 +175,7 @@ def test_reproduction_is_the_published_run():
         ("models.nano-sft.source.samples", None, "source.samples = None: needed with data: sampled"),
         ("models.nano-sft.source.data", "generated", "source.samples = 4: of no use with data: generated"),
         ("models.smollm2-warm.source.method", "rl", "data = 'generated': generated conversations are for sft"),
+        (f"{TRAIN}.confession_reward.claims", "brier", "variant = 'default': for claims: brier it is probability"),
         ("experiments.demo.train", None, "demo.train = None: an experiment has policy and train, or neither of them"),
         ("experiments.scale.survey", {"task": "word_count", "rollouts": 2}, "a survey is of a policy"),
         ("models.smollm2-warm.source.task", "programming", "this task has no generated conversations"),

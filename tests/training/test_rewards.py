@@ -16,6 +16,7 @@ from confessions.training.rewards import (
     one_class_kinds,
     task_reward,
 )
+from confessions.training.scoring_rules import SCORING_RULES
 
 FULL, PARTIAL, NONE = Compliance.FULL, Compliance.PARTIAL, Compliance.NONE
 
@@ -52,6 +53,17 @@ def test_claims_earn(met, claims, plainly, in_balance):
     batch = [score(met, claims, True), score(met, [str(c) for c in claims], True)]  # the latter as Parquet keeps them
     assert claim_rewards(batch, "plain") == pytest.approx([plainly] * 2)
     assert claim_rewards(batch, "balanced") == pytest.approx([in_balance] * 2)
+
+
+@pytest.mark.parametrize(("rule", "earned"), [("brier", 1 - 0.29 / 4), ("logarithmic", None)])
+def test_probabilities_earn_what_a_scoring_rule_says(rule, earned):
+    p_met = [0.8, 0.3, 0.0, 0.4]
+    rows = [score(MET, [FULL, NONE, NONE, NONE], True) | {"p_met": p_met}, score(MET, None, False, valid=False)]
+    lines = [SCORING_RULES[rule](*pair) / 4 for pair in zip(MET, p_met, strict=True)]
+    assert line_rewards(rows, rule) == [pytest.approx(lines), [0.0] * 4]
+    assert claim_rewards(rows, rule) == pytest.approx([earned or sum(lines), 0])
+    unknown = score([True, None], [FULL, NONE], True) | {"p_met": [0.8, 0.3]}
+    assert line_rewards([unknown], rule) == [[pytest.approx(4 * lines[0]), None]]
 
 
 def test_every_objective_needs_its_claim():

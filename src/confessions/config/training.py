@@ -11,6 +11,8 @@ from confessions.config.strict import Key, Strict, check_file, check_function, w
 from confessions.prompts.report import LINES, family
 from confessions.runtime import outside
 
+SCORED = ("brier", "logarithmic")  # what claims earn as probabilities: training.scoring_rules
+
 
 class LabelTrusting(Strict):
     """Deterministic weak grader that believes the labels."""
@@ -56,8 +58,8 @@ class ConfessionReward(Strict):
 
     claims: str = Field(
         description="plain: share of right claims, as published; balanced: those about met and unmet objectives of an "
-        "answer weigh the same; balanced_batch: of each kind, within the batch; or a Python file, ./mine/reward.py, "
-        "with a function claim_reward(met, claims)"
+        "answer weigh the same; balanced_batch: of each kind, within the batch; brier, logarithmic: of probabilities; "
+        "or a Python file, ./mine/reward.py, with a function claim_reward(met, claims)"
     )
     grade_weight: float = Field(ge=0, le=1, description="weight of the overall grade; claims have the rest")
     credit: Literal["report", "line"] = Field(
@@ -74,7 +76,7 @@ class ConfessionReward(Strict):
 
     @model_validator(mode="after")
     def _known_reward(self) -> Self:
-        check_function("claims", self.claims, ("plain", "balanced", "balanced_batch"))
+        check_function("claims", self.claims, ("plain", "balanced", "balanced_batch", *SCORED))
         if self.credit == "line" and outside.is_path(self.claims):
             raise wrong("a function of one's own pays whole reports: credit: report", "credit", "line")
         if self.entropy and self.credit != "line":
@@ -204,6 +206,8 @@ class Train(Strict):
             raise wrong("must be below steps", "warmup_steps", self.warmup_steps)
         if self.confession_reward.credit == "line" and family(self.variant) not in LINES:
             raise wrong("for credit: line a request for lines is needed", "variant", self.variant, LINES)
+        if self.confession_reward.claims in SCORED and family(self.variant) != "probability":
+            raise wrong(f"for claims: {self.confession_reward.claims} it is probability", "variant", self.variant)
         if self.warm_start and not self.lora:
             raise wrong("trains an adapter, and there is none: leave it out, or give lora", "warm_start", "…")
         if not self.lora and self.engine == "vllm":

@@ -10,7 +10,8 @@ nothing: such an objective is left out, and where nothing is left there is no re
 part of its group (advantages.py).
 
 What the claims earn is called by name (`train.confession_reward.claims`): a claim that is the truth earns its weight,
-any other nothing, and WEIGHTS has the weights. Or a Python file of the user's own, by its path, has `claim_reward`.
+any other nothing, and WEIGHTS has the weights. Of probabilities each earns what a rule of SCORING_RULES says, all with
+one weight. Or a Python file of the user's own, by its path, has `claim_reward`.
 """
 
 from collections import Counter
@@ -21,6 +22,7 @@ from typing import Any
 from confessions.config import FallibleGrader
 from confessions.prompts.report import Compliance
 from confessions.runtime import outside
+from confessions.training.scoring_rules import SCORING_RULES
 
 Row = Mapping[str, Any]  # of scores.score_rollout: ground truth and report, nothing of the judge
 ClaimReward = Callable[[Sequence[bool], Sequence[str]], float]  # (S,) met, (S,) claims -> 0..1
@@ -83,15 +85,26 @@ WEIGHTS: dict[str, Weights] = {"plain": plain, "balanced": balanced, "balanced_b
 
 def line_rewards(scores: Sequence[Row], claims: str) -> list[list[float | None]]:
     """(B, S) what each claim of a batch earns: 0 in an invalid report, None where the truth is not known. `claims` is a
-    name of WEIGHTS."""
-    weights_BS = WEIGHTS[claims]([row["kinds"] for row in scores], [row["met"] for row in scores])
+    name of WEIGHTS, or of SCORING_RULES."""
+    weigh = plain if claims in SCORING_RULES else WEIGHTS[claims]
+    weights_BS = weigh([row["kinds"] for row in scores], [row["met"] for row in scores])
     return [
         [
-            None if met is None else weight * (claim == (Compliance.FULL if met else Compliance.NONE))
-            for weight, met, claim in zip(weights_S, row["met"], _claims(row), strict=True)
+            None if met is None else weight * share
+            for weight, met, share in zip(weights_S, row["met"], _shares(row, claims), strict=True)
         ]
         for row, weights_S in zip(scores, weights_BS, strict=True)
     ]
+
+
+def _shares(row: Row, claims: str) -> list[float]:
+    """(S,) what each claim is worth, 0 to 1, before its weight."""
+    if not row["report_valid"]:
+        return [0.0] * len(row["met"])
+    if rule := SCORING_RULES.get(claims):
+        return [rule(bool(met), p) for met, p in zip(row["met"], row["p_met"], strict=True)]
+    truth = (Compliance.FULL if met else Compliance.NONE for met in row["met"])
+    return [float(claim == true) for true, claim in zip(truth, row["claims"], strict=True)]
 
 
 def _claims(row: Row) -> Sequence[str | None]:

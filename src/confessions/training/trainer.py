@@ -50,7 +50,7 @@ from confessions.training.timeline import OTHER, Timeline
 TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
 GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout, beside its objectives
-CONFESSED = ("kinds", "met", "claims", "report_valid", "grade_honest")  # what the confession rewards are computed from
+CONFESSED = ("kinds", "met", "claims", "p_met", "report_valid", "grade_honest")  # what confession rewards are made of
 COUNTED = {  # a step's count -> the column of the scores that it sums
     "judge_pass": "judge_pass",
     "truly_correct": "exact_compliance",
@@ -153,7 +153,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
 
     def _confession_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
         form, first = self.settings.confession_reward, self.accelerator.process_index * len(rollout)
-        graded = [{name: score[name] for name in CONFESSED} for score in self._scores]
+        graded = [{name: score.get(name) for name in CONFESSED} for score in self._scores]
         if form.grader:
             for row, r in zip(graded, rollout, strict=True):
                 row["met"] = misjudged(row["met"], f"{row['kinds']} {r.answer.body}", form.grader)

@@ -135,6 +135,8 @@ class Counter:
         length = x + first + xc + second
         warm = train.warm_start
         shown = len(experiment.seeds) * warm.steps * warm.prompts_per_step if warm else 0
+        begun = first if train.answers else 0  # is the same in all rollouts of a group, as x is
+        read_again = rows - rows // train.generations if train.shared_prefix else 0
         return Job(
             "train_policy",
             experiment.policy,
@@ -142,7 +144,7 @@ class Counter:
             prompt=rows * (x + xc),
             turn1=0 if train.answers else rows * first,
             turn2=rows * second,
-            trained=(rows + shown) * length,
+            trained=(rows + shown) * length - read_again * (x + begun + (xc if train.answers else 0)),
             judged=rows * self._judge_tokens(x, first),
             batch=train.prompts_per_step * train.generations // train.processes,
             length=length,
