@@ -111,8 +111,10 @@ def test_training_with_vllm_where_it_is_not_installed(tmp_path, monkeypatch):
     assert training.sampler(plain, tmp_path / "model", "float32", None, 99, tmp_path / "work") is None
 
 
-def test_what_the_training_engine_is_started_with(tmp_path, monkeypatch):
-    """Log-probabilities of the distribution that is sampled from, room for the longest conversation and the adapter."""
+@pytest.mark.parametrize(("temperature", "logprobs"), [(1.0, "raw_logprobs"), (0.7, "processed_logprobs")])
+def test_what_the_training_engine_is_started_with(tmp_path, monkeypatch, temperature, logprobs):
+    """Log-probabilities of the distribution that is sampled from, the model's own where it is that; room for the longest
+    conversation and the adapter."""
     started = {}
 
     def start(options, *given, **more):
@@ -120,7 +122,8 @@ def test_what_the_training_engine_is_started_with(tmp_path, monkeypatch):
 
     monkeypatch.setattr(vllm_module, "require", lambda: None)
     monkeypatch.setattr(vllm_module, "start", start)
-    settings = train_settings(vllm={"gpu_memory_utilization": 0.4})
+    sampling = {"temperature": temperature, "top_p": 1.0, "top_k": 0}
+    settings = train_settings(vllm={"gpu_memory_utilization": 0.4}, sampling=sampling)
     chat = type("Chat", (), {"tokenizer": "tokenizer", "eos": [7]})
     engine = training.sampler(settings, tmp_path / "model", "bfloat16", chat, 99, tmp_path / "work")
     engine._start(tmp_path / "adapter")
@@ -128,7 +131,7 @@ def test_what_the_training_engine_is_started_with(tmp_path, monkeypatch):
     assert started["options"]["max_model_len"] == 99
     rows = settings.prompts_per_step * settings.generations
     assert started["given"] == (tmp_path / "model", "bfloat16", "tokenizer", rows, [tmp_path / "adapter"], [7])
-    assert started["more"] == {"logprobs": "processed_logprobs"}
+    assert started["more"] == {"logprobs": logprobs}
 
 
 def train_settings(**changes):
