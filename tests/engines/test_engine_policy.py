@@ -113,7 +113,7 @@ def test_training_with_vllm_where_it_is_not_installed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("temperature", "logprobs"), [(1.0, "raw_logprobs"), (0.7, "processed_logprobs")])
 def test_what_the_training_engine_is_started_with(tmp_path, monkeypatch, temperature, logprobs):
-    """Log-probabilities of the distribution that is sampled from, the model's own where it is that; room for the longest
+    """Log-probabilities of the distribution that is sampled from, which may be the model's own; room for the longest
     conversation and the adapter."""
     started = {}
 

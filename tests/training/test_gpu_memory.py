@@ -27,6 +27,9 @@ def test_the_largest_micro_batch_is_of_the_longest_rollouts():
     assert gpu_memory.micro_batch(settings(micro_batch_tokens=250), 100) == 250
     assert gpu_memory.micro_batch(settings(micro_batch_tokens=9000), 100) == 400
     assert gpu_memory.micro_batch(settings(micro_batch_tokens=60), 100) == 100  # a long one stands alone
+    shared = settings(shared_prefix=True, micro_batch_tokens=60)  # two a group, 20 + 30 new tokens
+    assert gpu_memory.micro_batch(shared, 100) == 150
+    assert gpu_memory.micro_batch(settings(shared_prefix=True, answers="a.parquet", micro_batch_tokens=60), 100) == 130
 
 
 def test_every_part_of_an_adapters_step():

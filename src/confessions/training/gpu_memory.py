@@ -29,7 +29,11 @@ GIB = 2**30
 
 
 def micro_batch(settings: Train, longest: int) -> int:
-    """Tokens of the largest micro-batch, padding included, where rollouts have up to `longest`."""
+    """Tokens of the largest micro-batch, padding included, where rollouts have up to `longest`. Those of a group that
+    share what they begin with are one row."""
+    if settings.shared_prefix:
+        sampled = settings.max_confession_tokens + (0 if settings.answers else settings.max_task_tokens)
+        longest += (settings.generations - 1) * sampled
     tokens = settings.micro_batch * longest
     return max(longest, min(tokens, settings.micro_batch_tokens or tokens))
 
