@@ -43,6 +43,11 @@ def test_what_is_made_is_what_the_workflow_makes_and_is_made_once(config, tmp_pa
     before = {file: file.stat().st_mtime_ns for file in Path("results").rglob("*") if file.is_file()}
     one_process.run(config, ["demo:1"], lambda line: None)
     assert {file: file.stat().st_mtime_ns for file in before} == before
+    changed = config.model_dump()
+    changed["experiments"]["demo"]["train"]["learning_rate"] *= 2
+    one_process.run(load(changed), ["demo:1"], lambda line: None)
+    for name in (paths.adapter_folder(config, 1, 1) + "/adapter_model.safetensors", paths.rollout_file(config, 1, 1)):
+        assert Path(name).stat().st_mtime_ns > before[Path(name)]
 
 
 @pytest.mark.parametrize(

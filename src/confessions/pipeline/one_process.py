@@ -4,6 +4,7 @@ For a machine that one has for an hour. What is made is what the workflow makes,
 """
 
 import gc
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from confessions.pipeline.stages import rollout, train
 from confessions.pipeline.subjects import subjects
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
+from confessions.runtime.files import FIX, parse_json
 from confessions.runtime.locks import alone
 
 
@@ -68,14 +70,16 @@ def _run(config: Config, seed: int, say: Say) -> None:
         job = provenance.begin("build-model", made)
         build(made["source"], model)
         job.publish(model.parent, {model: []}, model.name)
-    if not Path(paths.metrics_file(config, seed)).exists():
+    published = folder / "train" / "config.json"
+    trained = published.is_file() and parse_json(published.read_text(), str(published), FIX) == spec.dump()
+    if not trained:
         with alone(folder / "work", say):
             train.run(spec, model, folder / "work", folder / "train", say)
         gc.collect()
         torch.cuda.empty_cache()
-    files = dict.fromkeys(
-        s.rollouts for s in subjects(config, experiment.policy) if s.cells.seed == seed and s.cells.adapter
-    )
-    todo = [file for file in files if not Path(file).exists()]
-    if todo:
+    cells = [(subject.rollouts, subject.cells) for subject in subjects(config, experiment.policy)]
+    files = dict.fromkeys(file for file, block in cells if block.adapter and block.seed == seed)
+    if todo := [file for file in files if not (trained and Path(file).exists())]:
         rollout.run(specs.rollout_spec(config, experiment.policy), model, folder.parent / "work/rollouts", say, todo)
+        for file in todo:
+            os.utime(file)  # it may be a link to what was sampled before, and is to be newer than what it is made from
