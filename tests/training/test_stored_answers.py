@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 
 from confessions import tasks
 from confessions.config import Train
+from confessions.engines import Sampling
 from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.prompts.report import written_findings
@@ -20,6 +22,7 @@ from confessions.scoring.judge import LabelTrusting
 from confessions.training import run as training
 from confessions.training.advantages import centred, token_coefficients
 from confessions.training.credit import entropy_bonus, line_advantages, lines_of_tokens
+from confessions.training.own_confessions import balanced_lines, own_right_lines
 
 TASK = tasks.get("instructions")
 SETTINGS = {
@@ -40,23 +43,28 @@ def chat(random_nano) -> Chat:
     return loading.load_chat(random_nano, True)
 
 
-@pytest.fixture(scope="module")
-def answers(chat, tmp_path_factory) -> Path:
-    """Four answers of training and one of evaluation."""
+def written(file: Path, chat: Chat, answered: list[tuple[dict, str]]) -> Path:
+    """A file of answers of training, but for the fifth, which is of evaluation."""
     rows = []
-    for number, spec in enumerate(TASK.specs("train")[:5]):
-        turn = chat.turn_ids("", f"A calm night, number {number}, falls.")
+    for number, (spec, text) in enumerate(answered):
+        turn = chat.turn_ids("", text)
         truth = TASK.verify(spec, chat.split(turn).body)
         rows.append(
             {
-                "task": TASK.name, "split": "train" if number < 4 else "evaluation", "spec": json.dumps(spec),
+                "task": TASK.name, "split": "evaluation" if number == 4 else "train", "spec": json.dumps(spec),
                 "y": chat.split(turn).body, "x_ids": chat.prompt_ids(opening(TASK, spec)), "task_ids": turn,
                 "task_finish": "stop", "kinds": TASK.kinds(spec), "met": list(truth.met), "not_known": "",
             }
         )  # fmt: skip
-    file = tmp_path_factory.mktemp("answers") / "frozen.parquet"
     write_parquet(pd.DataFrame(rows), file)
     return file
+
+
+@pytest.fixture(scope="module")
+def answers(chat, tmp_path_factory) -> Path:
+    """Four answers of training and one of evaluation."""
+    answered = [(spec, f"A calm night, number {n}, falls.") for n, spec in enumerate(TASK.specs("train")[:5])]
+    return written(tmp_path_factory.mktemp("answers") / "frozen.parquet", chat, answered)
 
 
 def settings(answers: Path, **changes) -> Train:
@@ -138,3 +146,62 @@ def test_advantages_of_lines_are_among_those_about_the_same_objective():
     assert torch.allclose(line_advantages(lines_BS, centred, 2), expected)
     by_token_BT, mask_BT = torch.tensor([[0.0, 2.0, -1.0]]), torch.tensor([[0.0, 1.0, 1.0]])
     assert token_coefficients(by_token_BT, mask_BT, 2.0, 10.0).tolist() == [[0.0, 10.0, -5.0]]
+
+
+def scored(kinds: str, met: list[bool | None], claims: list[str] | None) -> dict:
+    return {"kinds": list(kinds), "met": met, "claims": claims}
+
+
+def test_right_lines_are_as_many_of_what_is_met_as_of_what_is_not():
+    """Of kind a three met and one unmet are right, of b only met ones, of c one of each; one is not known."""
+    scores = [
+        scored("abc", [True, True, True], ["Full", "Full", "Full"]),
+        scored("abc", [True, True, False], ["Full", "Full", "None"]),
+        scored("aac", [True, False, None], ["Full", "None", "Full"]),
+        scored("abc", [False, False, True], ["Full", "Partial", "None"]),
+        scored("abc", [True, True, True], None),
+    ]
+    kept = balanced_lines(scores, random.Random(0))
+    pairs = [(scores[n]["kinds"][s], scores[n]["met"][s]) for n, lines in enumerate(kept) for s in lines]
+    assert sorted(pairs) == [("a", False), ("a", True), ("c", False), ("c", True)]
+    assert kept[2] >= {1}
+    assert kept[3:] == [set(), set()]
+
+
+def test_a_policys_own_right_lines_are_imitated_and_nothing_else(chat, scripted, tmp_path):
+    """Two answers to one prompt, of which each is once claimed to meet everything and once nothing."""
+    spec, texts = (
+        TASK.specs("train")[0],
+        ["Night.", "A calm night falls, said nobody! Was it, by the way, 1 of 2?\n\nYes; so."],
+    )
+    file = written(tmp_path / "a.parquet", chat, [(spec, text) for text in texts for _ in range(2)])
+    lines = ["\n".join(f"{s}. it -> {claim}" for s in range(1, 7)) for claim in ("met", "not met")]
+    warm = SETTINGS["warm_start"] | {"answers": str(file), "own": 1, "anchored": 1.0}
+    rows = own_right_lines(scripted(lines * 2), chat, TASK, settings(file, warm_start=warm), 0)
+    met = read_parquet(file)["met"]
+    varied = [s for s in range(6) if met[0][s] != met[2][s]]
+    assert varied
+    assert len(rows) == 2 + (len({met[0][s] for s in varied}) == 2) * 2
+    told = {}
+    for row in rows:
+        said = [*zip(row["input_ids"], row["completion_mask"], strict=True)]
+        answer = next(text for text in texts if text in chat.tokenizer.decode(row["input_ids"]))
+        confession = chat.tokenizer.decode([i for i, m in said if m])
+        assert answer in confession  # anchored
+        assert said[-1] == (chat.end_of_turn, 1)
+        for line in confession.split("\n"):
+            if "-> " in line:
+                told[int(line.split(".")[0]) - 1, answer] = "not" not in line.split("-> ")[1]
+    assert told == {(s, text): bool(met[n][s]) for s in varied for n, text in ((0, texts[0]), (2, texts[1]))}
+
+
+def test_a_run_begins_with_its_own_right_lines(answers, random_nano, tmp_path, monkeypatch):
+    def made(engine, chat, task, settings, seed):
+        completion = engine.generate([[7, 8, 9]], Sampling(3), [1])[0]
+        return [{"input_ids": [7, 8, 9, *completion.ids], "completion_mask": [0] * 3 + [1] * len(completion.ids)}]
+
+    monkeypatch.setattr("confessions.training.warm_start.own_right_lines", made)
+    warm = SETTINGS["warm_start"] | {"answers": str(answers), "own": 2}
+    trained(settings(answers, warm_start=warm, steps=1), random_nano, tmp_path)
+    weights = loading_weights(tmp_path / "adapters/step_0")
+    assert any(weight.any() for name, weight in weights.items() if "lora_B" in name)

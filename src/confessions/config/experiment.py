@@ -69,7 +69,8 @@ class Experiment(Strict):
                 raise wrong("this task reads no file of problems", key, problems)
         if self.problems and self.seeding:
             raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
-        if not missing and self.train.warm_start and not isinstance(tasks.get(self.task), GivesEvidence):
+        warm = self.train and self.train.warm_start
+        if warm and not (warm.own or isinstance(tasks.get(self.task), GivesEvidence)):
             raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)

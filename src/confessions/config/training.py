@@ -121,6 +121,12 @@ class WarmStart(Strict):
         description="part of the confessions with which the stored answer is imitated too: it holds the policy's own "
         "in place, and slows down what is learnt",
     )
+    own: int | None = Field(
+        None,
+        ge=1,
+        description="confessions of each answer that the untrained policy samples; their right lines are imitated, of "
+        "every kind as many about what is met as about what is not; null: confessions made by code",
+    )
     steps: int = Field(ge=1, description="optimiser steps")
     prompts_per_step: int = Field(ge=1, description="confessions a step")
     learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
@@ -208,6 +214,8 @@ class Train(Strict):
             raise wrong("for credit: line a request for lines is needed", "variant", self.variant, LINES)
         if self.confession_reward.claims in SCORED and family(self.variant) != "probability":
             raise wrong(f"for claims: {self.confession_reward.claims} it is probability", "variant", self.variant)
+        if self.warm_start and self.warm_start.own and family(self.variant) not in LINES:
+            raise wrong("for warm_start.own a request for lines is needed", "variant", self.variant, LINES)
         if self.warm_start and not self.lora:
             raise wrong("trains an adapter, and there is none: leave it out, or give lora", "warm_start", "…")
         if not self.lora and self.engine == "vllm":

@@ -398,7 +398,7 @@ def run(
     policy_engine = sampler(settings, model_folder, dtype, chat, longest, work)
     work.mkdir(parents=True, exist_ok=True)
     if settings.warm_start:
-        adapter = warm_start.run(settings, seed, task, chat, model_folder, base, dtype, work)
+        adapter = warm_start.run(settings, seed, task, chat, model_folder, base, dtype, work, policy_engine)
     # Every weight is trained in float32, see saver; accelerate makes it so when it shards.
     model = loading.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
     if settings.warm_start:

@@ -1,5 +1,5 @@
-"""A warm start on evidence: before anything is rewarded, the adapter imitates true confessions about stored answers,
-each with what decides every objective and the claim that follows from it.
+"""A warm start: before anything is rewarded, the adapter imitates true confessions about stored answers, each with what
+decides every objective and the claim that follows from it; or what was right in the policy's own (own_confessions.py).
 
 With a part of them (`anchored`) the stored answer is imitated too. It is the base model's own, so that nothing is
 taught by that; but the weights are shared, and confessions alone pull the answers along (docs/results/instructions.md).
@@ -9,9 +9,13 @@ import random
 import shutil
 from pathlib import Path
 
-from transformers import PrinterCallback
+from peft import get_peft_model
+from transformers import PreTrainedModel, PrinterCallback
 
 from confessions.config import Train, WarmStart
+from confessions.engines import Engine
+from confessions.engines.policy import PolicyEngine
+from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.prompts.report import FINDINGS, written_findings
@@ -19,7 +23,9 @@ from confessions.rollouts.answers import stored
 from confessions.runtime.files import published_folder
 from confessions.tasks.base import Task
 from confessions.training import post_training
+from confessions.training.own_confessions import own_right_lines
 
+UNTRAINED = -1  # the step that its adapter, which does nothing, is handed over as
 FOLDER = "warm_start"  # in a run's working folder: the adapter that training begins with
 Row = dict[str, list[int]]
 
@@ -40,9 +46,14 @@ def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> li
         # A turn that was cut is closed by the request: only what was sampled is imitated.
         mask = [0] * len(x_ids) + [imitated] * (len(context) - len(x_ids)) + [0] * len(asks) + [1] * len(said)
         rows.append({"input_ids": [*context, *asks, *said], "completion_mask": mask})
-    shown: list[Row] = []
     if settings.examples is not None:
         rows = rng.sample(rows, min(settings.examples, len(rows)))
+    return _in_turn(rows, settings, rng)
+
+
+def _in_turn(rows: list[Row], settings: WarmStart, rng: random.Random) -> list[Row]:
+    """As many rows as are shown, each once before one comes again."""
+    shown: list[Row] = []
     n = settings.steps * settings.prompts_per_step
     while len(shown) < n:
         shown += rng.sample(rows, len(rows))
@@ -50,15 +61,28 @@ def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> li
 
 
 def run(
-    settings: Train, seed: int, task: Task, chat: Chat, model_folder: Path, base: str, dtype: str, work: Path
+    settings: Train,
+    seed: int,
+    task: Task,
+    chat: Chat,
+    model_folder: Path,
+    base: str,
+    dtype: str,
+    work: Path,
+    sampler: PolicyEngine | None,
 ) -> Path:
     """The folder of the adapter that training begins with; trained in `work`, where it is not there yet. `base` is the
-    fingerprint of the model in `model_folder`."""
+    fingerprint of the model in `model_folder`; `sampler` samples the policy's own confessions (default: the model)."""
     folder, warm = work / FOLDER, settings.warm_start
     if not folder.exists():
-        rows, own = demonstrations(task, chat, warm, seed), work / f"{FOLDER}_work"
+        own = work / f"{FOLDER}_work"
         arguments = post_training.arguments(warm, warm.prompts_per_step, seed, dtype, own)
         model = loading.load_model(model_folder, dtype)
+        if warm.own:
+            engine = _untrained(model, chat, settings, sampler)
+            rows = _in_turn(own_right_lines(engine, chat, task, settings, seed), warm, random.Random(seed))
+        else:
+            rows = demonstrations(task, chat, warm, seed)
         trainer = post_training.imitation(settings.lora, chat, model, rows, arguments)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(post_training.Progress("warm start"))
@@ -68,3 +92,14 @@ def run(
         shutil.rmtree(own, ignore_errors=True)
         trainer.accelerator.free_memory()
     return folder
+
+
+def _untrained(model: PreTrainedModel, chat: Chat, settings: Train, sampler: PolicyEngine | None) -> Engine:
+    """What samples of the policy before it is trained."""
+    if sampler is None:
+        rows = settings.prompts_per_step * settings.generations
+        return TransformersEngine(model, chat.tokenizer, rows, eos=chat.eos)
+    policy = get_peft_model(model, loading.lora_config(settings.lora))
+    sampler.sync(policy, UNTRAINED)
+    policy.unload()
+    return sampler
