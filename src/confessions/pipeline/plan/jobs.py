@@ -135,15 +135,17 @@ class Counter:
         length = x + first + xc + second
         warm = train.warm_start
         shown = len(experiment.seeds) * warm.steps * warm.prompts_per_step if warm else 0
+        confessed = (warm.examples or warm.steps * warm.prompts_per_step) * (warm.own or 0) if warm else 0
+        own = len(experiment.seeds) * confessed
         begun = first if train.answers else 0  # is the same in all rollouts of a group, as x is
         read_again = rows - rows // train.generations if train.shared_prefix else 0
         return Job(
             "train_policy",
             experiment.policy,
             n=len(experiment.seeds),
-            prompt=rows * (x + xc),
+            prompt=(rows + own) * (x + xc),
             turn1=0 if train.answers else rows * first,
-            turn2=rows * second,
+            turn2=(rows + own) * second,
             trained=(rows + shown) * length - read_again * (x + begun + (xc if train.answers else 0)),
             judged=rows * self._judge_tokens(x, first),
             batch=train.prompts_per_step * train.generations // train.processes,
