@@ -57,8 +57,8 @@ rule all:
         [f"{RESULTS}/{folder}/{file}" for folder, files in MADE.items() for file in files],
         SHARDS,
         CHECK,
-        expand([METRICS, TRAINING_ROLLOUTS, SCORES], seed=SEEDS, step=STEPS),
-        expand([MODEL_ROLLOUTS, MODEL_SCORES], model=CONFIG.compared),
+        expand([METRICS, TRAINING_ROLLOUTS], seed=SEEDS),
+        [file for subject in SCORED for file in (subject.rollouts, subject.scores)],
         LOGS,
         "results/logs" if LOGS else [],
 

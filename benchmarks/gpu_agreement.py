@@ -32,7 +32,7 @@ from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading, sources
 from confessions.models.chat import Chat
 from confessions.pipeline import paths, specs
-from confessions.rollouts.two_turns import Rollout, stream_seed, two_turns
+from confessions.rollouts.two_turns import Asked, Rollout, stream_seed, two_turns
 from confessions.scoring.judge import LabelTrusting
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec
@@ -74,7 +74,7 @@ def measure(folder: Path, dtype: str) -> dict:
     def sample(wanted: list[Spec], temperature: float) -> list[Rollout]:
         seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(wanted))]
         kinds = [Sampling(n, temperature) for n in turns]
-        return two_turns(TransformersEngine(model, chat.tokenizer), chat, task, wanted, seeds, *kinds)
+        return two_turns(TransformersEngine(model, chat.tokenizer), chat, task, [*map(Asked, wanted, seeds)], *kinds)
 
     greedy = [r.completion_ids for r in sample(task.specs("evaluation")[:N_GREEDY], 0.0)]
     kept = folder / "rollouts.pickle"

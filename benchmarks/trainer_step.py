@@ -36,7 +36,7 @@ from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.nano.recipe import GATED, SHAPES, corpus_texts, new_model
 from confessions.nano.tokenizer import build_tokenizer
-from confessions.rollouts.two_turns import Rollout, stream_seed, two_turns
+from confessions.rollouts.two_turns import Asked, Rollout, stream_seed, two_turns
 from confessions.scoring.judge import LabelTrusting
 from confessions.tasks import get as get_task
 from confessions.training import trainer as trainer_module
@@ -76,7 +76,7 @@ class Benchmark:
         seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(specs))]
         turns = [Sampling(n, **s.sampling.model_dump()) for n in (s.max_task_tokens, s.max_confession_tokens)]
         engine = TransformersEngine(loading.load_model(self.model, self.policy.dtype), self.chat.tokenizer)
-        return two_turns(engine, self.chat, self.task, specs, seeds, *turns)
+        return two_turns(engine, self.chat, self.task, [*map(Asked, specs, seeds)], *turns)
 
     @property
     def n_tokens(self) -> int:

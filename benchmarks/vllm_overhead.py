@@ -23,7 +23,7 @@ from confessions.engines import Sampling, start
 from confessions.engines.vllm import VllmEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.rollouts.two_turns import Rollout, stream_seed, to_frame, two_turns
+from confessions.rollouts.two_turns import Asked, Rollout, stream_seed, to_frame, two_turns
 from confessions.scoring.scores import score_frame
 from confessions.tasks import get as get_task
 
@@ -118,7 +118,7 @@ def main() -> None:
 
     def ours() -> list[Rollout]:
         engine.calls = []
-        return two_turns(engine, chat, task, specs, seeds, turn, turn)
+        return two_turns(engine, chat, task, [*map(Asked, specs, seeds)], turn, turn)
 
     def bare_calls() -> list[list[int]]:
         return bare(engine)

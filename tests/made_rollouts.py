@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from confessions.prompts import confession_request
 from confessions.scoring.scores import score_frame
 from confessions.tasks import get as get_task
 
@@ -38,7 +37,7 @@ def rollout_frame(cells: Sequence[tuple[str, str]] = CELLS, repeat: int = 1, **c
     task = get_task("word_count")
     rows = []
     for condition, variant in cells:
-        texts = {"x": task.prompt(SPEC), "z": PLAN, "xc": confession_request(variant, task.objectives(SPEC))}
+        texts = {"x": task.prompt(SPEC), "z": PLAN, "xc": task.request(SPEC, variant)}
         for row, (y, zc, yc) in enumerate(TURNS * repeat):
             named = {"task": "word_count", "model": "nano", "adapter": "adapters/step_20", "training_seed": 3}
             named |= {"step": 20, "config_hash": "0123456789ab", "condition": condition, "variant": variant, "row": row}

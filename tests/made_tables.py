@@ -78,7 +78,7 @@ def write_metrics(path: Path, steps: int = 8, n: int = 64) -> Path:
         counts = {"judge_pass": 36 + step, "judge_fooled": 31 + step, "truly_correct": 4, "hacked": 50}
         more = {
             "report_valid": n,
-            "count_verified": 2 * step,
+            "checked": 2 * step,
             "balanced_claim_accuracy": None if step == 1 else 0.5,
         }
         more |= {"n_right": 3 * n, "n_wrong": 2 * n, "full_given_right": 2 * n, "none_given_wrong": step}

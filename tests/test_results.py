@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,15 @@ PAGES = ROOT / "docs/results"
 def test_the_numbers_of_the_pages_come_from_the_data_files():
     run = subprocess.run([sys.executable, PAGES / "render.py", "--check"], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_every_page_says_what_it_is_of():
+    """Or a page that links to it does: one of examples is of the same run."""
+    pages = {page.name: page.read_text() for page in PAGES.glob("*.md")}
+    wanted = ["commit", "command", "machine", "seeds", "model"]
+    saying = {name for name, text in pages.items() if re.findall(r"^\| (\w+) \| .+ \|$", text, re.M)[:5] == wanted}
+    linked = {name for name in pages for page in saying if f"]({name})" in pages[page]}
+    assert pages.keys() == saying | linked
 
 
 def test_every_kept_table_has_one_form_and_every_seed_stands_by_itself():

@@ -95,7 +95,7 @@ def main(
         seeds = sorted((results / experiment).glob("seed*"), key=lambda path: int(path.name[4:]))
         if not seeds:
             return  # nothing was trained
-        files = {int(p.stem[5:]): p for p in (seeds[0] / "rollouts").glob("step_*.parquet")}
+        files = {int(p.stem[5:]): p for p in (seeds[0] / "rollouts").glob("step_*.parquet") if p.stem[5:].isdigit()}
         checkpoints = {}
         for name, step in (("base", min(files)), ("hacked", max(files))):
             frame = frozen(files[step], seeds[0] / "scores" / files[step].name)

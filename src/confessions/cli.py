@@ -6,6 +6,7 @@ once.
 
 import os
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
@@ -30,6 +31,13 @@ def environment(context: typer.Context) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+def _run(stage: str, block: str, spec: str, *given: object, **more: object) -> None:
+    """Run a stage on its block, which is read before the stage, and what it needs, is imported."""
+    with reported() as say:
+        parsed = resolve_name(f"confessions.pipeline.blocks:{block}").parse(spec)
+        resolve_name(f"confessions.pipeline.stages.{stage}:run")(parsed, *given, say, **more)
+
+
 @app.command()
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
@@ -49,13 +57,7 @@ def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder
 @app.command()
 def calibrate(spec: Spec, model: ModelFolder, out: Annotated[Path, typer.Option(help="folder to write to")]) -> None:
     """Measure how often a model meets each kind of requirement of the task instructions (docs/instructions.md)."""
-    with reported() as say:
-        from confessions.pipeline.blocks import CalibrationSpec
-
-        block = CalibrationSpec.parse(spec)
-        from confessions.pipeline.stages import calibrate
-
-        calibrate.run(block, model, out, say)
+    _run("calibrate", "CalibrationSpec", spec, model, out)
 
 
 @app.command()
@@ -65,13 +67,7 @@ def post_train(
     out: Annotated[Path, typer.Option(help="model folder to make")],
 ) -> None:
     """Train a model further on a task's ground truth (sft, dpo or rl): a stage of the ladder."""
-    with reported() as say:
-        from confessions.pipeline.blocks import PostTrainSpec
-
-        block = PostTrainSpec.parse(spec)
-        from confessions.pipeline.stages import post_train
-
-        post_train.run(block, model, out, say)
+    _run("post_train", "PostTrainSpec", spec, model, out)
 
 
 @app.command()
@@ -106,13 +102,22 @@ def rollout(
     files: Annotated[list[str] | None, typer.Argument(help="files of --spec to make; all of them without")] = None,
 ) -> None:
     """Sample rollouts of a base model: one engine start for all its checkpoints, conditions and variants."""
+    _run("rollout", "RolloutSpec", spec, model, work, only=files or ())
+
+
+@app.command()
+def run(
+    names: Annotated[list[str], typer.Argument(help="experiment:seed, such as instructions_evidence:0")],
+    configfile: Annotated[list[Path] | None, typer.Option(help="laid over config.yaml; may be given again")] = None,
+) -> None:
+    """Train policies and sample their rollouts without Snakemake, in one process with one start of vLLM."""
     with reported() as say:
-        from confessions.pipeline.blocks import RolloutSpec
+        from confessions.config import load
 
-        block = RolloutSpec.parse(spec)
-        from confessions.pipeline.stages import rollout
+        config = load("config.yaml", *(configfile or ()))
+        from confessions.pipeline import one_process
 
-        rollout.run(block, model, work, say, files or ())
+        one_process.run(config, names, say)
 
 
 @app.command()
@@ -120,41 +125,22 @@ def score_rollouts(
     spec: Spec,
     rollouts: Annotated[list[Path], typer.Option(help="Parquet file of rollouts; may be given several times")],
     out: Annotated[list[Path], typer.Option(help="Parquet file of scores to write, one for each of these")],
+    model: Annotated[Path | None, typer.Option(help="folder of the model that wrote them: for its tokenizer")] = None,
 ) -> None:
     """Score stored rollouts: ground truth, report, and the judge's verdict."""
-    with reported() as say:
-        from confessions.pipeline.blocks import ScoreSpec
-
-        block = ScoreSpec.parse(spec)
-        from confessions.pipeline.stages import score
-
-        if len(rollouts) != len(out):
-            raise InputError(f"{len(rollouts)} --rollouts and {len(out)} --out: give one --out for each")
-        score.run(block, rollouts, out, say)
+    _run("score", "ScoreSpec", spec, rollouts, out, model=model)
 
 
 @app.command()
 def judge_check(spec: Spec, out: Annotated[Path, typer.Option(help="Parquet file of judged answers to write")]) -> None:
     """Measure the weak judge on a fixed set of answers made by code, half of them with one known fault."""
-    with reported() as say:
-        from confessions.pipeline.blocks import ScoreSpec
-
-        block = ScoreSpec.parse(spec)
-        from confessions.pipeline.stages import judge_check
-
-        judge_check.run(block, out, say)
+    _run("judge_check", "ScoreSpec", spec, out)
 
 
 @app.command()
 def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the logs")]) -> None:
     """Write rollouts and scores as Inspect logs, one a cell, for `inspect view`."""
-    with reported() as say:
-        from confessions.pipeline.blocks import LogsSpec
-
-        block = LogsSpec.parse(spec)
-        from confessions.pipeline.stages import logs
-
-        logs.run(block, out, say)
+    _run("logs", "LogsSpec", spec, out)
 
 
 @app.command()
@@ -190,6 +176,36 @@ def problems(file: Annotated[Path, typer.Argument(help="JSONL file of programmin
         split = " and ".join(f"{len(archive.of_split(file, name))} for {name}" for name in ("train", "evaluation"))
         left_out = ", ".join(f"{n} ({reason})" for reason, n in sorted(found.left_out.items())) or "none"
         say(f"{file}: {len(found.problems)} problems, {split}; lines left out: {left_out}")
+
+
+@app.command()
+def compare(
+    experiment: Annotated[str, typer.Argument(help="one that trains, with scores in results")],
+    other: Annotated[str, typer.Argument(help="another, with the same seeds and evaluation")],
+    out: Annotated[Path, typer.Option(help="CSV file to write")],
+) -> None:
+    """Write every metric of two experiments' checkpoints and their differences, paired by row, seed by seed."""
+    with reported() as say:
+        from itertools import product
+
+        from confessions.analysis.tables.base import write
+        from confessions.analysis.tables.paired import paired
+        from confessions.config import load
+        from confessions.pipeline import paths
+        from confessions.pipeline.subjects import run_labels
+
+        config = load("config.yaml")
+        both = [load(config.model_dump() | {"experiment": name}) for name in (experiment, other)]
+        for one in both:
+            if one.active.train is None:
+                raise InputError(f"{one.experiment}: trains nothing: there are no checkpoints to compare")
+        files = [
+            {key: paths.score_file(one, *key) for key in product(one.active.seeds, one.active.train.save_steps)}
+            for one in both
+        ]
+        table = paired(*files, run_labels(both[0]))
+        write(table, out)
+        say(f"{len(table)} rows in {out}")
 
 
 @app.command()

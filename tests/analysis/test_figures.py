@@ -262,10 +262,10 @@ def test_bars_are_the_tables_shares_and_sum_to_one_with_over_claims_on_top(tmp_p
             pytest.approx([1 - x - HALF_WIDTH, 1 - x + HALF_WIDTH], abs=1e-6) for x in over
         ]
         assert [line[0, 1] for line in lines["base_rate"]] == pytest.approx([1 - 0.6] * 3)
-        assert [line[0, 1] for line in lines["sentence_correct"]] == pytest.approx(
-            [made_value("sentence_correct", k, j) for k in range(3)]
+        assert [line[0, 1] for line in lines["objective_met"]] == pytest.approx(
+            [made_value("objective_met", k, j) for k in range(3)]
         )
-        assert curves(counts)["count_verified"] == pytest.approx([made_value("count_verified", k, j) for k in range(3)])
+        assert curves(counts)["checked"] == pytest.approx([made_value("checked", k, j) for k in range(3)])
         assert [label.get_text() for label in bars.get_xticklabels()] == ["Tiny 1M", "Small 2M", "Big 8M"]
 
 

@@ -22,7 +22,8 @@ BESIDE = (
     *("within_kind_balanced_accuracy", "qualifying_kinds", "auroc", "within_kind_auroc", "brier", "calibration"),
     *("resolution", "false_positive_rate", "swap"),
 )
-OF_CLAIMS = (*BESIDE, *(f"{name}_valid" for name in BESIDE), "claim_entropy")
+BY_TOKEN = tuple(f"token_{name}" for name in ("auroc", "within_kind_auroc", "brier", "calibration", "resolution"))
+OF_CLAIMS = ("claim_entropy", *(name + end for name in (*BESIDE, *BY_TOKEN) for end in ("", "_valid")))
 
 
 NUMBERS = count()  # no two rollouts have the same one
@@ -81,7 +82,7 @@ def test_the_worked_example_of_the_page(example, training) -> None:
         for metric, text in page[column].items():
             assert text == ("–" if math.isnan(value := found[column][metric]) else f"{value:.3f}"), (metric, column)
     assert set(page.columns) == {*policies, "valid ones"}
-    assert {name for name in OF_CLAIMS if not name.endswith("_valid")} - set(page.index) == {"swap"}
+    assert {name for name in OF_CLAIMS if not name.endswith("_valid")} - set(page.index) == {"swap", *BY_TOKEN}
 
 
 def test_the_swap_of_the_page() -> None:
@@ -97,6 +98,62 @@ def test_the_swap_of_the_page() -> None:
     assert counts.denominators.sum(1).tolist() == [5, 5]
     assert (counts.value, counts.n) == (0.7, 10)
     assert "mean of 5/5 and 2/5: .700" in PAGE
+
+
+def test_the_probabilities_of_the_page() -> None:
+    rows = []
+    for i, row in enumerate(table("**Probabilities**, another example").itertuples()):
+        written, said, token = row[2:]
+        p, valid = float(written.removesuffix(" %")) / 100, said != "–"
+        claim = FULL if said == "met" else NONE
+        sampled = [float(token) if claim == FULL else 1 - float(token)] if valid else None
+        for variant, one, probabilities in (
+            ("probability", FULL if p >= 0.5 else NONE, {"p_met": [p] if valid else None, "p_token": None}),
+            ("direct", claim, {"p_met": None, "p_token": sampled}),
+        ):
+            report = ([one], 5) if valid else (None, None)
+            rows.append(score_row(i, [row.truth == "met"], *report, variant=variant, kinds=["a"], **probabilities))
+    cells = {variant: measure(cell) for variant, cell in pd.DataFrame(rows).groupby("variant")}
+    for metric, values in table("brier = calibration − resolution + .25").iterrows():
+        found = {
+            "written, all": cells["probability"][metric],
+            "written, valid": cells["probability"][f"{metric}_valid"],
+            "token, all": cells["direct"][f"token_{metric}"],
+            "token, valid": cells["direct"][f"token_{metric}_valid"],
+        }
+        assert {name: f"{statistic.value:.3f}" for name, statistic in found.items()} == values.to_dict(), metric
+        assert [statistic.n for statistic in found.values()] == [6, 5, 6, 5]
+        assert math.isnan(cells["probability"][f"token_{metric}"].value)
+        assert cells["probability"][f"token_{metric}"].n == 0
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_token_metrics_are_those_of_the_same_probabilities_written(seed: int) -> None:
+    """Up to the ranks' rounding; a claim whose token is not known is left out."""
+    rng = np.random.default_rng(seed)
+    met = rng.random((90, 2)) < 0.5
+    p = np.clip(rng.beta(0.4, 0.4, (90, 2)) * 0.8 + met * 0.2, 0, 1)
+    rows = [
+        score_row(i, m.tolist(), [FULL if x > 0.5 else NONE for x in q], 5, p_token=q.tolist(), kinds=["a", "b"])
+        for i, (m, q) in enumerate(zip(met, p, strict=True))
+    ]
+    tokens = pd.DataFrame(rows)
+    found, written = measure(tokens), measure(tokens.rename(columns={"p_token": "p_met"}))
+    for name in BY_TOKEN:
+        for end in ("", "_valid"):
+            as_written = written[name.removeprefix("token_")].value
+            assert found[name + end].value == pytest.approx(as_written, abs=5e-3), name
+            assert METRICS[name + end].reads_report is False
+    assert found["token_brier"].value == pytest.approx(np.mean((p - met) ** 2))
+    assert len(claims(tokens).ranked_by_token().p_met) == 180
+    assert len(set(claims(tokens).ranked_by_token().p_met)) <= 201
+    part = tokens.assign(p_token=[q if i else None for i, q in enumerate(tokens["p_token"])])
+    assert measure(part)["token_auroc"].n == 178
+    assert math.isnan(measure(tokens.drop(columns="p_token"))["token_brier"].value)
+    for rival in (constant_scores(tokens, "Full"), base_rate_scores(tokens)):
+        assert math.isnan(measure(rival)["token_auroc"].value)
+    with pytest.raises(ValueError, match="p_token: not one probability for each objective"):
+        claims(pd.DataFrame([score_row(0, [True, False], [FULL, NONE], 5, p_token=[0.5])]))
 
 
 def test_values_by_hand(example) -> None:

@@ -32,8 +32,8 @@ ROLLOUTS = [
 EXPECTED = {
     # name: (numerator, denominator)
     "exact_compliance": (1, 5),
-    "sentence_correct": (4, 10),
-    "bracket_hack_persistence": (4, 5),
+    "objective_met": (4, 10),
+    "hacked": (4, 5),
     "false_label_rate": (4, 6),
     "judge_pass": (3, 5),
     "judge_fooled": (2, 5),
@@ -48,7 +48,7 @@ EXPECTED = {
     "hedged": (1, 10),
     "over_claim": (2, 10),
     "unclaimed": (2, 10),
-    "count_verified": (1, 5),
+    "checked": (1, 5),
     "not_known": (0, 5),
 }
 ALWAYS = {
@@ -114,7 +114,8 @@ def test_constant_policies(scores: pd.DataFrame, name: str) -> None:
 
 
 def test_constant_policies_only_where_the_report_matters(scores: pd.DataFrame) -> None:
-    of_truth = {"qualifying_kinds", "qualifying_kinds_valid"}
+    """And a policy that sees no answer has no tokens."""
+    of_truth = {"qualifying_kinds", "qualifying_kinds_valid", *(name for name in OF_CLAIMS if "token_" in name)}
     assert {name for name, metric in METRICS.items() if metric.reads_report} == (
         set(ALWAYS) | set(OF_CLAIMS)
     ) - of_truth

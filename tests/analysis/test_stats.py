@@ -17,6 +17,7 @@ from confessions.analysis.metrics import METRICS, Counts
 from confessions.analysis.stats import (
     Estimate,
     auroc,
+    between,
     cluster_bootstrap,
     contrast,
     estimate,
@@ -121,7 +122,7 @@ def test_metrics_of_a_cell_share_their_resamples_and_stay_what_they_are() -> Non
     rng = np.random.default_rng(5)
     right = rng.integers(0, 6, 40)
     scores = cell(rng.integers(0, 6, 40).tolist(), exact_compliance=right == 5, n_met=right, n_over_claim=1)
-    names = ("claim_match", "exact_compliance", "sentence_correct", "over_claim", "p_full_given_right")
+    names = ("claim_match", "exact_compliance", "objective_met", "over_claim", "p_full_given_right")
     scores["n_correct_credit"] = np.minimum(scores["n_correct_credit"], right)
     together = estimates({name: METRICS[name].fn(scores) for name in names})
     assert list(together) == list(names)
@@ -247,6 +248,34 @@ def test_the_interval_of_auroc_is_that_of_its_exact_variance() -> None:
     together, apart = auroc(*pairs, paired=True), auroc(*pairs)
     assert together.value == apart.value
     assert together.high - together.low < 0.8 * (apart.high - apart.low)
+
+
+def test_what_lies_between_wordings_by_hand() -> None:
+    cells = [counts([k] * 8, [4] * 8) for k in (1, 2, 3)]
+    found = between(cells)
+    assert (found["between"].value, found["between"].n) == (0.25, 3)
+    assert found["between"].low == pytest.approx(0.25 * math.sqrt(2 / 7.377759))  # chi-square, 2 degrees of freedom
+    assert found["between"].high == pytest.approx(0.25 * math.sqrt(2 / 0.0506356))
+    assert (found["noise"].value, found["noise"].n) == (0, 8)  # no row differs from another
+    moody = [counts([0, 4] * 4, [4] * 8), counts([0, 4] * 4, [4] * 8)]  # but of the same rows in both
+    assert between(moody)["noise"].value == pytest.approx(0, abs=1e-12)
+    apart = [counts([0, 4] * 4, [4] * 8), counts([4, 0] * 4, [4] * 8)]
+    assert between(apart)["noise"].value == pytest.approx(math.sqrt(2 * 0.25 / 7))  # twice a mean's variance, K - 1 = 1
+    same = between(moody)["between"]
+    assert (same.value, same.n, same.method, math.isnan(same.low)) == (0, 2, "nothing to resample", True)
+    for none in (cells[:1], [counts([0], [0])] * 2):
+        assert [math.isnan(number.value) for number in between(none).values()] == [True, True]
+        assert [number.n for number in between(none).values()] == [0, 0]
+
+
+def test_the_noise_between_wordings_is_what_equal_wordings_show() -> None:
+    rng, squares = np.random.default_rng(11), {"between": [], "noise": []}
+    for _ in range(300):
+        mood = rng.beta(2, 2, 64)  # of a row, in every wording
+        cells = [counts(rng.binomial(5, mood), [5] * 64) for _ in range(4)]
+        for name, number in between(cells).items():
+            squares[name].append(number.value**2)
+    assert np.mean(squares["noise"]) == pytest.approx(np.mean(squares["between"]), rel=0.15)
 
 
 def test_removed_share() -> None:
@@ -413,7 +442,7 @@ def test_coverage_of_self_knowledge(n: int, each: int, simulations: int, monkeyp
         moody, mood = rng.random(n // each) < 1 / 3, rng.random(n // each) < 0.7
         right = np.where(moody[prompt], mood[prompt], rng.random(3 * n) < np.where(met, 0.75, 0.65))
         claim = (right == met).astype(float)
-        c = Claims(n // each, prompt, answer, objective, objective.astype(str), 0 * prompt, met, claim, claim)
+        c = Claims(n // each, prompt, answer, objective, objective.astype(str), 0 * prompt, met, claim, claim, claim)
         for metric in metrics:
             results.setdefault(metric.__name__, []).append(cluster_bootstrap(metric(c), i))
         apart = replace(c, n_instances=n, instance=answer)  # as if no two answers shared a prompt

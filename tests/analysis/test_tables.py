@@ -92,8 +92,8 @@ def test_only_the_reference_cell_is_read(folder, reproduction):
     files = {(0, step): write_cells(folder / f"cells_{step}.parquet", {"default": n, "forced_count": 3})
              for step, n in steps.items()}  # fmt: skip
     again = tables.reproduction(files, LABELS)
-    counting = again["metric"] == "count_verified"  # in which the two makers of scores differ
-    pd.testing.assert_frame_equal(again[~counting], reproduction[reproduction["metric"] != "count_verified"])
+    counting = again["metric"] == "checked"  # in which the two makers of scores differ
+    pd.testing.assert_frame_equal(again[~counting], reproduction[reproduction["metric"] != "checked"])
 
 
 def test_training_shares_have_intervals_and_trends(training):
@@ -212,3 +212,10 @@ def test_a_cut_table_is_noticed_wherever_it_is_cut(reproduction, tmp_path):
     for end in [0, len(whole) // 3, len(whole) - 3, *ends[::9], *ends[-8:]]:
         path.write_text(whole[:end])
         assert str(path) in complaint(tables.read, path, needed)
+
+
+def test_a_training_log_of_an_earlier_version_has_another_name_for_a_quantity(tmp_path):
+    path = write_metrics(tmp_path / "metrics.jsonl")
+    now = tables.training({0: path}, 8, LABELS)
+    path.write_text(path.read_text().replace('"checked"', '"count_verified"'))
+    pd.testing.assert_frame_equal(tables.training({0: path}, 8, LABELS), now)

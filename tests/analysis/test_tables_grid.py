@@ -52,6 +52,31 @@ def test_the_grid_holds_every_metric_of_every_cell(grid):
     assert set(zip(grid["step"], grid["progress"], strict=True)) == {(0, 0), (8, 100)}
 
 
+def test_a_condition_in_several_wordings(tmp_path):
+    """Of 16 rollouts 12 are honest at first, and one fewer a condition. One of four wordings of soft is held out."""
+    conditions = ["baseline", "soft", "hard", "soft-2", "soft-3", "soft-held-out"]
+    files = {(1, step): write_cells(tmp_path / f"{step}.parquet", conditions=conditions) for step in (0, 8)}
+    table, grid = tables.wordings(files, LABELS), tables.stress_grid(files, LABELS)
+    assert tuple(table.columns) == tables.GRID_COLUMNS
+    assert set(table["condition"]) == {"soft"}
+    assert len(table) == 2 * 2 * 4 * len(METRICS)
+    at = {"step": 8, "variant": "forced_count", "metric": "claim_match"}
+    values = [one(grid, **at, kind="cell", condition=name).value for name in ("soft", "soft-2", "soft-3")]
+    assert values == pytest.approx([(24 + 4 * n) / 80 for n in (9, 7, 7)])  # honest and not compliant
+    found = {kind: one(table, **at, kind=kind) for kind in ("mean", "between", "noise", "held_out_minus_mean")}
+    assert found["mean"].value == pytest.approx((0.75 + 0.65 + 0.65) / 3)
+    assert found["between"].value == pytest.approx(0.1 / math.sqrt(3))
+    assert (found["between"].n, found["noise"].n) == (3, 16)
+    assert 0.01 < found["noise"].value < 0.06
+    held_out = one(grid, **at, kind="cell", condition="soft-held-out").value
+    assert found["held_out_minus_mean"].value == pytest.approx(held_out - 2.05 / 3)
+    assert found["held_out_minus_mean"].low < found["held_out_minus_mean"].value < found["held_out_minus_mean"].high
+    few = write_cells(tmp_path / "few.parquet", conditions=["baseline", "soft", "soft-held-out"])
+    alone = tables.wordings({(0, 0): few}, LABELS)
+    assert alone.loc[alone["kind"] == "between", "value"].isna().all()
+    assert one(alone, **at | {"step": 0}, kind="mean").value == one(grid, **at, kind="cell", condition="soft").value
+
+
 def test_values_of_cells_are_exact(grid):
     # 4 honest rollouts under baseline, 3 of them not compliant; 1 honest one less a condition, 8 more when forced
     at = {"kind": "cell", "step": 8, "metric": "claim_match"}
@@ -80,7 +105,7 @@ def test_differences_are_paired_with_the_right_cell(grid):
 
 
 def test_both_variants_ask_about_the_same_answer(grid):
-    answers = grid[(grid["kind"] == "minus_default") & grid["metric"].isin(["exact_compliance", "sentence_correct"])]
+    answers = grid[(grid["kind"] == "minus_default") & grid["metric"].isin(["exact_compliance", "objective_met"])]
     assert (answers["value"] == 0).all()
     assert (answers["method"] == "newcombe over rollouts").all()
     assert ((answers["low"] < 0) & (answers["high"] > 0)).all()
@@ -107,6 +132,7 @@ def test_nothing_to_count_is_nan_and_n_0(tmp_path, variants):
     empty = ["grade_honest_given_noncompliant", "p_none_given_wrong", "balanced_claim_accuracy", "false_label_rate"]
     apart = ("within_kind_balanced_accuracy", "auroc", "within_kind_auroc", "swap")  # of what is met and what is not
     empty += [name + end for name in apart for end in ("", "_valid")]
+    empty += [name for name in METRICS if name.startswith("token_")]
     rows = grid[grid["metric"].isin(empty)]
     assert rows[["value", "low", "high"]].isna().all(axis=None)
     assert (rows["n"] == 0).all()
@@ -134,7 +160,7 @@ def test_models_stand_in_the_order_given(by_model):
 
 def test_claims_given_the_count(verification):
     assert tuple(verification.columns) == tables.VERIFICATION_COLUMNS
-    assert set(verification["kind"]) == {"cell", "verified", "unverified", "difference", "removed_by_forced_count"}
+    assert set(verification["kind"]) == {"cell", "verified", "unverified", "difference", "removed"}
     at = {"model": "nano", "seed": 0, "step": 8, "condition": "baseline", "variant": "default"}
     assert one(verification, **at, kind="cell").value == 4 / 16
     assert one(verification, **at, kind="verified", metric="claim_match").value == 1
@@ -152,13 +178,13 @@ def test_claims_given_the_count(verification):
 
 
 def test_forced_counting_removes_a_share_of_the_incorrect_claims(verification):
-    at = {"model": "nano", "step": 0, "kind": "removed_by_forced_count", "variant": "forced_count"}
+    at = {"model": "nano", "step": 0, "kind": "removed", "variant": "forced_count"}
     removed = one(verification, **at, condition="baseline", metric="incorrect_claim")
     # 11 of 14 failed answers are over-claimed in 4 sentences by default, 4 when counting is forced
     assert (removed.value, removed.n) == (pytest.approx(1 - 16 / 44), 44)
     assert 0.2 < removed.low < removed.value < removed.high < 1
     assert one(verification, **at, condition="baseline", metric="over_claim").value == pytest.approx(removed.value)
-    assert (verification["kind"] == "removed_by_forced_count").sum() == 2 * (2 * len(CONDITIONS) + 1)
+    assert (verification["kind"] == "removed").sum() == 2 * (2 * len(CONDITIONS) + 1)
 
 
 def test_no_rollout_counts_or_all_do(tmp_path):
@@ -169,7 +195,7 @@ def test_no_rollout_counts_or_all_do(tmp_path):
             row = one(table, kind=kind, variant=variant, metric="claim_match")
             assert math.isnan(row.value)
             assert row.n == 0
-    removed = one(table, kind="removed_by_forced_count", metric="incorrect_claim")
+    removed = one(table, kind="removed", metric="incorrect_claim")
     assert (removed.value, removed.n, removed.high) == (1, 56, 1)  # all of them; the interval says of how few
     assert 0.7 < removed.low < 1
     assert removed.method == "score over rollouts"

@@ -136,7 +136,7 @@ def test_pairing_gains_what_the_rows_share(power):
 
 
 def test_what_is_never_measured_stays_empty(power):
-    answers = power[(power["metric"] == "sentence_correct") & (power["design"] == "minus_default")]
+    answers = power[(power["metric"] == "objective_met") & (power["design"] == "minus_default")]
     assert answers["n"][answers["kind"] == "needed"].isna().all()  # the variants ask about one answer
     assert power[power["design"] == "minus_baseline"]["correlation"].isna().all()  # there is one condition
     compliant = power[power["metric"] == "exact_compliance"]

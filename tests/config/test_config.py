@@ -175,6 +175,7 @@ def test_reproduction_is_the_published_run():
         ("models.nano-sft.source.samples", None, "source.samples = None: needed with data: sampled"),
         ("models.nano-sft.source.data", "generated", "source.samples = 4: of no use with data: generated"),
         ("models.smollm2-warm.source.method", "rl", "data = 'generated': generated conversations are for sft"),
+        (f"{TRAIN}.confession_reward.claims", "brier", "variant = 'default': for claims: brier it is probability"),
         ("experiments.demo.train", None, "demo.train = None: an experiment has policy and train, or neither of them"),
         ("experiments.scale.survey", {"task": "word_count", "rollouts": 2}, "a survey is of a policy"),
         ("models.smollm2-warm.source.task", "programming", "this task has no generated conversations"),
@@ -251,6 +252,11 @@ def test_the_plan_of_a_base_model_holds_every_cell_once():
     assert list(other.texts["conditions"]) == ["baseline"]
 
 
+def added(probes: dict) -> dict:
+    """The demo with probes."""
+    return merged(BASE, {"experiments": {"demo": {"evaluation": {"probes": probes}}}})
+
+
 def sharded(n: int, **more: object) -> dict:
     return merged(BASE, {"experiments": {"demo": {"evaluation": {"shards": n}} | more}})
 
@@ -294,13 +300,65 @@ def test_a_checkpoint_of_which_every_weight_was_trained_is_a_model_of_its_own():
     assert subjects.survey_files(config) == [survey[seed, step] for seed in (0, 3) for step in (0, 20)]
 
 
+STORED = "docs/results/data/instructions/frozen_instructions.parquet"
+CALIBRATED = "docs/results/data/instructions/calibration_qwen2.5-coder-1.5b.json"
+PROBED = {"asked": {"task": "countdown", "rollouts": 2}, "stored": {"answers": STORED, "rollouts": 2}}
+
+
+@pytest.mark.parametrize(
+    ("probes", "expected"),
+    [
+        ({"a": {"rollouts": 1}}, ".a.rollouts = 1: input should be greater than or equal to 2"),
+        ({"a": {"answers": STORED}}, ".a.rollouts: this key is missing"),
+        ({"a": {"rollouts": 2, "taks": "countdown"}}, ".a.taks = 'countdown': unknown key; nearest known: 'task'"),
+        ({"a": {"rollouts": 2, "task": "count"}}, ".a.task = 'count': unknown task; nearest known: 'countdown'"),
+        (
+            {"a": {"rollouts": 2, "variants": ["default", "evidance"]}},
+            ".a.variants.1 = 'evidance': no such text in prompts/variants; nearest known: 'evidence'",
+        ),
+        ({"a": {"rollouts": 2, "variants": ["default"] * 2}}, "two of them would have the same name in files"),
+        ({"a": {"rollouts": 2, "variants": []}}, ".a.variants = []"),
+        (
+            {"a": {"rollouts": 2, "answers": STORED, "max_task_tokens": 9}},
+            ".a.max_task_tokens = 9: turn 1 is not sampled where answers are given: leave it out",
+        ),
+        ({"a": {"rollouts": 2, "problems": CALIBRATED}}, ".a.problems = "),
+        ({"a b": {"rollouts": 2}}, "a b"),
+        ({"a": PROBED["asked"], "A": PROBED["stored"]}, ".A = 'A': those of the probe a are called so: choose another"),
+        ({"Train": {"rollouts": 2}}, ".Train = 'Train': other rollouts of an experiment are called so: choose another"),
+    ],
+)
+def test_a_wrong_probe_is_one_line_with_its_key(probes, expected):
+    message = error(added(probes))
+    assert message.startswith("config.yaml: experiments.demo.evaluation.probes")
+    assert expected in message
+
+
+def test_a_probe_asks_its_models_for_instances_that_were_chosen_for_them():
+    """Each on instances of its own task; a file of problems that the experiment has is no other task's."""
+    asked = {"task": "instructions_test", "problems": CALIBRATED, "rollouts": 2}
+    refused = error(added({"a": asked}))
+    assert refused.startswith("config.yaml: experiments.demo.evaluation.probes.a.problems = ")
+    assert refused.endswith("and the model is nano: confessions calibrate makes its own")
+    data = copy.deepcopy(BASE) | {"experiment": "instructions"}
+    probes = data["experiments"]["instructions"]["evaluation"]["probes"]
+    probes |= {"same": {"rollouts": 2}, "other": {"task": "instructions_test", "rollouts": 2}, "asked": asked}
+    config = load(data)
+    problems = {name: subjects.probe_task_block(config, name).get("problems") for name in ("same", "other", "asked")}
+    assert problems == {"same": CALIBRATED, "other": None, "asked": CALIBRATED}
+
+
+def test_each_probe_is_a_file_to_share_out():
+    data = merged(added(PROBED), {"experiments": {"demo": {"evaluation": {"shards": 20}}}})
+    assert len(subjects.policy_shards(load(data))) == 19
+
+
 def test_more_shards_than_files():
-    path = "experiments.demo.evaluation.shards"
-    assert f"{path} = 8: more than the 7 files that the policy's rollouts are written to" in error(sharded(8))
-    assert f"{path} = 7: more than the 6 files" in error(sharded(7, survey=None))
-    assert f"{path} = 7: more than the 6 files" in error(sharded(7, scale=[], ladder=[]))
-    assert len(subjects.policy_shards(load(sharded(12, seeds=[0, 1])))) == 12
-    assert f"{path} = 0" in error(sharded(0))
+    """A job each, and no empty one."""
+    for files, more in ((7, {}), (6, {"survey": None}), (6, {"scale": [], "ladder": []}), (12, {"seeds": [0, 1]})):
+        shards = subjects.policy_shards(load(sharded(20, **more)))
+        assert [len(shard) for shard in shards] == [1] * files
+    assert "experiments.demo.evaluation.shards = 0" in error(sharded(0))
     config = load(changed("experiments.scale.evaluation.shards", 3) | {"experiment": "scale"})
     assert subjects.policy_shards(config) == []
 
@@ -447,18 +505,14 @@ def test_names_that_differ_in_case_alone_are_refused(kind):
     data, one = copy.deepcopy(BASE), {"models": "smollm2", "experiments": "demo"}[kind]
     data[kind][one.upper()] = data[kind][one]
     assert f"{kind}.{one.upper()} = {one.upper()!r}: differs from {one!r} in case alone" in error(data)
-    data[kind]["x" * 161] = data[kind].pop(one.upper())
-    assert f"{kind}.{'x' * 161}" in error(data)
+    data[kind]["x" * 81] = data[kind].pop(one.upper())
+    assert f"{kind}.{'x' * 81}" in error(data)
 
 
-def test_two_subjects_do_not_share_their_logs():
-    data = changed("models.seed0-step5", BASE["models"]["nano"])
-    data["experiments"]["demo"]["scale"] = ["seed0-step5"]
-    assert "its logs of seed0-step5 would be called as those of seed0-step5 in demo" in error(data)
-    data = changed("models.a-nano", BASE["models"]["nano"])
-    data["experiments"] |= {"x": BASE["experiments"]["olmo3"] | {"ladder": ["a-nano"]}}
-    data["experiments"] |= {"x-a": BASE["experiments"]["olmo3"] | {"ladder": ["nano"]}}
-    assert "its logs of nano would be called as those of a-nano in x: rename one" in error(data)
+@pytest.mark.parametrize("name", ["seed0-step5", "Seed12-training-steps1-5"])
+def test_a_model_does_not_share_its_logs_with_a_training_run(name):
+    said = f"models.{name} = {name!r}: logs of a training run are called so: choose another name"
+    assert error(changed(f"models.{name}", BASE["models"]["nano"])) == f"config.yaml: {said}"
 
 
 @pytest.mark.parametrize("label", ["", " ", "{seed}", "nano {", "$x$", "5$", "a\nb", "x" * 161])
@@ -499,15 +553,11 @@ def test_models_of_a_sweep_have_a_name_each(key, values):
     assert "two entries are one" in said
 
 
-def test_names_that_are_long_together():
-    data = changed("experiments." + "x" * 80, BASE["experiments"]["demo"])
+def test_a_log_s_name_has_room_for_the_longest_names():
+    data = changed("experiments." + "x" * 80, BASE["experiments"]["demo"] | {"scale": ["y" * 80]})
     data["models"]["y" * 80] = BASE["models"]["nano"]
-    load(data)
-    data["experiments"]["x" * 80] = data["experiments"]["x" * 80] | {"scale": ["y" * 80]}
-    assert "have more than 160 characters" in error(data)
-    data = changed("models." + "y" * 140, BASE["models"]["qwen3-1.7b"])
-    data["experiments"]["programming"]["seeding"]["base"] = "y" * 140
-    assert "a model's name would have more than 160 characters" in error(data)
+    logs = [Path(log).name for s in subjects.subjects(load(data | {"experiment": "x" * 80})) for log in s.log_files]
+    assert max(map(len, logs)) == 80 + 1 + 80 + len("-baseline-forced_count.eval")
 
 
 def test_a_loaded_configuration_loads_again():

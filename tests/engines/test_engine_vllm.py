@@ -25,7 +25,7 @@ from confessions.engines.transformers import TransformersEngine
 from confessions.engines.vllm import VllmEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.rollouts.two_turns import stream_seed, two_turns
+from confessions.rollouts.two_turns import Asked, stream_seed, two_turns
 from confessions.runtime.errors import InputError
 from confessions.tasks import get as get_task
 
@@ -210,7 +210,7 @@ def test_turn_2_continues_turn_1(engine, prompts):
 
     counting = Counting(engine.llm, engine.tokenizer)
     turns, seeds = (Sampling(300), Sampling(8)), [(row, row + 100) for row in range(n)]
-    rollouts = two_turns(counting, chat, task, specs, seeds, *turns, conditions=["jailbreak"] * n)
+    rollouts = two_turns(counting, chat, task, [*map(Asked, specs, seeds, ["jailbreak"] * n)], *turns)
     shared = sum(len(r.x_ids) + len(r.task.ids) for r in rollouts)
     (*lengths, looked_up, found) = calls[1]
     assert looked_up == sum(lengths)

@@ -12,7 +12,7 @@ from confessions.config import Train
 from confessions.engines import Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
-from confessions.rollouts.two_turns import opening, stream_seed, two_turns
+from confessions.rollouts.two_turns import Asked, opening, stream_seed, two_turns
 from confessions.scoring.judge import LabelTrusting
 from confessions.training import run
 from confessions.training.trainer import DualSpanGRPOTrainer
@@ -119,7 +119,7 @@ def test_both_turns_whatever_is_cached(tiny, chat, task):
     kept, fresh = (
         two_turns(
             TransformersEngine(tiny, chat.tokenizer, reuse_prefix=reuse, eos=chat.eos),
-            chat, task, specs, seeds, *turns, conditions=conditions,
+            chat, task, [*map(Asked, specs, seeds, conditions)], *turns,
         )
         for reuse in (True, False)
     )  # fmt: skip
@@ -134,7 +134,7 @@ def test_sampling_logprobs_are_the_models(tiny, chat, task):
     specs = task.specs("train")[:2]
     rollouts = two_turns(
         TransformersEngine(tiny, chat.tokenizer, eos=chat.eos),
-        chat, task, specs, [(1, 2), (3, 4)], Sampling(24), Sampling(24),
+        chat, task, [*map(Asked, specs, [(1, 2), (3, 4)])], Sampling(24), Sampling(24),
     )  # fmt: skip
     for rollout in rollouts:
         ids = torch.tensor([rollout.x_ids + rollout.completion_ids])

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from confessions.engines import Sampling
 from confessions.models.chat import Chat
-from confessions.rollouts.two_turns import two_turns
+from confessions.rollouts.two_turns import Asked, two_turns
 from confessions.runtime.errors import InputError
 
 # As Qwen3's: reasoning is cut from earlier turns, and without thinking the reply opens with an empty block.
@@ -62,7 +62,7 @@ def test_reasoning_stays_in_context_under_a_template_that_drops_it(own, scripted
     own.chat_template = FORGETFUL_TEMPLATE
     chat, spec = Chat(own, thinking=True), task.specs("train")[0]
     engine = scripted([SAMPLED], [SAMPLED])
-    two_turns(engine, chat, task, [spec], [(1, 2)], Sampling(9), Sampling(9))
+    two_turns(engine, chat, task, [Asked(spec, (1, 2))], Sampling(9), Sampling(9))
     assert "Plan 12." in own.decode(engine.calls[1].prompts[0])
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": SAMPLED}]
     assert "Plan 12." not in own.apply_chat_template(messages, tokenize=False)

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from confessions.engines import Completion, Sampling
 from confessions.models.chat import Chat
-from confessions.rollouts.two_turns import check_lengths, two_turns
+from confessions.rollouts.two_turns import Asked, check_lengths, two_turns
 from confessions.runtime.errors import InputError
 
 # GPT-4's rule for cutting text into pieces, which OLMo-3 and Qwen3 use with small changes.
@@ -285,7 +285,7 @@ def scripted_by(task) -> Callable:
     def run(chat: Chat, *turns: str):
         said = [ids(chat, tokens) for tokens in turns]
         engine = ScriptedEngine(chat.tokenizer, *([Completion(i, [-1.0] * len(i), "stop")] for i in said))
-        rollouts = two_turns(engine, chat, task, task.specs("train")[:1], [(1, 2)], Sampling(9), Sampling(9))
+        rollouts = two_turns(engine, chat, task, [Asked(task.specs("train")[0], (1, 2))], Sampling(9), Sampling(9))
         return engine, rollouts[0]
 
     return run

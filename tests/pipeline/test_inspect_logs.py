@@ -100,10 +100,10 @@ def test_a_sample_carries_its_scores(tmp_path: Path) -> None:
         "grade_honest": [True, False, False, True],
         "claim_match": [1.0, 0.4, 0.0, 1.0],
         "exact_compliance": [False, False, False, True],
-        "bracket_hack": [True, True, True, False],
+        "hacked": [True, True, True, False],
         "judge_pass": [True, False, True, False],
         "report_valid": [True, True, False, True],
-        "count_verified": [True, False, False, False],
+        "checked": [True, False, False, False],
     }
     assert honest.scores["grade_honest"].explanation == "grade 2 of 7; the answer is not compliant"
     assert none.scores["grade_honest"].explanation == "no valid report: no_json; the answer is not compliant"

@@ -21,6 +21,8 @@ from confessions.pipeline.plan.jobs import CHARS_PER_TOKEN
 from confessions.pipeline.plan.plan import Plan
 from confessions.pipeline.plan.text import render, table
 from confessions.runtime.errors import InputError
+from confessions.tasks.instructions import calibration
+from confessions.tasks.instructions.instances import PARTS
 
 ROOT = Path(__file__).parents[2]
 BASE = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -57,8 +59,8 @@ def texts() -> dict[str, int]:
     """Tokens of x, of x after the hard system prompt, of both requests, of the judge's prompt."""
     task = tasks.get("word_count")
     spec = task.specs("evaluation")[0]
-    x, objectives = task.prompt(spec), task.objectives(spec)
-    requests = {name: length(prompts.confession_request(name, objectives)) for name in ("default", "forced_count")}
+    x = task.prompt(spec)
+    requests = {name: length(task.request(spec, name)) for name in ("default", "forced_count")}
     judge = length(prompts.load("judge"))
     return {"x": length(x), "hard": length(prompts.system_prompt("hard") + x), "judge": judge} | requests
 
@@ -88,6 +90,32 @@ def test_jobs_and_tokens(plan, texts):
     assert ("score_model", "qwen3-8b") not in jobs
     assert jobs["score_policy", ""].judged == (grid + axis) * (texts["judge"] + texts["x"] + 1000)
     assert jobs["score_model", "qwen3-1.7b"].judged == 5 * (texts["judge"] + texts["x"] + 1000)
+
+
+def test_probes_are_counted(texts):
+    """Of stored answers turn 1 is read, not sampled; no language model judges them."""
+    probes = {
+        "stored": {"answers": "answers.parquet", "rollouts": 3, "variants": ["default"], "max_confession_tokens": 300},
+        "asked": {"task": "countdown", "rollouts": 4, "max_task_tokens": 50, "variants": ["default", "evidence"]},
+    }
+    config = small()
+    evaluation = config.active.evaluation.model_dump() | {"probes": probes}
+    experiments = {"reproduction": config.active.model_dump() | {"evaluation": evaluation}}
+    probed = Plan(load(config.model_dump() | {"experiments": experiments}), "H200", "transformers")
+    before = {(job.rule, job.model): job for job in Plan(config, "H200", "transformers").jobs()}
+    added = {(job.rule, job.model): job for job in probed.jobs()}
+    for key, n in (("sample_policy", "qwen3-8b"), 2 * 3 + 1), (("sample_model", "qwen3-1.7b"), 1):
+        was, now = before[key], added[key]
+        assert now.turn1 - was.turn1 == n * 4 * 50
+        assert now.turn2 - was.turn2 == n * (3 * 300 + 2 * 4 * 2000)
+        stored = 3 * (texts["x"] + 1000 + texts["default"])
+        task = tasks.get("countdown")
+        spec = task.specs("evaluation")[0]
+        requests = [length(task.request(spec, name)) for name in ("default", "evidence")]
+        assert now.prompt - was.prompt == n * (stored + 4 * (length(task.prompt(spec)) + sum(requests)))
+    for key in (("score_policy", ""), ("score_model", "qwen3-1.7b")):
+        assert added[key] == before[key]
+    assert added["tables", ""].n == before["tables", ""].n + 1
 
 
 def test_fill_scales_the_turns_alone(texts):
@@ -261,9 +289,20 @@ def test_problems_that_the_workflow_has_yet_to_make_are_counted_as_the_tasks_own
     monkeypatch.chdir(tmp_path)
     file = calibration_file("qwen2.5-coder-1.5b" if made else "nobody")
     data = copy.deepcopy(BASE) | {"experiment": "instructions"}
-    data["experiments"] = {"instructions": data["experiments"]["instructions"] | {"problems": file}}
+    experiment = data["experiments"]["instructions"]
+    plain = {"problems": file, "evaluation": experiment["evaluation"] | {"probes": {}}}
+    data["experiments"] = {"instructions": experiment | plain}
     if made:
-        assert "\ntotal: " in render(Plan(load(data), "H200"))
+        config = load(data)
+        job = next(job for job in Plan(config, "H200").jobs() if job.rule == "calibrate")
+        parts = {part: calibration.asked(part, 70) for part in PARTS}
+        kept = 2 * (1600 + 600 + 600 + 600)  # of training in both splits
+        assert job.turn1 == 256 * (sum(map(len, parts.values())) + kept)
+        xs = {p: [length(tasks.get(calibration.task_name(p)).prompt(s)) for s in given] for p, given in parts.items()}
+        longest = {part: max(given) for part, given in xs.items()}
+        asked = sum(map(sum, xs.values())) + 2 * 1600 * longest["training"] + 2 * 600 * sum(longest.values())
+        assert (job.prompt, job.length, job.starts) == (asked, 256 + max(longest.values()), 1)
+        assert "\ntotal: " in render(Plan(config, "H200"))
     else:
         with pytest.raises(InputError, match=r"nobody.*confessions calibrate makes"):
             render(Plan(load(data), "H200"))

@@ -136,9 +136,10 @@ def copy_workflow(folder: Path) -> None:
     shutil.copy(ROOT / "Snakefile", folder)
     for name in ("workflow", "profiles", "slurm", "envs"):
         shutil.copytree(ROOT / name, folder / name)
-    for problems in {block["problems"] for block in CONFIG["experiments"].values() if "problems" in block}:
-        (folder / problems).parent.mkdir(parents=True)
-        shutil.copy(ROOT / problems, folder / problems)
+    for experiment in load(CONFIG).experiments.values():
+        for file in {*experiment.read_files.values(), *experiment.trained_on.values()}:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, folder / file)
 
 
 def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
@@ -165,6 +166,9 @@ def jobs(run: subprocess.CompletedProcess) -> Counter:
     lines = run.stdout.split("Job stats:")[-1].split("total")[0].splitlines()
     pairs = [line.split() for line in lines if len(line.split()) == 2 and line.split()[1].isdigit()]
     return Counter({rule: int(count) for rule, count in pairs if rule != "all"})
+
+
+ALONE = {"variants": ["default"]}  # of a task that has no wording of its own
 
 
 def override(folder: Path, **experiment: object) -> list[str]:
@@ -480,7 +484,7 @@ def test_shards_are_jobs_that_make_the_same_files(workflow):
 
 def test_a_file_of_problems_is_an_input_of_what_reads_it(workflow):
     """And a missing one is one line before any job."""
-    more = override(workflow, task="programming", problems="apps.jsonl", survey=None)
+    more = override(workflow, task="programming", problems="apps.jsonl", survey=None, evaluation=ALONE)
     missing = snakemake(workflow, "-n", *more)
     said = "error: config.yaml: experiments.demo.problems = 'apps.jsonl': no such file"
     assert (missing.returncode, missing.stdout.splitlines()[-1]) == (1, said)
@@ -495,7 +499,7 @@ def test_a_calibration_is_made_for_what_reads_it(workflow):
     """With the answers that are kept, of the model that is asked; another model's is refused before any job."""
     file = "results/calibrations/nano/calibration.json"
     frozen = {"calibration": {"frozen": {"train": 2, "evaluation": 2, "samples": 1}}}
-    more = override(workflow, task="instructions", problems=file, survey=None, **frozen)
+    more = override(workflow, task="instructions", problems=file, survey=None, evaluation=ALONE, **frozen)
     planned = snakemake(workflow, "-n", "--forceall", *more)
     assert jobs(planned)["calibrate"] == 1
     inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned.stdout)
@@ -504,10 +508,57 @@ def test_a_calibration_is_made_for_what_reads_it(workflow):
     }  # fmt: skip
     outputs = dict(re.findall(r"rule (\w+):\n +input: .*\n +output: (.*)\n", planned.stdout))
     assert f"{file[:-16]}frozen_instructions_test.parquet" in outputs["calibrate"].split(", ")
-    other = override(workflow, task="instructions", problems=file.replace("nano", "nano-xs"), survey=None)
+    other = override(
+        workflow, task="instructions", problems=file.replace("nano", "nano-xs"), survey=None, evaluation=ALONE
+    )
     refused = snakemake(workflow, "-n", *other)
     assert refused.returncode == 1
     assert "a calibration of nano-xs, and the model is nano" in refused.stdout.splitlines()[-1]
+
+
+def test_probes_are_sampled_and_scored_with_the_rest(workflow, tmp_path):
+    """No job more but for their table; their files are inputs, and a missing one is one line before any job."""
+    folder = shutil.copytree(workflow, tmp_path / "workflow", symlinks=True)
+    probes = {"stored": {"answers": "kept.parquet", "rollouts": 2}, "asked": {"task": "countdown", "rollouts": 2}}
+    more = override(folder, evaluation={"probes": probes})
+    missing = snakemake(folder, "-n", *more)
+    said = "error: config.yaml: experiments.demo.evaluation.probes.stored.answers = 'kept.parquet': no such file"
+    assert (missing.returncode, missing.stdout.splitlines()[-1]) == (1, said)
+    (folder / "kept.parquet").write_text("")
+    planned = snakemake(folder, "-n", "--forceall", *more)
+    plain = jobs(snakemake(folder, "-n", "--forceall"))
+    assert jobs(planned) - plain == {"tabulate_probes": 1, "view_result": 1}
+    inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned.stdout)
+    assert {rule for rule, files in inputs if "kept.parquet" in files.split(", ")} == {"sample_policy", "sample_model"}
+    assert snakemake(folder, *more).returncode == 0
+    assert os.readlink(folder / "results/tables/probes.csv") == "../demo/tables/probes.csv"
+    for stage in ("rollouts", "scores"):
+        found = {path.stem for path in (folder / "results/demo/seed0" / stage).iterdir()}
+        assert found == {f"step_{step}{end}" for step in load_steps() for end in ("", "_stored", "_asked")}
+        for name in {*DEMO["scale"], *DEMO["ladder"]}:
+            found = {path.name for path in (folder / "results/demo/models" / name).glob(f"*{stage}.parquet")}
+            assert found == {f"{start}{stage}.parquet" for start in ("", "stored_", "asked_")}
+    assert "Nothing to be done" in snakemake(folder, "-n", *more).stdout
+    lost = folder / "results/demo/seed0/rollouts/step_20_asked.parquet"
+    lost.unlink()
+    again = jobs(snakemake(folder, "-n", *more))
+    assert {"sample_policy", "score_policy", "tabulate_probes"} <= {*again}
+    assert not {"sample_model", "train_policy"} & {*again}
+
+
+def test_stored_answers_are_made_where_a_rule_makes_them(workflow):
+    """Of whichever model they are."""
+    file = "results/calibrations/nano-xs/frozen_instructions.parquet"
+    probes = {"read": {"task": "instructions", "answers": file, "rollouts": 2}}
+    frozen = {"calibration": {"frozen": {"train": 2, "evaluation": 2, "samples": 1}}}
+    planned = snakemake(workflow, "-n", *override(workflow, evaluation={"probes": probes}, **frozen))
+    assert jobs(planned)["calibrate"] == 1
+    assert (
+        "--model results/models/nano-xs --out results/calibrations/nano-xs"
+        in snakemake(workflow, "-n", "-p", *override(workflow, evaluation={"probes": probes}, **frozen)).stdout
+    )
+    refused = snakemake(workflow, "-n", *override(workflow, evaluation={"probes": probes}))
+    assert refused.stdout.splitlines()[-1].endswith(f"evaluation.probes.read.answers = '{file}': no such file")
 
 
 def test_checkpoints_that_are_models_have_a_job_each(workflow, tmp_path):

@@ -10,8 +10,15 @@ import pytest
 from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.models.chat import Chat
-from confessions.prompts import confession_request, system_prompt
-from confessions.rollouts.two_turns import Rollout, check_lengths, replaced_answers, stream_seed, to_frame, two_turns
+from confessions.prompts import system_prompt
+from confessions.rollouts.two_turns import (
+    Asked,
+    Rollout,
+    check_lengths,
+    stream_seed,
+    to_frame,
+    two_turns,
+)
 from confessions.runtime.errors import InputError
 
 TURNS = Sampling(16), Sampling(20)
@@ -23,7 +30,7 @@ LISTS = ("x_ids", "task_ids", "xc_ids", "confession_ids", "task_mask", "confessi
 def rollouts(chat, task, scripted) -> list[Rollout]:
     """Four, of which the first two have a truncated answer, the first and the third a truncated report."""
     engine = scripted([cut(chat)] * 2 + [ENDED] * 2, [cut(chat), ENDED] * 2)
-    return two_turns(engine, chat, task, task.specs("train")[:4], [(1, 2)] * 4, *TURNS)
+    return two_turns(engine, chat, task, [Asked(spec, (1, 2)) for spec in task.specs("train")[:4]], *TURNS)
 
 
 def cut(chat: Chat) -> Completion:
@@ -43,7 +50,7 @@ def test_sampled_tokens_are_never_encoded_again(chat, task, scripted):
     sampled = spelled(chat, " garden")
     assert len(chat.tokenizer.encode(" garden", add_special_tokens=False)) == 1 < len(sampled.ids)
     engine = scripted([sampled], [sampled])
-    (rollout,) = two_turns(engine, chat, task, task.specs("train")[:1], [(1, 2)], *TURNS)
+    (rollout,) = two_turns(engine, chat, task, [Asked(task.specs("train")[0], (1, 2))], *TURNS)
     first, second = engine.calls
     assert first.prompts == [rollout.x_ids]
     assert second.prompts == [rollout.x_ids + sampled.ids + rollout.xc_ids]
@@ -83,7 +90,8 @@ def test_batches_keep_order_seeds_and_adapters(chat, task, scripted):
     engine.batch_size = 2
     seeds, adapters = [(1, 2), (3, 4), (5, 6)], [Path("one"), Path("two"), None]
     specs = task.specs("train")[:3]
-    rollouts = two_turns(engine, chat, task, specs, seeds, *TURNS, adapters=adapters, progress=done.append)
+    asked = [Asked(*row, adapter=adapter) for *row, adapter in zip(specs, seeds, adapters, strict=True)]
+    rollouts = two_turns(engine, chat, task, asked, *TURNS, progress=done.append)
     assert done == [2, 1]
     assert [call.seeds for call in engine.calls] == [[1, 3], [2, 4], [5], [6]]
     assert [call.adapters for call in engine.calls] == [adapters[:2]] * 2 + [adapters[2:]] * 2
@@ -95,10 +103,9 @@ def test_batches_keep_order_seeds_and_adapters(chat, task, scripted):
 def test_variants_ask_about_one_answer(chat, task, scripted):
     """Two conditions, two variants: turn 1 once for each condition, turn 2 for each variant, with the same seeds."""
     engine = scripted(["a", "b"], ["A", "B", "C", "D"])
-    specs, names = [task.specs("train")[0]] * 2, ["baseline", "jailbreak"]
-    rollouts = two_turns(
-        engine, chat, task, specs, [(1, 2)] * 2, *TURNS, conditions=names, variants=["default", "forced_count"]
-    )
+    spec, names = task.specs("train")[0], ["baseline", "jailbreak"]
+    asked = [Asked(spec, (1, 2), name) for name in names]
+    rollouts = two_turns(engine, chat, task, asked, *TURNS, variants=["default", "forced_count"])
     turn1, turn2 = engine.calls
     assert [len(turn1.prompts), len(turn2.prompts)] == [2, 4]
     assert (turn1.seeds, turn2.seeds) == ([1, 1], [2] * 4)
@@ -109,8 +116,7 @@ def test_variants_ask_about_one_answer(chat, task, scripted):
     system = chat.tokenizer.decode(rollouts[2].x_ids)
     assert system_prompt("jailbreak") in system
     assert "system" not in chat.tokenizer.decode(rollouts[0].x_ids)
-    objectives = task.objectives(specs[0])
-    assert [r.xc for r in rollouts[:2]] == [confession_request(v, objectives) for v in ("default", "forced_count")]
+    assert [r.xc for r in rollouts[:2]] == [task.request(spec, v) for v in ("default", "forced_count")]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -119,40 +125,36 @@ def test_batch_size_changes_nothing(chat, task, tokenizer, biased, batch_size):
     model, specs = biased(tokenizer.eos_token_id, 4.0), task.specs("train")[:6]
     seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(len(specs))]
     small, whole = (
-        two_turns(TransformersEngine(model, tokenizer, batch_size=n), chat, task, specs, seeds, *TURNS)
+        two_turns(TransformersEngine(model, tokenizer, batch_size=n), chat, task, [*map(Asked, specs, seeds)], *TURNS)
         for n in (batch_size, 64)
     )
     assert [r.completion_ids for r in small] == [r.completion_ids for r in whole]
 
 
-def test_another_attempt_stands_in_place_of_the_answer_with_a_fresh_confession(chat, task, scripted):
-    """Two prompts, three attempts at the first and two at the second, in one of two batches of turn 2."""
-    first, second = task.specs("train")[:2]
-    specs = [first, second, first, first, second]
-    sampled = two_turns(
-        scripted([cut(chat), "b", "c", "d", "e"], list("ABCDE")), chat, task, specs, [(1, 2)] * 5, *TURNS
-    )
-    engine = scripted(list("VWX"), list("YZ"))
-    engine.batch_size = 3
-    replaced = replaced_answers(engine, chat, sampled, range(5), TURNS[1], [Path(str(i)) for i in range(5)])
-    assert [r.task for r in replaced] == [sampled[i].task for i in (2, 4, 3, 0, 1)]
-    assert [chat.tokenizer.decode(r.confession.ids[:-1]) for r in replaced] == list("VWXYZ")
-    assert [r.answer for r in replaced] == [sampled[i].answer for i in (2, 4, 3, 0, 1)]
-    for old, new in zip(sampled, replaced, strict=True):
-        assert (new.spec, new.condition, new.variant, new.x_ids) == (old.spec, old.condition, old.variant, old.x_ids)
-    asked = [prompt for call in engine.calls for prompt in call.prompts]
-    assert asked == [r.x_ids + r.task.ids + r.xc_ids for r in replaced]
-    assert replaced[3].answer_truncated  # its request closes the turn that was cut
-    assert [seed for call in engine.calls for seed in call.seeds] == list(range(5))
-    assert [adapter.name for call in engine.calls for adapter in call.adapters] == list("01234")
-    with pytest.raises(InputError, match="rollout 2: the only attempt at its prompt"):
-        replaced_answers(engine, chat, sampled[:4], range(4), TURNS[1])
+def test_a_stored_answer_is_confessed_and_belongs_to_no_span(chat, task, scripted):
+    """Of three rows in batches of two, the first and the last bring their answer along."""
+    stored, engine = spelled(chat, " garden"), scripted(["b"], ["A", "B"], ["C"])
+    engine.batch_size = 2
+    asked = [
+        Asked(spec, (number, 10 + number), adapter=Path("mine"), answer=answer)
+        for number, (spec, answer) in enumerate(zip(task.specs("train")[:3], [stored, None, cut(chat)], strict=True))
+    ]
+    rollouts = two_turns(engine, chat, task, asked, *TURNS)
+    assert [call.seeds for call in engine.calls] == [[1], [10, 11], [12]]
+    assert [rollouts[0].task, rollouts[2].task] == [stored, cut(chat)]
+    assert engine.calls[1].prompts[0] == rollouts[0].x_ids + stored.ids + rollouts[0].xc_ids
+    assert [r.stored for r in rollouts] == [True, False, True]
+    for r in rollouts:
+        n = len(r.task.ids) + len(r.xc_ids)
+        assert r.spans.confession_mask() == [0] * n + [1] * len(r.confession.ids)
+        assert sum(r.spans.task_mask()) == (0 if r.stored else len(r.task.ids))
+        assert sum(r.spans.generated_mask()) == sum(r.spans.task_mask()) + len(r.confession.ids)
 
 
 def test_frame_survives_parquet(chat, task, scripted, tmp_path):
     """Ids, log-probabilities and texts come back exactly equal; every other fact has its column."""
     engine, specs = scripted([ENDED, cut(chat)], [cut(chat), ENDED]), task.specs("train")[:2]
-    rollouts = two_turns(engine, chat, task, specs, [(1, 2), (3, 4)], *TURNS)
+    rollouts = two_turns(engine, chat, task, [*map(Asked, specs, [(1, 2), (3, 4)])], *TURNS)
     to_frame(rollouts, step=7, model="m").to_parquet(tmp_path / "rollouts.parquet", index=False)
     rows = pd.read_parquet(tmp_path / "rollouts.parquet").to_dict("records")
     for number, (row, rollout, spec) in enumerate(zip(rows, rollouts, specs, strict=True)):
@@ -162,7 +164,7 @@ def test_frame_survives_parquet(chat, task, scripted, tmp_path):
         assert json.loads(row["spec"]) == spec
         assert (row["step"], row["model"], row["row"]) == (7, "m", number)
         assert row["x"] == task.prompt(spec)
-        assert row["xc"] == confession_request("default", task.objectives(spec))
+        assert row["xc"] == task.request(spec, "default")
     first, second = rows
     texts = (
         "z",
@@ -219,7 +221,7 @@ def test_a_rollout_must_fit_the_context(chat, task):
     specs = task.specs("train")
     longest = max(
         len(chat.prompt_ids([{"role": "user", "content": task.prompt(spec)}]))
-        + len(chat.request_ids(confession_request("default", task.objectives(spec)), turn_ended=False))
+        + len(chat.request_ids(task.request(spec, "default"), turn_ended=False))
         for spec in specs
     )
     check_lengths(chat, task, specs, new_tokens=100, context=longest + 100)

@@ -20,7 +20,7 @@ from confessions.nano.tokenizer import build_tokenizer
 from confessions.pipeline.blocks import ScoreSpec
 from confessions.pipeline.stages import score
 from confessions.prompts import judge_prompt, judge_version
-from confessions.rollouts.two_turns import two_turns
+from confessions.rollouts.two_turns import Asked, two_turns
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import JudgeError, LabelTrusting, LanguageModelJudge, Verdict
 from confessions.training.timeline import Timeline
@@ -164,7 +164,7 @@ def test_neither_reasoning_nor_confession_can_reach_the_judge_in_training(task, 
         return Completion([*ids, tokenizer.eos_token_id], [-1.0] * (len(ids) + 1), "stop")
 
     turns = ScriptedEngine(tokenizer, [turn(z, "ANSWERY")], [turn(zc, yc)])
-    rollouts = two_turns(turns, chat, task, [spec], [(1, 2)], Sampling(9), Sampling(9))
+    rollouts = two_turns(turns, chat, task, [Asked(spec, (1, 2))], Sampling(9), Sampling(9))
     judge = LanguageModelJudge(ScriptedEngine(tokenizer, [[-0.5, -1.5]]), plain_chat, task, "llm:tiny")
     trainer = SimpleNamespace(judge=judge, _scores=[{}], timeline=Timeline())
     assert DualSpanGRPOTrainer._task_rewards(trainer, rollouts) == [1.0]

@@ -213,11 +213,18 @@ def test_instances_and_answers_are_named_by_what_they_are() -> None:
     assert score(SPEC, "\ud800")["answer"] != row["answer"]  # half a surrogate pair
 
 
-def test_probabilities_of_a_report_are_carried_over() -> None:
-    named = {"task": "word_count", "spec": json.dumps(SPEC), "y": ANSWER} | dict.fromkeys(("yc", "zc", "z"), "")
-    rollouts = pd.DataFrame([named | dict.fromkeys(("task_finish", "confession_finish"), "stop")] * 2)
-    assert "p_met" not in score_frame(rollouts)
-    assert score_frame(rollouts.assign(p_met=[[0.1] * 5, None]))["p_met"].tolist() == [[0.1] * 5, None]
+def test_probabilities_that_a_report_gives() -> None:
+    """ANSWER meets its first two objectives; at 50 % an objective is claimed met."""
+    said = "\n".join(f"{s}. {p} %" for s, p in enumerate((90, 50, 49, 0, 100), 1))
+    named = {"task": "word_count", "spec": json.dumps(SPEC), "y": ANSWER} | dict.fromkeys(("zc", "z"), "")
+    named |= dict.fromkeys(("task_finish", "confession_finish"), "stop")
+    rollouts = pd.DataFrame([named | {"variant": "probability", "yc": said}, named | {"variant": "direct", "yc": said},
+                             named | {"variant": "probability", "yc": said.replace("49", "490")}])  # fmt: skip
+    scores = score_frame(rollouts)
+    assert scores["p_met"].tolist() == [[0.9, 0.5, 0.49, 0, 1], None, None]
+    assert scores["claims"].iloc[0] == ["Full", "Full", "None", "None", "Full"]
+    assert scores["invalid_reason"].fillna("").tolist() == ["", "missing_objective", "probability_out_of_range"]
+    assert "p_met" not in score_frame(rollouts[1:2])
 
 
 @pytest.mark.parametrize("name", names())

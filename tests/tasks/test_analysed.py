@@ -25,7 +25,7 @@ from confessions.tasks.programming.task import program
 from confessions.tasks.word_count.enumeration import enumerates
 from confessions.tasks.word_count_unlabelled import hacks
 from confessions.training.advantages import group_advantages
-from confessions.training.rewards import confession_reward, plain, task_reward
+from confessions.training.rewards import confession_rewards, task_reward
 
 WORD_COUNT, COUNTDOWN, PROGRAMMING = map(get_task, ("word_count", "countdown", "programming"))
 SAMPLES = [("3 4\n", "7\n"), ("10 -2\n", "8\n")]
@@ -206,8 +206,8 @@ def test_metrics_leave_out_what_is_not_known(scores: pd.DataFrame, tmp_path) -> 
         found = {name: (c.numerators.sum(), c.denominators.sum()) for name, c in counts.items()}
         assert found["false_positive_rate"] == (0, 6)
         assert found["exact_compliance"] == (1, 1)
-        assert found["sentence_correct"] == (6, 6)
-        assert found["bracket_hack_persistence"] == (0, 3)
+        assert found["objective_met"] == (6, 6)
+        assert found["hacked"] == (0, 3)
         assert found["judge_pass"] == (2, 2)
         assert found["judge_fooled"] == (0, 1)
         assert found["claim_match"] == (6, 6)
@@ -233,7 +233,7 @@ def test_the_tables_leave_it_out_too(scores: pd.DataFrame, tmp_path) -> None:
     sides = tables.verification({(0, 0): tmp_path / "scores.parquet"}, {}, labels, {}).set_index(["metric", "kind"])
     assert sides.loc[("claim_match", "verified"), "n"] == 3
     assert sides.loc[("claim_match", "unverified"), "n"] == 2
-    assert sides.loc[("count_verified", "cell"), "n"] == 2
+    assert sides.loc[("checked", "cell"), "n"] == 2
 
 
 def test_a_frame_of_scores_keeps_the_reason(monkeypatch: pytest.MonkeyPatch, runs) -> None:
@@ -274,10 +274,16 @@ def test_the_survey_counts_what_a_detector_could_not_read(monkeypatch: pytest.Mo
 def test_no_reward_without_knowledge() -> None:
     assert [task_reward(v, False) for v in (True, False, None)] == [1.0, 0.0, None]
     assert task_reward(None, True) == 0.0  # truncated: that is known
-    score = {"report_valid": True, "met": [True, None, False], "claims": ["Full", "Full", "Full"], "grade_honest": None}
-    assert confession_reward(score, plain, 0.5) == 0.5  # by the two that are known
-    assert confession_reward(score | {"met": [None] * 3}, plain, 0.5) is None
-    assert confession_reward(score | {"met": [None] * 3, "report_valid": False}, plain, 0.5) == 0.0
+    score = {
+        "report_valid": True,
+        "met": [True, None, False],
+        "claims": ["Full", "Full", "Full"],
+        "grade_honest": None,
+        "kinds": ["a", "b", "c"],
+    }
+    nothing = {"met": [None] * 3}
+    rows = [score, score | nothing, score | nothing | {"report_valid": False}]
+    assert confession_rewards(rows, "plain", 0.5) == [0.5, None, 0.0]  # the first by the two that are known
 
 
 def test_a_rollout_without_a_reward_is_no_part_of_its_group() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from confessions import tasks
 from confessions.cli import app
-from confessions.config import ConfigError, PostTrained, load
+from confessions.config import ConfigError, WarmStart, load
 from confessions.models import loading
 from confessions.pipeline import paths
 from confessions.runtime.errors import InputError
@@ -20,7 +20,7 @@ from confessions.tasks.conversation import Conversation
 from confessions.tasks.instructions import calibration
 from confessions.tasks.instructions.calibration import Calibration, Measured
 from confessions.tasks.instructions.instances import KINDS, PARTS
-from confessions.training import post_training
+from confessions.training.warm_start import demonstrations
 
 SOURCE = {"kind": "nano", "size": "xs"}
 ROOT = Path(__file__).parents[2]
@@ -124,8 +124,10 @@ def test_a_file_that_is_no_calibration_is_one_line(tmp_path, text, what) -> None
 
 def config(problems: object, **changes) -> dict:
     data = load(ROOT / "config.yaml").model_dump(exclude_defaults=False)
+    demo = data["experiments"]["demo"]
     data["experiments"]["demo"] |= {
         "task": "instructions",
+        "evaluation": demo["evaluation"] | {"variants": ["default"]},
         "problems": str(problems),
         "survey": None,
         "ladder": [],
@@ -214,6 +216,9 @@ def test_the_stage_leaves_a_calibration_and_answers_with_their_truth(made, rando
     assert {Path(name).name for name in record["outputs"]} == {path.name for path in made.iterdir() if path.is_file()}
 
 
+WARM = {"answers": "a.parquet", "steps": 2, "prompts_per_step": 2, "learning_rate": 0.01, "micro_batch": 2}
+
+
 def test_frozen_answers_are_confessed_with_evidence(made, random_nano) -> None:
     """The sampled ids stand in front, untrained; what is trained is a true report, and it ends with its turn."""
     chat, task, file = (
@@ -221,7 +226,8 @@ def test_frozen_answers_are_confessed_with_evidence(made, random_nano) -> None:
         tasks.get("instructions"),
         made / "frozen_instructions.parquet",
     )
-    rows = post_training.frozen(task, chat, str(file), None, 9, 0)
+    shown = WARM | {"answers": str(file), "steps": 3, "prompts_per_step": 3, "micro_batch": 1}
+    rows = demonstrations(task, chat, WarmStart(**shown), 0)
     assert len(rows) == 9
     table = read_parquet(file)
     answers = [[*row.x_ids, *row.task_ids] for row in table[table["split"] == "train"].itertuples()]
@@ -235,7 +241,14 @@ def test_frozen_answers_are_confessed_with_evidence(made, random_nano) -> None:
         scores = score_rollouts(task, [Conversation(spec, stored.y, said.body, variant="evidence")])[0]
         assert [claim == "Full" for claim in scores["claims"]] == list(stored.met)
     assert len({str(row) for row in rows[:6]}) == 6  # each once before one comes again
-    assert len({str(row) for row in post_training.frozen(task, chat, str(file), 2, 9, 0)}) == 2
+    assert len({str(row) for row in demonstrations(task, chat, WarmStart(**shown, examples=2), 0)}) == 2
+    both = demonstrations(task, chat, WarmStart(**shown, anchored=1.0), 0)
+    for alone, row in zip(rows, both, strict=True):
+        assert alone["input_ids"] == row["input_ids"]
+        (stored,) = (r for r in table.itertuples() if (ids := [*r.x_ids, *r.task_ids]) == row["input_ids"][: len(ids)])
+        n_x, n_answer = len(stored.x_ids), len(stored.task_ids)
+        expected = [0] * n_x + [1] * n_answer + alone["completion_mask"][n_x + n_answer :]
+        assert row["completion_mask"] == expected
 
 
 def test_answers_whose_truth_is_another_now_are_refused(made, random_nano, tmp_path) -> None:
@@ -244,29 +257,7 @@ def test_answers_whose_truth_is_another_now_are_refused(made, random_nano, tmp_p
     table.at[1, "met"] = ~table.at[1, "met"]
     write_parquet(table, tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"row 2: stored as met are .* sample again"):
-        post_training.frozen(task, chat, str(tmp_path / "a.parquet"), None, 4, 0)
+        demonstrations(task, chat, WarmStart(**WARM | {"answers": str(tmp_path / "a.parquet")}), 0)
     with pytest.raises(InputError, match="no answers of training to instructions_test"):
-        post_training.frozen(
-            tasks.get("instructions_test"), chat, str(made / "frozen_instructions.parquet"), None, 4, 0
-        )
-
-
-FROZEN = {
-    "kind": "post_trained", "base": "tiny", "task": "instructions", "method": "sft", "data": "frozen", "steps": 1,
-    "prompts_per_step": 2, "learning_rate": 0.01, "kl_weight": 0.0, "micro_batch": 2, "seed": 0,
-}  # fmt: skip
-
-
-def test_a_warm_start_on_frozen_answers_leaves_a_model(made, random_nano, tmp_path) -> None:
-    settings = PostTrained.model_validate(FROZEN | {"answers": str(made / "frozen_instructions.parquet")})
-    post_training.run(settings, random_nano, "float32", True, tmp_path / "work", tmp_path / "out")
-    loading.load_model(tmp_path / "out", "float32")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"answers": None}, {"data": "generated"}, {"task": "programming"}, {"method": "dpo"}, {"examples": 0}],
-)
-def test_settings_that_do_not_go_together(change) -> None:
-    with pytest.raises(ValueError, match="PostTrained"):
-        PostTrained.model_validate(FROZEN | {"answers": "a.parquet"} | change)
+        settings = WarmStart(**WARM | {"answers": str(made / "frozen_instructions.parquet")})
+        demonstrations(tasks.get("instructions_test"), chat, settings, 0)

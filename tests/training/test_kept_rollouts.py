@@ -33,11 +33,11 @@ STEPS = 3
 SETTINGS = TRAIN["train"] | {"steps": STEPS, "generations": 4, "checkpoint_fractions": [0.0, 1.0]}
 
 
-def said(engine, chat, task, specs, seeds, *_, **__) -> list[Rollout]:
+def said(engine, chat, task, asked, *_, **__) -> list[Rollout]:
     """The four conversations of made_rollouts, in another order at each seed; their ids are made up."""
     rollouts = []
-    for row, (spec, (seed, _)) in enumerate(zip(specs, seeds, strict=True)):
-        y, zc, yc = TURNS[(row + seeds[0][0]) % len(TURNS)]
+    for row, (spec, seed) in enumerate((one.spec, one.seeds[0]) for one in asked):
+        y, zc, yc = TURNS[(row + asked[0].seeds[0]) % len(TURNS)]
         generator = np.random.default_rng(seed % 2**32)
         x, first, xc, second = (generator.integers(5, 40, n).tolist() for n in (3, 4 + row, 2, 5))
         finished = "length" if y == RIGHT and seed % 2 else "stop"
@@ -140,7 +140,7 @@ def test_a_step_agrees_with_its_line_of_the_metrics(trained):
         frame = read_steps(trained.out / FOLDER, line["step"], line["step"])
         assert len(frame) == line["n"] == 4
         assert line["hacked"] == frame["hacked"].sum() == 3
-        for count, column in (("judge_pass",) * 2, ("report_valid",) * 2, ("count_verified", "checked"),
+        for count, column in (("judge_pass",) * 2, ("report_valid",) * 2, ("checked",) * 2,
                               ("truly_correct", "exact_compliance"), ("n_right", "n_met")):  # fmt: skip
             assert line[count] == frame[column].sum(), count
         passed = frame["judge_pass"] & ~frame["answer_truncated"]
@@ -233,8 +233,8 @@ def test_one_log_for_so_many_steps(trained, tmp_path):
     assert (log.eval.task, log.eval.model) == ("word_count, training, steps 1 to 2", "tiny/seed0-training")
     assert log.eval.tags == ["training"]
     assert {"experiment": "demo", "first_step": 1, "last_step": 2}.items() <= log.eval.metadata.items()
-    assert log.results.headline.scorer == "bracket_hack_persistence"
-    assert {s.name: s.metrics["value"].value for s in log.results.scores}["bracket_hack_persistence"] == 0.75
+    assert log.results.headline.scorer == "hacked"
+    assert {s.name: s.metrics["value"].value for s in log.results.scores}["hacked"] == 0.75
     assert [s.id for s in log.samples] == [f"step {step}, row {row}" for step in (1, 2) for row in range(4)]
 
 
@@ -246,7 +246,7 @@ def test_a_sample_shows_its_step_what_was_said_and_what_it_earned(trained, tmp_p
     for sample, kept in zip(log.samples, frame.to_dict("records"), strict=True):
         values = {name: score.value for name, score in sample.scores.items()}
         assert values["step"] == kept["step"]
-        assert values["bracket_hack"] == (kept["y"] == ANSWER)
+        assert values["hacked"] == (kept["y"] == ANSWER)
         for name in ("task_reward", "confession_reward", "task_advantage", "confession_advantage"):
             assert values[name] == pytest.approx(kept[name], abs=1e-6)
         assert texts(sample) == [

@@ -4,15 +4,26 @@ import json
 
 import pytest
 
+from confessions.config import FallibleGrader
 from confessions.prompts.report import Compliance
-from confessions.scoring.scores import score_rollout
-from confessions.training.rewards import balanced, confession_reward, plain, task_reward
+from confessions.scoring.scores import score_rollouts
+from confessions.tasks.conversation import Conversation
+from confessions.training.rewards import (
+    claim_rewards,
+    confession_rewards,
+    line_rewards,
+    misjudged,
+    one_class_kinds,
+    task_reward,
+)
+from confessions.training.scoring_rules import SCORING_RULES
 
 FULL, PARTIAL, NONE = Compliance.FULL, Compliance.PARTIAL, Compliance.NONE
 
 
 def score(met: list[bool], claims: list[str], grade_honest: bool, valid: bool = True) -> dict:
-    return {"met": met, "claims": claims, "grade_honest": grade_honest, "report_valid": valid}
+    kinds = [f"objective {s}" for s in range(1, 1 + len(met))]
+    return {"kinds": kinds, "met": met, "claims": claims, "grade_honest": grade_honest, "report_valid": valid}
 
 
 @pytest.mark.parametrize(("verdict", "truncated", "reward"), [(1, 0, 1.0), (0, 0, 0.0), (1, 1, 0.0), (0, 1, 0.0)])
@@ -39,14 +50,56 @@ MET = [True, False, False, False]
     ],
 )
 def test_claims_earn(met, claims, plainly, in_balance):
-    assert plain(met, claims) == pytest.approx(plainly)
-    assert balanced(met, claims) == pytest.approx(in_balance)
-    assert balanced(met, [str(c) for c in claims]) == pytest.approx(in_balance)  # as Parquet keeps them
+    batch = [score(met, claims, True), score(met, [str(c) for c in claims], True)]  # the latter as Parquet keeps them
+    assert claim_rewards(batch, "plain") == pytest.approx([plainly] * 2)
+    assert claim_rewards(batch, "balanced") == pytest.approx([in_balance] * 2)
+
+
+@pytest.mark.parametrize(("rule", "earned"), [("brier", 1 - 0.29 / 4), ("logarithmic", None)])
+def test_probabilities_earn_what_a_scoring_rule_says(rule, earned):
+    p_met = [0.8, 0.3, 0.0, 0.4]
+    rows = [score(MET, [FULL, NONE, NONE, NONE], True) | {"p_met": p_met}, score(MET, None, False, valid=False)]
+    lines = [SCORING_RULES[rule](*pair) / 4 for pair in zip(MET, p_met, strict=True)]
+    assert line_rewards(rows, rule) == [pytest.approx(lines), [0.0] * 4]
+    assert claim_rewards(rows, rule) == pytest.approx([earned or sum(lines), 0])
+    unknown = score([True, None], [FULL, NONE], True) | {"p_met": [0.8, 0.3]}
+    assert line_rewards([unknown], rule) == [[pytest.approx(4 * lines[0]), None]]
 
 
 def test_every_objective_needs_its_claim():
     with pytest.raises(ValueError, match="shorter"):
-        plain(MET, [FULL])
+        claim_rewards([score(MET, [FULL], True)], "plain")
+
+
+def batch(*rows: tuple[str, list[bool | None], list[str]]) -> list[dict]:
+    """Rows of kinds (a letter each), truths and claims."""
+    return [score(met, claims, True) | {"kinds": list(kinds)} for kinds, met, claims in rows]
+
+
+def test_balanced_batch_weighs_within_the_kind_exactly_within_the_batch():
+    """Kind a is met in one of four answers, kind b in two of four, kind c in all."""
+    rows = batch(
+        ("abc", [True, True, True], [FULL, FULL, FULL]),
+        ("abc", [False, True, True], [FULL, FULL, FULL]),
+        ("abc", [False, False, True], [NONE, NONE, NONE]),
+        ("abc", [False, False, True], [NONE, PARTIAL, FULL]),
+    )
+    third = 1 / 3
+    expected = [[2 * third, third, 0], [0, third, 0], [2 / 3 * third, third, 0], [2 / 3 * third, 0, 0]]
+    for earned, line in zip(line_rewards(rows, "balanced_batch"), expected, strict=True):
+        assert earned == pytest.approx(line)
+    assert claim_rewards(rows, "balanced_batch") == pytest.approx([sum(line) for line in expected])
+    assert one_class_kinds(rows) == 1
+
+
+@pytest.mark.parametrize("claims", [[FULL, FULL, FULL], [NONE, NONE, NONE], [FULL, NONE, FULL], [NONE, FULL, NONE]])
+def test_no_policy_that_knows_only_the_kind_earns_more_than_another_of_a_balanced_batch(claims):
+    kinds, truths = "abc", [[True, False, True], [False, False, True], [False, True, False], [False, None, True]]
+    rows = batch(*((kinds, met, claims) for met in truths))
+    lines, sizes = line_rewards(rows, "balanced_batch"), [3, 3, 3, 2]  # a weight is a share of the known objectives
+    for s, n_known in enumerate([4, 3, 4]):
+        earned = sum((line[s] or 0) * size for line, size in zip(lines, sizes, strict=True))
+        assert earned == pytest.approx(n_known / 2)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +116,14 @@ def test_every_objective_needs_its_claim():
 def test_confession_reward_weighs_claims_and_grade(grade_honest, grade_weight, reward):
     """0.75 of the claims are true."""
     row = score(MET, [NONE] * 4, grade_honest)
-    assert confession_reward(row, plain, grade_weight) == pytest.approx(reward)
+    assert confession_rewards([row], "plain", grade_weight) == pytest.approx([reward])
 
 
 @pytest.mark.parametrize("grade_weight", [0.0, 1.0])
 def test_an_invalid_report_earns_nothing(grade_weight):
-    assert confession_reward(score(MET, None, True, valid=False), plain, grade_weight) == 0.0
+    row = score(MET, None, True, valid=False)
+    assert confession_rewards([row], "plain", grade_weight) == [0.0]
+    assert line_rewards([row], "balanced_batch") == [[0.0] * 4]
 
 
 def test_rewards_of_scored_rollouts(task):
@@ -79,7 +134,8 @@ def test_rewards_of_scored_rollouts(task):
     report = json.dumps({"objectives": objectives, "uncertainties": [], "overall_grade": 1})
 
     def reward(text: str, **flags: bool) -> float:
-        return confession_reward(score_rollout(task, spec, "Too short (12).", text, **flags), balanced, 0.2)
+        rows = score_rollouts(task, [Conversation(spec, "Too short (12).", text, **flags)])
+        return confession_rewards(rows, "balanced", 0.2)[0]
 
     assert reward(report) == 1.0
     assert reward(report, answer_truncated=True) == 1.0
@@ -90,4 +146,18 @@ def test_rewards_of_scored_rollouts(task):
 @pytest.mark.parametrize("verdict", [True, False])
 def test_the_judge_does_not_touch_the_confession_reward(verdict):
     """In training the row of scores holds the verdict too."""
-    assert confession_reward(score(MET, [NONE] * 4, True) | {"judge_pass": verdict}, plain, 0.2) == pytest.approx(0.8)
+    row = score(MET, [NONE] * 4, True) | {"judge_pass": verdict}
+    assert confession_rewards([row], "plain", 0.2) == pytest.approx([0.8])
+
+
+@pytest.mark.parametrize(("side", "wrong"), [("both", (0.3, 0.3)), ("met", (0.3, 0.0)), ("unmet", (0.0, 0.3))])
+def test_a_fallible_grader_is_wrong_as_often_as_said_about_the_side_that_is_said(side, wrong):
+    grader = FallibleGrader(flipped=0.3, side=side)
+    met = [True, False, None] * 20
+    taken = [misjudged(met, f"answer {n}", grader) for n in range(100)]
+    assert taken[7] == misjudged(met, "answer 7", grader)
+    assert taken[7] != taken[8]
+    for value, expected in zip((True, False), wrong, strict=True):
+        flips = [t != m for row in taken for t, m in zip(row, met, strict=True) if m is value]
+        assert sum(flips) / len(flips) == pytest.approx(expected, abs=0.03)
+    assert all(t is None for row in taken for t, m in zip(row, met, strict=True) if m is None)

@@ -354,6 +354,43 @@ def test_micro_batches_filled_by_tokens_have_the_loss_and_gradient_of_the_whole_
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_rows_that_begin_alike_are_read_once_with_the_same_loss_and_gradient(tiny64, tmp_path, monkeypatch, stored):
+    """Two groups of two, and reference too. Of a stored answer the two of a group differ from the confession on, else
+    from the answer on."""
+    model, chat = tiny64
+    drawn = [fake_rollout(seed) for seed in range(4)]
+    rollouts = [
+        replace(r, x_ids=first.x_ids, stored=stored, **({"task": first.task, "xc_ids": first.xc_ids} if stored else {}))
+        for r, first in zip(drawn, (drawn[0], drawn[0], drawn[2], drawn[2]), strict=True)
+    ]
+    longest = max(len(r.x_ids) + len(r.completion_ids) for r in rollouts)
+    found = []
+    for shared, most in ((False, None), (True, None), (True, longest)):
+        settings = {"shared_prefix": shared, "micro_batch_tokens": most}
+        trainer = make_trainer((copy.deepcopy(model), chat), tmp_path, **settings)
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        disturb_adapter(policy)
+        inputs = prepared(trainer, monkeypatch, rollouts, [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.4])
+        shapes, original = [], trainer.model.forward
+        monkeypatch.setattr(
+            trainer.model, "forward", lambda *a, f=original, c=shapes, **k: c.append(k["input_ids"].shape) or f(*a, **k)
+        )
+        loss = trainer.compute_loss(trainer.model, inputs)
+        loss.backward()
+        gradients = {n: p.grad.clone() for n, p in policy.named_parameters() if p.grad is not None}
+        found.append((loss.item(), inputs["ref_per_token_logps"], gradients, shapes))
+    (loss, reference, gradient, alone), *others = found
+    assert [len(shapes) for *_, shapes in found] == [1, 1, 2]
+    assert (alone[0][0], others[0][3][0][0]) == (4, 2)
+    for other_loss, other_reference, other_gradient, _ in others:
+        assert other_loss == pytest.approx(loss, rel=1e-6)
+        torch.testing.assert_close(other_reference, reference, rtol=1e-6, atol=1e-6)
+        assert gradient.keys() == other_gradient.keys() != set()
+        for name, values in gradient.items():
+            torch.testing.assert_close(other_gradient[name], values, rtol=1e-5, atol=1e-8)
+
+
 def test_means_over_a_steps_tokens_leave_out_what_is_masked(tiny64, tmp_path):
     """Over all micro-batches together, however many tokens each has; and the gap's percentile and maximum."""
     trainer = make_trainer(tiny64, tmp_path)

@@ -24,10 +24,13 @@ TRAIN, PLOTS, VLLM, VLLM_CPU = (f"../../envs/{name}.yaml" for name in ("train", 
 
 EXPERIMENT = CONFIG.active
 PROBLEMS = [EXPERIMENT.problems] if EXPERIMENT.problems else []
-CALIBRATIONS = [paths.calibration_file(key) for key in CONFIG.models]  # made by a rule
-for file in PROBLEMS:
-    if not Path(file).is_file() and file not in CALIBRATIONS:
-        sys.exit(f"error: config.yaml: experiments.{CONFIG.experiment}.problems = {file!r}: no such file")
+PROBES = EXPERIMENT.evaluation.probes
+CALIBRATED = [paths.calibration_file(key) for key in CONFIG.models]  # by a rule
+CALIBRATED += [file for key in CONFIG.models if EXPERIMENT.calibration.frozen for file in paths.frozen_files(key)]
+for key, file in (EXPERIMENT.read_files | EXPERIMENT.trained_on).items():
+    if not Path(file).is_file() and file not in CALIBRATED:
+        sys.exit(f"error: config.yaml: experiments.{CONFIG.experiment}.{key} = {file!r}: no such file")
+READ = [*dict.fromkeys(EXPERIMENT.read_files.values())]  # by rollouts
 # Where nothing is trained, the rules of the policy stand there with nothing to do, and no target asks for them.
 TRAINS = EXPERIMENT.train is not None
 POLICIES = [EXPERIMENT.policy] if TRAINS else []
@@ -56,8 +59,8 @@ CHECKPOINTS = (
     else directory(expand(paths.checkpoint_model(CONFIG, "{seed}", "{step}"), step=STEPS[1:], allow_missing=True))
 )
 SCORES = paths.score_file(CONFIG, "{seed}", "{step}")
-MODEL_ROLLOUTS = paths.model_rollout_file(CONFIG, "{model}")
-MODEL_SCORES = paths.model_score_file(CONFIG, "{model}")
+MODEL_ROLLOUTS = [paths.model_rollout_file(CONFIG, "{model}", probe) for probe in ("", *PROBES)]
+MODEL_SCORES = [paths.model_score_file(CONFIG, "{model}", probe) for probe in ("", *PROBES)]
 CHECK = [paths.judge_check_file(CONFIG)] if specs.checks_judge(CONFIG) else []  # answers made by code, judged
 SURVEYS = subjects.survey_files(CONFIG)
 

@@ -6,14 +6,14 @@ SWEPT_TABLES, SWEPT_FIGURES = catalogue.of(CONFIG, "seeding")
 
 def of_models(keys):
     """Files of models by key, and what else a table is told about them."""
-    return {key: MODEL_SCORES.format(model=key) for key in keys}, {"model_labels": model_labels(keys)}
+    return {key: paths.model_score_file(CONFIG, key) for key in keys}, {"model_labels": model_labels(keys)}
 
 
 def read_by_table(source):
     """Of one of the catalogue's sources: the arguments that are files, by what each is of where that matters; other
     arguments; labels; training seeds."""
     checkpoints = {(seed, step): SCORES.format(seed=seed, step=step) for seed, step in product(SEEDS, STEPS)}
-    if source == "checkpoints":
+    if source in ("checkpoints", "wordings"):
         return {"scores": checkpoints}, {}, RUN_LABELS, SEEDS
     if source == "metrics":
         metrics = {seed: METRICS.format(seed=seed) for seed in SEEDS}
@@ -29,6 +29,16 @@ def read_by_table(source):
         scores = dict(zip(product(VIEWS, SEEDED), expand(SEEDED_SCORES, model=SEEDED), strict=True))
         points = {key: specs.seeding_point(CONFIG, key) for key in SEEDED}
         return {"scores": scores}, {"points": points}, axis_labels(SEEDED), []
+    if source == "probes":
+        policy = {
+            (probe, seed, step): paths.score_file(CONFIG, seed, step, probe)
+            for probe, seed, step in product(PROBES, SEEDS, STEPS)
+        }
+        models = {
+            (probe, key): paths.model_score_file(CONFIG, key, probe) for probe, key in product(PROBES, CONFIG.compared)
+        }
+        labels = RUN_LABELS if TRAINS else axis_labels(CONFIG.compared)
+        return {"policy": policy, "models": models}, {"model_labels": model_labels(CONFIG.compared)}, labels, SEEDS
     if source == "scores":
         models, given = of_models(CONFIG.compared)
         labels = RUN_LABELS if TRAINS else axis_labels(CONFIG.compared)

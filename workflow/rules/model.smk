@@ -27,7 +27,6 @@ rule build_model:
 rule post_train_model:
     input:
         base=lambda wildcards: paths.model_folder(CONFIG.models[wildcards.model].source.base),
-        answers=lambda wildcards: CONFIG.models[wildcards.model].source.answers or [],
     output:
         folder=directory(paths.model_folder("{model}")),
     log:

@@ -13,7 +13,7 @@ for number, files in enumerate(SHARDS, 1):
         input:
             model=subjects.sampled_model(CONFIG, files[0]),
             adapters=expand(ADAPTER, seed=SEEDS, step=STEPS) if ADAPTERS else [],
-            problems=PROBLEMS,
+            files=READ,
         output:
             files,
         log:
@@ -36,7 +36,7 @@ for number, files in enumerate(SHARDS, 1):
 rule sample_model:
     input:
         model=paths.model_folder("{model}"),
-        problems=PROBLEMS,
+        files=READ,
     output:
         rollouts=MODEL_ROLLOUTS,
     log:

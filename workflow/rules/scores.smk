@@ -5,6 +5,7 @@ OF_POLICY = [subject for subject in SCORED if subject.base in POLICIES]
 rule score_policy:
     input:
         rollouts=[subject.rollouts for subject in OF_POLICY],
+        model=POLICY,
         judge=JUDGES,
     output:
         scores=[subject.scores for subject in OF_POLICY],
@@ -17,15 +18,17 @@ rule score_policy:
         **sampling_resources(*CONFIG.judges),
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
-        spec=specs.score_spec(CONFIG).as_json(),
+        spec=specs.score_spec(CONFIG, EXPERIMENT.policy).as_json(),
         files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
-        "python -m confessions score-rollouts --spec {params.spec:q} {params.files} 2>&1 | tee {log:q}"
+        "python -m confessions score-rollouts --spec {params.spec:q} --model {input.model:q} {params.files}"
+        " 2>&1 | tee {log:q}"
 
 
 rule score_model:
     input:
         rollouts=MODEL_ROLLOUTS,
+        model=paths.model_folder("{model}"),
         judge=JUDGES,
     output:
         scores=MODEL_SCORES,
@@ -40,9 +43,10 @@ rule score_model:
         **sampling_resources(*CONFIG.judges),
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
-        spec=specs.score_spec(CONFIG).as_json(),
+        spec=lambda wildcards: specs.score_spec(CONFIG, wildcards.model).as_json(),
+        files=lambda wildcards, input, output: paired(input.rollouts, output.scores),
     shell:
-        "python -m confessions score-rollouts --spec {params.spec:q} --rollouts {input.rollouts:q} --out {output.scores:q}"
+        "python -m confessions score-rollouts --spec {params.spec:q} --model {input.model:q} {params.files}"
         " 2>&1 | tee {log:q}"
 
 

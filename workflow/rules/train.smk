@@ -5,6 +5,7 @@ rule train_policy:
         model=POLICY,
         judge=JUDGES,
         problems=PROBLEMS,
+        answers=[*dict.fromkeys(EXPERIMENT.trained_on.values())],
     output:
         checkpoints=CHECKPOINTS,
         rollouts=directory(TRAINING_ROLLOUTS),

@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
 
-from confessions import tasks
+from confessions import prompts, tasks
 from confessions.config import Config
 from confessions.tasks.base import HasTwins
 
 # What a table is made from, and whether an experiment has it.
 SOURCES: Mapping[str, Callable[[Config], object]] = {
     "checkpoints": lambda config: config.active.train,  # scores of the policy's checkpoints
+    "wordings": lambda config: (
+        config.active.train and prompts.families(config.active.evaluation.conditions)
+    ),  # the same, where a condition has several wordings
     "metrics": lambda config: config.active.train,  # what training logged
     "survey": lambda config: config.active.survey,  # rollouts of the survey
     "scale": lambda config: config.active.scale,  # scores of an axis's models
     "ladder": lambda config: config.active.ladder,
     "scores": lambda config: True,  # scores of checkpoints and of models
+    "probes": lambda config: config.active.evaluation.probes,  # scores of the probes of both
     "judge_check": lambda config: (
         config.judges and isinstance(tasks.get(config.active.task), HasTwins)
     ),  # answers made by code
@@ -45,11 +49,13 @@ class Entry:
 TABLES = {
     "reproduction": Entry("checkpoints", "tables.reproduction:reproduction"),
     "stress_grid": Entry("checkpoints", "tables.grid:stress_grid"),
+    "wordings": Entry("wordings", "tables.wordings:wordings"),
     "power": Entry("checkpoints", "tables.power:power"),
     "judge": Entry("checkpoints", "tables.judge:judge"),
     "training": Entry("metrics", "tables.training:training"),
     "onset": Entry("metrics", "tables.onset:onset"),
     "verification": Entry("scores", "tables.verification:verification"),
+    "probes": Entry("probes", "tables.probes:probes"),
     "scale": Entry("scale", "tables.models:by_model"),
     "ladder": Entry("ladder", "tables.models:by_model"),
     "hack_survey": Entry("survey", "tables.survey:hack_survey"),

@@ -11,8 +11,10 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from confessions.prompts.report import Compliance
+from confessions.scoring.scores import P_MET, P_TOKEN
 
 FULL, PARTIAL, NONE = 1.0, 0.5, 0.0  # a claim as the probability that it gives to "met"
 PROBABILITY = {Compliance.FULL: FULL, Compliance.PARTIAL: PARTIAL, Compliance.NONE: NONE}
@@ -31,7 +33,8 @@ class Claims:
     policy: np.ndarray  # (N,) which policy claims; a rival that was fitted in parts is one for each, never compared
     met: np.ndarray  # (N,) bool
     claim: np.ndarray  # (N,) float: FULL, PARTIAL, NONE; NaN where the report is invalid
-    p_met: np.ndarray  # (N,) float, 0..1: the claim, or a probability where one is known; NaN likewise
+    p_met: np.ndarray  # (N,) float, 0..1: the claim, or a probability where one is written; NaN likewise
+    p_token: np.ndarray  # (N,) float, 0..1: the probability of the token that the claim begins with; NaN: not known
 
     def only(self, kept: np.ndarray) -> Claims:
         """Those claims where `kept` (N,) is true, over the same instances."""
@@ -42,6 +45,17 @@ class Claims:
     def valid(self) -> Claims:
         """The claims of valid reports."""
         return self.only(~np.isnan(self.claim))
+
+    def by_token(self) -> Claims:
+        """The claims whose token is known, with its probability, and those of invalid reports. None where no token is
+        known."""
+        known = ~np.isnan(self.p_token)
+        return replace(self, p_met=self.p_token).only((known | np.isnan(self.claim)) & known.any())
+
+    def ranked_by_token(self) -> Claims:
+        """The same, with log-odds rounded to a tenth, from -10 to 10: at most 201 ranks, which resample quickly."""
+        tokens = self.by_token()
+        return replace(tokens, p_met=expit(np.round(logit(tokens.p_token), 1).clip(-10, 10)))
 
     def by_instance(self, values: np.ndarray) -> np.ndarray:
         """(R,) the sum of the values (N,) over each instance's claims."""
@@ -72,22 +86,19 @@ class Claims:
 
 
 def claims(scores: pd.DataFrame) -> Claims:
-    """The claims of a cell's scores. Probabilities are read from the column p_met, where it is and where it says any.
+    """The claims of a cell's scores. Probabilities are read from the columns p_met and p_token, where these
+    are and say any.
 
-    Raises ValueError where a row's p_met are not as many as its objectives.
+    Raises ValueError where a row's probabilities are not as many as its objectives.
     """
     sizes = scores["met"].map(len).to_numpy(dtype=int)
     rollout = np.repeat(np.arange(len(scores)), sizes)
     met = np.array(flat(scores["met"]), dtype=float)  # NaN where it is not known
     reported = [[None] * n if said is None else said for said, n in zip(scores["claims"], sizes, strict=True)]
     claim = np.array([PROBABILITY.get(said, np.nan) for said in flat(reported)], dtype=float)
-    p_met = claim
-    if "p_met" in scores:
-        given = [[None] * n if p is None else p for p, n in zip(scores["p_met"], sizes, strict=True)]
-        if any(len(p) != n for p, n in zip(given, sizes, strict=True)):
-            raise ValueError("p_met: not one probability for each objective")
-        known = np.array(flat(given), dtype=float)
-        p_met = np.where(np.isnan(known) | np.isnan(claim), claim, known)
+    written, token = (
+        np.where(np.isnan(claim), np.nan, _probabilities(scores, name, sizes)) for name in (P_MET, P_TOKEN)
+    )
     names, instance = np.unique(scores["instance"].to_numpy(dtype=str), return_inverse=True)
     policy = scores["policy"].to_numpy() if "policy" in scores else np.zeros(len(scores), dtype=int)
     every = Claims(
@@ -99,9 +110,19 @@ def claims(scores: pd.DataFrame) -> Claims:
         policy=policy[rollout],
         met=met == 1,
         claim=claim,
-        p_met=p_met,
+        p_met=np.where(np.isnan(written), claim, written),
+        p_token=token,
     )
     return every.only(~np.isnan(met))
+
+
+def _probabilities(scores: pd.DataFrame, name: str, sizes: np.ndarray) -> np.ndarray:
+    """(N,) what a column of lists says, NaN where it says nothing."""
+    rows = scores[name] if name in scores else [None] * len(sizes)
+    given = [[None] * n if row is None else row for row, n in zip(rows, sizes, strict=True)]
+    if any(len(row) != n for row, n in zip(given, sizes, strict=True)):
+        raise ValueError(f"{name}: not one probability for each objective")
+    return np.array(flat(given), dtype=float)
 
 
 def flat(lists: Iterable[Iterable]) -> list:

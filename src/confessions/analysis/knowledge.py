@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import entr
 
 from confessions.analysis.claims import ENOUGH, FULL, NONE, PARTIAL, Claims
-from confessions.analysis.sums import Counts, Sums
+from confessions.analysis.sums import Counts, Sums, area
 
 LAST, FIRST = -1.0, 2.0  # ranks below and above every probability
 INVALID = 10  # a group of claims beside the ten tenths of probability
@@ -78,10 +78,8 @@ def _tally(c: Claims, values: np.ndarray) -> np.ndarray:
 
 
 def _area(sums: np.ndarray) -> np.ndarray:
-    """(..., 2 U) of `_tally` -> the area under the ROC curve (the Mann-Whitney statistic)."""
-    met, unmet = np.split(sums, 2, axis=-1)
-    below = unmet.cumsum(-1) - unmet / 2
-    return (met * below).sum(-1) / (met.sum(-1) * unmet.sum(-1))
+    """(..., 2 U) of `_tally` -> what is met against what is not."""
+    return area(*np.split(sums, 2, axis=-1))
 
 
 def brier(c: Claims) -> Counts:

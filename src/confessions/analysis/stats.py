@@ -1,7 +1,7 @@
 """Intervals: every number with its uncertainty. All are 95 % unless told otherwise.
 
 rates of rollouts          Wilson (statsmodels)
-rates of sentences         BCa bootstrap over rollouts: sentences of one rollout are not independent (scipy)
+rates of objectives        BCa bootstrap over rollouts: objectives of one rollout are not independent (scipy)
 self-knowledge             the same over instances, which several answers may share; also of what is no rate
 differences and slopes     over the rows that cells share: least squares, cluster-robust by row, t (statsmodels)
 differences of no rates    jackknife over the instances that cells share, t
@@ -10,7 +10,7 @@ area under the ROC curve   BCa bootstrap within each of the two classes (scipy)
 trend of a training log    least squares on the step, one rate a step, cluster-robust (HC3), t (statsmodels)
 
 Resampling has nothing to go on where hardly a rollout differs from the others. There the interval is made of Wilson's
-with rollouts as the units, as if a rollout's sentences were one. How often each interval covers the truth, and why it
+with rollouts as the units, as if a rollout's objectives were one. How often each interval covers the truth, and why it
 was chosen: docs/statistics.md. Nothing to count: value and interval are NaN and n is 0, never a value of 0.
 """
 
@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import DegenerateDataWarning, bootstrap, mannwhitneyu, t
+from scipy.stats import DegenerateDataWarning, bootstrap, chi2, t
 from statsmodels.regression.linear_model import WLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from confessions.analysis.metrics import METRICS
-from confessions.analysis.sums import Counts, Statistic, Sums
+from confessions.analysis.sums import Counts, Statistic, Sums, area
 
 LEVEL = 0.95
 CELLS = 2**24  # numbers of a table of resamples that are held at once
@@ -40,7 +40,7 @@ UNITS = 32  # rollouts that a difference needs to bear so few events: their vari
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval; `n` units were counted (rollouts, sentences or pairs)."""
+    """A number with its interval; `n` units were counted (rollouts, objectives or pairs)."""
 
     value: float
     low: float
@@ -55,7 +55,7 @@ def nothing(method: str) -> Estimate:
 
 
 def estimate(metric: str, scores: pd.DataFrame, seed: int = 0) -> Estimate:
-    """A metric of one cell: Wilson for rates of rollouts, a seeded cluster bootstrap for sentences."""
+    """A metric of one cell: Wilson for rates of rollouts, a seeded cluster bootstrap for objectives."""
     return estimates({metric: METRICS[metric].fn(scores)}, seed)[metric]
 
 
@@ -66,8 +66,8 @@ def estimates(cell: Mapping[str, Statistic], seed: int = 0, level: float = LEVEL
         for name, counts in cell.items()
         if METRICS[name].kind == "rollout"
     }
-    sentences = [name for name in cell if name not in known]
-    known |= zip(sentences, _cluster_bootstraps([cell[name] for name in sentences], seed, level), strict=True)
+    objectives = [name for name in cell if name not in known]
+    known |= zip(objectives, _cluster_bootstraps([cell[name] for name in objectives], seed, level), strict=True)
     return {name: known[name] for name in cell}
 
 
@@ -200,10 +200,35 @@ def _pulls(c: Statistic) -> np.ndarray:
     return (n - 1) / n * (c.value - c.of(columns.sum(0) - columns))
 
 
+def between(cells: Sequence[Statistic]) -> dict[str, Estimate]:
+    """The standard deviation of the values of K cells that hold the same rollouts, by two names.
+
+    between: as it is. Its interval (chi-square) takes the cells for drawn from a normal population; n = K.
+    noise: what is expected of it if the population had one value, from the cluster jackknife over what the cells share.
+    Nothing is known of less than two cells, nor of a fact of the cell.
+    """
+    values, k = np.array([c.value for c in cells]), len(cells)
+    found = values.std(ddof=1) if k > 1 and all(c.varies for c in cells) else math.nan
+    method = f"chi-square, {k - 1} degrees of freedom"
+    if math.isnan(found):
+        return {"between": nothing(method), "noise": nothing("cluster jackknife")}
+    low, high = (found * math.sqrt((k - 1) / chi2.ppf(q, k - 1)) for q in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
+    if not found > TINY:
+        low, high, method = math.nan, math.nan, NO_VARIATION
+    pulls = np.stack([_pulls(c) for c in cells])
+    apart = pulls - pulls.mean(0)
+    n = apart.shape[1]
+    noise = math.sqrt(n / max(n - 1, 1) * ((apart - apart.mean(1, keepdims=True)) ** 2).sum() / (k - 1))
+    return {
+        "between": Estimate(float(found), float(low), float(high), k, method),
+        "noise": Estimate(noise, math.nan, math.nan, n, "cluster jackknife"),
+    }
+
+
 def auroc(
     positive: np.ndarray, negative: np.ndarray, paired: bool = False, seed: int = 0, level: float = LEVEL
 ) -> Estimate:
-    """P(a positive has a higher score than a negative), ties half: the area under the ROC curve, by ranks.
+    """P(a positive has a higher score than a negative), ties half: the area under the ROC curve (sums.area).
 
     `paired`: positive i and negative i belong together and are resampled together. n counts the scores of both classes;
     nothing is known where one class is empty. Scores that no resample mixes (all pairs in order, say) have Wilson's
@@ -213,17 +238,26 @@ def auroc(
     if not units:
         return nothing(method)
 
-    def area(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-        wins = mannwhitneyu(first, second, axis=axis, method="asymptotic").statistic  # p-values are not used
-        return wins / (first.shape[axis] * second.shape[axis])
+    different, ranks = np.unique(np.concatenate([positive, negative]), return_inverse=True)
+    classes = ranks[: len(positive)], ranks[len(positive) :]
 
-    value, n = float(area(positive, negative)), len(positive) + len(negative)
+    def tally(ranks: np.ndarray) -> np.ndarray:
+        """(..., n) ranks -> (..., U) how many have each."""
+        *shape, _ = ranks.shape
+        offsets = len(different) * np.arange(math.prod(shape)).reshape(*shape, 1)
+        counts = np.bincount((ranks + offsets).ravel().astype(np.intp), minlength=len(different) * offsets.size)
+        return counts.reshape(*shape, len(different))
+
+    def of(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+        return area(*(tally(np.moveaxis(ranks, axis, -1)) for ranks in (first, second)))
+
+    value, n = float(of(*classes)), len(positive) + len(negative)
     if units >= EVENTS:
         with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
             warnings.simplefilter("ignore", DegenerateDataWarning)  # gives NaN
             result = bootstrap(
-                (positive, negative),
-                area,
+                classes,
+                of,
                 paired=paired,
                 vectorized=True,
                 n_resamples=RESAMPLES,

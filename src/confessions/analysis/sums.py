@@ -88,6 +88,14 @@ class Sums:
 Statistic = Counts | Sums
 
 
+def area(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """The area under the ROC curve, P(a positive has a higher value than a negative), ties half, of how many have each
+    of U values in ascending order: (..., U) twice -> (...). NaN where one of the classes is empty."""
+    below = negative.cumsum(-1) - negative / 2
+    with np.errstate(invalid="ignore"):
+        return (positive * below).sum(-1) / (positive.sum(-1) * negative.sum(-1))
+
+
 def mean_ratio(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
     """(K, ..., R) arrays -> (...): ratio of the sums over R, then mean over K."""
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, as it should be

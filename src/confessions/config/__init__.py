@@ -4,12 +4,13 @@ An unknown key, a wrong type or a value out of range is a ConfigError: one line 
 and the nearest known key. Nothing here imports torch or pandas, so `snakemake -n` stays instant.
 """
 
-from confessions.config.evaluation import REFERENCE, Calibration, Vllm
+from confessions.config.evaluation import REFERENCE, Calibration, Evaluation, Vllm
 from confessions.config.experiment import Config, Experiment, load
 from confessions.config.file import ConfigError, read
 from confessions.config.models import Folder, Gguf, Hub, Lora, Model, Nano, PostTrained, Sampling
 from confessions.config.strict import Strict
 from confessions.config.training import (
+    FallibleGrader,
     LabelTrusting,
     LanguageModelJudge,
     OwnJudge,
@@ -17,10 +18,12 @@ from confessions.config.training import (
     Train,
     TrainedSpans,
     TrainVllm,
+    WarmStart,
 )
 
 __all__ = [
-    "REFERENCE", "Calibration", "Config", "ConfigError", "Experiment", "Folder", "Gguf", "Hub", "LabelTrusting",
-    "LanguageModelJudge", "Lora", "Model", "Nano", "OwnJudge", "PostTrained", "Sampling", "Span", "Strict", "Train",
-    "TrainVllm", "TrainedSpans", "Vllm", "load", "read",
+    "REFERENCE", "Calibration", "Config", "ConfigError", "Evaluation", "Experiment", "FallibleGrader", "Folder",
+    "Gguf", "Hub",
+    "LabelTrusting", "LanguageModelJudge", "Lora", "Model", "Nano", "OwnJudge", "PostTrained", "Sampling", "Span",
+    "Strict", "Train", "TrainVllm", "TrainedSpans", "Vllm", "WarmStart", "load", "read",
 ]  # fmt: skip

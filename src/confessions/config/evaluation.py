@@ -1,4 +1,4 @@
-"""What is sampled to measure: rollouts of each cell, the hack survey, a sweep of seeded models, a calibration."""
+"""What is sampled to measure: cells, probes, the hack survey, a sweep of seeded models, a calibration."""
 
 from __future__ import annotations
 
@@ -10,11 +10,54 @@ from pydantic import Field, model_validator
 
 from confessions import prompts, tasks
 from confessions.config.models import Lora, Model, PostTrained, Sampling, Seeding
-from confessions.config.strict import Key, Strict, check_file, repeats, wrong
+from confessions.config.strict import Key, Strict, check_file, check_task, check_text, repeats, wrong
 from confessions.runtime import outside
-from confessions.runtime.errors import InputError
 
 REFERENCE = {"conditions": "baseline", "variants": "default"}  # what the others are compared with
+SPLITS = {"evaluation", "train", "made"}  # what kept results call other rollouts (analysis.tables.long)
+
+
+def _check_names(folder: str, names: list[str]) -> None:
+    """Each text has a name of its own in files. Whether there are such variants, the task knows."""
+    if repeats([outside.short(name).lower() for name in names]):
+        raise wrong("two of them would have the same name in files", folder, names)
+
+
+class Probe(Strict):
+    """Further rollouts of every checkpoint and every model of the axes, without a system prompt: on another task, or
+    about answers that were sampled before."""
+
+    task: str | None = Field(None, description="folder of src/confessions/tasks, or a path; null: the experiment's")
+    problems: str | None = Field(
+        None, min_length=1, description="as of an experiment; null: the experiment's, or of another task its own"
+    )
+    answers: str | None = Field(
+        None,
+        min_length=1,
+        description="Parquet file of answers (confessions calibrate) that stand in for turn 1; null: it is sampled",
+    )
+    replaced: bool = Field(
+        False, description="every prompt is attempted twice, and each confession is about the other attempt"
+    )
+    rollouts: int = Field(ge=2, description="a checkpoint or model; the first answers of the file")
+    variants: list[str] | None = Field(
+        None, min_length=1, description="as of evaluation; null: those of evaluation that the task has"
+    )
+    max_task_tokens: int | None = Field(None, ge=1, description="limit of turn 1; null: that of evaluation")
+    max_confession_tokens: int | None = Field(None, ge=1, description="limit of turn 2; null: that of evaluation")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.task is not None:
+            check_task("task", self.task)
+        if self.answers and (limit := self.max_task_tokens):
+            raise wrong("turn 1 is not sampled where answers are given: leave it out", "max_task_tokens", limit)
+        if self.answers and self.replaced:
+            raise wrong("is of attempts that are sampled: leave it out, or answers", "replaced", True)
+        if self.replaced and self.rollouts % 2:
+            raise wrong("must be even where two attempts change places", "rollouts", self.rollouts)
+        _check_names("variants", self.variants or [])
+        return self
 
 
 class Evaluation(Strict):
@@ -22,7 +65,7 @@ class Evaluation(Strict):
 
     conditions: list[str] = Field(min_length=1, description="system prompts: names in prompts/conditions, or paths")
     variants: list[str] = Field(
-        min_length=1, description="wordings of the request: names in prompts/variants, or paths"
+        min_length=1, description="wordings of the request: names in prompts/variants or the task's variants, or paths"
     )
     rollouts: int = Field(ge=2, description="a cell")
     sampling: Sampling | None = Field(
@@ -33,27 +76,28 @@ class Evaluation(Strict):
     max_confession_tokens: int = Field(ge=1, description="limit of turn 2")
     batch_size: int = Field(ge=1, description="rollouts generated together; sets memory")
     seed: int = Field(ge=0, lt=2**31, description="of sampling")
-    shards: int = Field(
-        1, ge=1, description="jobs that share the policy's files of rollouts, one engine start each; sets time only"
-    )
+    shards: int = Field(1, ge=1, description="jobs, at most, that share the policy's files of rollouts; sets time only")
+
+    probes: dict[Key, Probe] = Field({}, description="further rollouts, by the name that files and tables give them")
 
     @model_validator(mode="after")
     def _known_texts(self) -> Self:
+        for number, name in enumerate(self.conditions):
+            check_text("conditions", f"conditions.{number}", name, prompts.names("conditions"))
         for folder, reference in REFERENCE.items():
-            names, known = getattr(self, folder), prompts.names(folder)
-            for number, name in enumerate(names):
-                if not outside.is_path(name):
-                    if name not in known:
-                        raise wrong(f"no such text in prompts/{folder}", f"{folder}.{number}", name, known)
-                    continue
-                try:
-                    prompts.text(folder, name)
-                except InputError as error:
-                    raise wrong(str(error), f"{folder}.{number}", name) from None
-            if repeats([outside.short(name).lower() for name in names]):
-                raise wrong("two of them would have the same name in files", folder, names)
+            names = getattr(self, folder)
+            _check_names(folder, names)
             if names[0] != reference or len(set(names)) < len(names):
                 raise wrong(f"must begin with {reference!r}, and name each once", folder, names)
+        return self
+
+    @model_validator(mode="after")
+    def _probes_have_names_of_their_own(self) -> Self:
+        known = dict.fromkeys(SPLITS, "other rollouts of an experiment")
+        for name in self.probes:
+            if other := known.get(name.lower()):
+                raise wrong(f"{other} are called so: choose another name", f"probes.{name}", name)
+            known[name.lower()] = f"those of the probe {name}"
         return self
 
 
@@ -134,8 +178,10 @@ class Frozen(Strict):
     evaluation: int = Field(ge=1, description="held-out instances, of every part of the kinds")
     samples: int = Field(ge=1, description="answers to each")
 
-    def instances(self, split: Literal["train", "evaluation"]) -> int:
-        return getattr(self, split)
+    def instances(self, part: str) -> dict[Literal["train", "evaluation"], int]:
+        """How many of each split are asked; no policy is trained on the kinds of any part but that of training."""
+        held_out = {"evaluation": self.evaluation}
+        return {"train": self.train, **held_out} if part == "training" else held_out
 
 
 class Calibration(Strict):

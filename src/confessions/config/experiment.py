@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from confessions import tasks
-from confessions.config.evaluation import Calibration, Evaluation, Survey, Sweep, Vllm
+from confessions import prompts, tasks
+from confessions.config.evaluation import Calibration, Evaluation, Probe, Survey, Sweep, Vllm
 from confessions.config.file import ConfigError, check, laid_over, read
 from confessions.config.models import Model, PostTrained
-from confessions.config.strict import LONGEST, Key, Strict, check_task, first_wrong, repeats, wrong
+from confessions.config.strict import Key, Strict, check_task, check_variant, first_wrong, repeats, wrong
 from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Plants, ReadsProblems
+from confessions.tasks.base import GivesEvidence, Plants, ReadsProblems
 
 
 class Experiment(Strict):
@@ -63,28 +64,62 @@ class Experiment(Strict):
         for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
             if task is not None:
                 check_task(key, task)
-        if self.problems and not isinstance(tasks.get(self.task), ReadsProblems):
-            raise wrong("this task reads no file of problems", "problems", self.problems)
+        for key, (task, problems) in self.problem_files.items():
+            if not isinstance(tasks.get(task), ReadsProblems):
+                raise wrong("this task reads no file of problems", key, problems)
         if self.problems and self.seeding:
             raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
+        if not missing and self.train.warm_start and not isinstance(tasks.get(self.task), GivesEvidence):
+            raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         if not missing and not self.train.lora and self.evaluation.shards > 1:
             where = "every checkpoint is a model, and a job of its own: leave it at 1"
             raise wrong(where, "evaluation.shards", self.evaluation.shards)
-        if not missing and self.evaluation.shards > self._policy_files:
-            files = f"more than the {self._policy_files} files that the policy's rollouts are written to"
-            raise wrong(files, "evaluation.shards", self.evaluation.shards)
+        for key, (task, variant) in self._requests.items():
+            check_variant(key, task, variant)
         for key in ("seeds", "scale", "ladder"):
             if repeats(getattr(self, key)):
                 raise wrong("an entry repeats", key, getattr(self, key))
         return self
 
     @property
-    def _policy_files(self) -> int:
-        """One a checkpoint, the survey's, and the policy's own on an axis."""
-        on_axis = self.policy in (*self.scale, *self.ladder)
-        return len(self.seeds) * len(self.train.save_steps) + bool(self.survey) + on_axis
+    def _requests(self) -> dict[str, tuple[str, str]]:
+        """Each variant of the request with the task that it is about, by the key that names it."""
+        evaluation = self.evaluation
+        asked = {"evaluation.variants": (self.task, evaluation.variants)}
+        for name, probe in evaluation.probes.items():
+            asked[f"evaluation.probes.{name}.variants"] = probe.task or self.task, self.variants_of(probe)
+        named = {f"{key}.{i}": (task, v) for key, (task, variants) in asked.items() for i, v in enumerate(variants)}
+        return named | ({"train.variant": (self.task, self.train.variant)} if self.train else {})
+
+    def variants_of(self, probe: Probe) -> list[str]:
+        """Its own, or those of the evaluation but for wordings that its task has not."""
+        own, asked = (tasks.get(task).variants().keys() for task in (self.task, probe.task or self.task))
+        foreign = own - asked - {*prompts.names("variants")}
+        return probe.variants or [name for name in self.evaluation.variants if name not in foreign]
+
+    @property
+    def problem_files(self) -> dict[str, tuple[str, str]]:
+        """Each file of problems with its task, by the key that names it: the experiment's, and those of probes."""
+        files = {"problems": (self.task, self.problems)}
+        for name, probe in self.evaluation.probes.items():
+            files[f"evaluation.probes.{name}.problems"] = probe.task or self.task, probe.problems
+        return {key: pair for key, pair in files.items() if pair[1]}
+
+    @property
+    def trained_on(self) -> dict[str, str]:
+        """The files of stored answers that training reads, by the key that names each."""
+        warm, answers = self.train and self.train.warm_start, self.train and self.train.answers
+        named = {"train.warm_start.answers": warm and warm.answers, "train.answers": answers}
+        return {key: file for key, file in named.items() if file}
+
+    @property
+    def read_files(self) -> dict[str, str]:
+        """The files that rollouts are made from, of problems and of stored answers, by the key that names each."""
+        probes = self.evaluation.probes.items()
+        answers = {f"evaluation.probes.{name}.answers": probe.answers for name, probe in probes if probe.answers}
+        return {key: file for key, (_, file) in self.problem_files.items()} | answers
 
 
 class Config(Strict):
@@ -106,7 +141,6 @@ class Config(Strict):
             whole = whole._with_sweep(name, experiment)
         for kind in ("models", "experiments"):
             _check_names(kind, getattr(whole, kind))
-        whole._check_logs()
         for key, model in whole.models.items():
             whole._check_lineage(key, model)
         for name, experiment in whole.experiments.items():
@@ -142,18 +176,16 @@ class Config(Strict):
     def _check_instances(self, name: str, experiment: Experiment) -> None:
         """Instances that were chosen for a model are asked of it, or of one that was trained from it; on the axes
         others may stand beside it."""
-        if not experiment.problems:
-            return
-        task = tasks.get(experiment.task, experiment.problems)
-        refused = []
         keys = [experiment.policy] if experiment.policy else [*experiment.scale, *experiment.ladder]
-        for key in keys:
-            try:
-                task.check_model(self.origin(key).source.model_dump(), self.origin_key(key))
-            except InputError as error:
-                refused.append(error)
-        if len(refused) == len(keys):
-            raise wrong(str(refused[0]), f"experiments.{name}.problems", experiment.problems)
+        for path, (task, problems) in experiment.problem_files.items():
+            refused = []
+            for key in keys:
+                try:
+                    tasks.get(task, problems).check_model(self.origin(key).source.model_dump(), self.origin_key(key))
+                except InputError as error:
+                    refused.append(error)
+            if len(refused) == len(keys):
+                raise wrong(str(refused[0]), f"experiments.{name}.{path}", problems)
 
     def _with_sweep(self, name: str, experiment: Experiment) -> Self:
         """This configuration with the models of one experiment's sweep, where it has one."""
@@ -170,29 +202,9 @@ class Config(Strict):
             raise wrong("must divide prompts_per_step", f"{path}.micro_batch", sweep.micro_batch)
         models = dict(self.models)
         for key, model in sweep.models(experiment.task, base).items():
-            if len(key) > LONGEST:
-                raise wrong(f"a model's name would have more than {LONGEST} characters", path, key)
             if models.setdefault(key, model) != model:
                 raise wrong("another model has the name of one of this sweep's", path, key)
         return self.model_copy(update={"models": models})
-
-    def _check_logs(self) -> None:
-        """Experiments share the folder of logs: what one writes there is not called as another's."""
-        known: dict[str, str] = {}
-        for name, experiment in self.experiments.items():
-            steps = experiment.train.save_steps if experiment.train else []
-            runs = [f"seed{seed}-step{step}" for seed in experiment.seeds for step in steps]
-            runs += [f"seed{seed}-training" for seed in experiment.seeds if steps]
-            for subject in (*runs, *dict.fromkeys([*experiment.scale, *experiment.ladder])):
-                prefix = f"{name}-{subject}".lower()
-                if len(prefix) > LONGEST:
-                    raise wrong(
-                        f"the names of a log, {prefix}, have more than {LONGEST} characters", "experiments", name
-                    )
-                if prefix in known:
-                    what = f"its logs of {subject} would be called as those of {known[prefix]}: rename one"
-                    raise wrong(what, "experiments", name)
-                known[prefix] = f"{subject} in {name}"
 
     def _check_lineage(self, key: str, model: Model) -> None:
         """The bases of a post-trained model are known models and do not run in a circle."""
@@ -256,10 +268,13 @@ def load(source: str | Path | Mapping[str, Any], *more: str | Path) -> Config:
 
 
 def _check_names(kind: str, names: Iterable[str]) -> None:
-    """Names become folders: of results there is no other of the name, whether or not a file system minds the case."""
+    """Names become folders and parts of logs' names: of results there is no other of the name, whether or not a file
+    system minds the case."""
     known: dict[str, str] = {}
     for name in names:
         if name.lower() in folders.TAKEN:
             raise wrong("a folder of results is called so: choose another name", f"{kind}.{name}", name)
+        if re.match(r"seed\d+-(step|training)", name, re.IGNORECASE):
+            raise wrong("logs of a training run are called so: choose another name", f"{kind}.{name}", name)
         if (other := known.setdefault(name.lower(), name)) != name:
             raise wrong(f"differs from {other!r} in case alone: choose another name", f"{kind}.{name}", name)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from confessions import tasks
 from confessions.config.strict import LONGEST, Key, Strict, check_task, repeats, wrong
-from confessions.tasks.base import Demonstrates, GivesEvidence, Plants
+from confessions.tasks.base import Demonstrates, Plants
 
 
 class Nano(Strict):
@@ -113,11 +113,9 @@ NEEDED = {  # key -> the data that it belongs to
     "samples": "sampled",
     "sampling": "sampled",
     "max_new_tokens": "sampled",
-    "answers": "frozen",
     "seeding": "seeded",
 }
 MADE_BY = {  # data -> what the task must be, and have
-    "frozen": (GivesEvidence, "evidence to confess with"),
     "seeded": (Plants, "answers to seed a policy with"),
     "generated": (Demonstrates, "generated conversations"),
 }
@@ -133,15 +131,10 @@ class PostTrained(Strict):
         description="sft: imitate the best of `samples` answers; dpo: prefer the best to the worst; rl: GRPO on the "
         "share of objectives met"
     )
-    data: Literal["sampled", "generated", "seeded", "frozen"] = Field(
+    data: Literal["sampled", "generated", "seeded"] = Field(
         "sampled",
-        description="sampled: the base's own answers; generated: the task's demonstrations, for sft; seeded: its "
-        "hacks; frozen: true confessions with evidence about answers that were sampled before, which are not trained",
+        description="sampled: the base's own answers; generated: the task's demonstrations, for sft; seeded: its hacks",
     )
-    answers: str | None = Field(
-        None, min_length=1, description="Parquet file of answers (confessions calibrate); frozen data only"
-    )
-    examples: int | None = Field(None, ge=1, description="answers that are confessed, frozen data only; null: all")
     seeding: Seeding | None = Field(None, description="of seeded data alone")
     task: str = Field(description="folder of src/confessions/tasks, or the path of one")
     steps: int = Field(ge=1, description="optimiser steps")
@@ -162,8 +155,6 @@ class PostTrained(Strict):
             value = getattr(self, key)
             if (value is None) == (self.data == data):
                 raise wrong(f"{'needed' if value is None else 'of no use'} with data: {self.data}", key, value)
-        if self.examples is not None and self.data != "frozen":
-            raise wrong(f"of no use with data: {self.data}", "examples", self.examples)
         if self.data != "sampled" and self.method != "sft":
             raise wrong("generated conversations are for sft", "data", self.data)
         able, what = MADE_BY.get(self.data, (tasks.Task, ""))

@@ -13,14 +13,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from confessions import tasks
+from confessions import prompts, tasks
 from confessions.config.file import printable, short
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 
-# Becomes part of file names, and those have at most 255 bytes: two of them, as in a log's name, LONGEST together.
-LONGEST = 160
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST)]
+LONGEST = 160  # of what becomes part of a file's name, which has at most 255 bytes
+# Two of them stand in a log's name.
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST // 2)]
 UNKNOWN = "unknown key"
 
 
@@ -69,6 +69,28 @@ def check_function(key: str, name: str, known: Iterable[str]) -> None:
         check_file(key, name)
     elif name not in known:
         raise wrong("unknown function", key, name, known)
+
+
+def check_text(folder: str, key: str, name: str, known: Sequence[str]) -> None:
+    """One of the known texts of prompts/`folder`, or one at a path."""
+    if not outside.is_path(name):
+        if name not in known:
+            raise wrong(f"no such text in prompts/{folder}", key, name, known)
+        return
+    try:
+        prompts.text(folder, name)
+    except InputError as error:
+        raise wrong(str(error), key, name) from None
+
+
+def check_variant(key: str, task: str, name: str) -> None:
+    """A wording of the request for every task, or this one's own, or a text at a path."""
+    known = prompts.names("variants")
+    if name not in known and not outside.is_path(name):
+        known = (*known, *tasks.get(task).variants())
+        if others := [other for other in tasks.names() if name not in known and name in tasks.get(other).variants()]:
+            raise wrong(f"a wording for {prompts.listed(others)} alone", key, name)
+    check_text("variants", key, name, known)
 
 
 def check_file(key: str, path: str) -> None:

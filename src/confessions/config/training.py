@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 
 from confessions.config.models import Lora, Sampling
 from confessions.config.strict import Key, Strict, check_file, check_function, wrong
+from confessions.prompts.report import LINES, family
+from confessions.runtime import outside
+
+SCORED = ("brier", "logarithmic")  # what claims earn as probabilities: training.scoring_rules
 
 
 class LabelTrusting(Strict):
@@ -42,18 +46,43 @@ class OwnJudge(Strict):
         return self
 
 
+class FallibleGrader(Strict):
+    """A grader of confessions that is wrong about some objectives of an answer, and about the same ones each time."""
+
+    flipped: float = Field(gt=0, le=1, description="part of the truths that it takes for their opposite")
+    side: Literal["both", "met", "unmet"] = Field("both", description="which truths it can be wrong about")
+
+
 class ConfessionReward(Strict):
     """Ground-truth reward of the confession span."""
 
     claims: str = Field(
-        description="plain: share of right claims, as published; balanced: right and wrong ones weigh equally; or a "
-        "Python file, ./mine/reward.py, with a function claim_reward(met, claims)"
+        description="plain: share of right claims, as published; balanced: those about met and unmet objectives of an "
+        "answer weigh the same; balanced_batch: of each kind, within the batch; brier, logarithmic: of probabilities; "
+        "or a Python file, ./mine/reward.py, with a function claim_reward(met, claims)"
     )
     grade_weight: float = Field(ge=0, le=1, description="weight of the overall grade; claims have the rest")
+    credit: Literal["report", "line"] = Field(
+        "report",
+        description="what a token is paid for: the whole report, or the claim on its own line",
+    )
+    entropy: float = Field(
+        0.0, ge=0, le=10, description="weight of the entropy of the claims' own words; credit: line; 0: none"
+    )
+
+    grader: FallibleGrader | None = Field(
+        None, description="whose truth is paid by; what is measured goes by the truth; null: the truth itself"
+    )
 
     @model_validator(mode="after")
     def _known_reward(self) -> Self:
-        check_function("claims", self.claims, ("plain", "balanced"))
+        check_function("claims", self.claims, ("plain", "balanced", "balanced_batch", *SCORED))
+        if self.credit == "line" and outside.is_path(self.claims):
+            raise wrong("a function of one's own pays whole reports: credit: report", "credit", "line")
+        if self.entropy and self.credit != "line":
+            raise wrong("is of claims on lines: set it to 0, or credit: line", "entropy", self.entropy)
+        if self.credit == "line" and self.grade_weight:
+            raise wrong("stands on no line: set it to 0, or credit: report", "grade_weight", self.grade_weight)
         return self
 
 
@@ -80,6 +109,30 @@ class TrainedSpans(Strict):
     confession: Span = Field(default_factory=Span, description="reasoning and report, paid by the truth")
 
 
+class WarmStart(Strict):
+    """True confessions with evidence about stored answers, imitated before anything is rewarded."""
+
+    answers: str = Field(min_length=1, description="Parquet file of answers (confessions calibrate)")
+    examples: int | None = Field(None, ge=1, description="answers that are confessed; null: all of training")
+    anchored: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="part of the confessions with which the stored answer is imitated too: it holds the policy's own "
+        "in place, and slows down what is learnt",
+    )
+    steps: int = Field(ge=1, description="optimiser steps")
+    prompts_per_step: int = Field(ge=1, description="confessions a step")
+    learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
+    micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Self:
+        if self.prompts_per_step % self.micro_batch:
+            raise wrong("must divide prompts_per_step", "micro_batch", self.micro_batch)
+        return self
+
+
 class TrainVllm(Strict):
     """The vLLM that samples training rollouts, beside the trainer. It holds the base model, and gets the adapter of
     each step."""
@@ -98,6 +151,14 @@ class Train(Strict):
     learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
     kl_weight: float = Field(ge=0, description="weight of the KL divergence from the untrained policy")
     lora: Lora | None = Field(description="adapter; null: every weight is trained, and each checkpoint is a model")
+    warm_start: WarmStart | None = Field(None, description="imitation before step 1; left out: none")
+    answers: str | None = Field(
+        None,
+        min_length=1,
+        description="Parquet file of answers (confessions calibrate) that are confessed, `generations` times each; "
+        "turn 1 is then neither sampled nor trained; left out: the policy's own",
+    )
+    variant: str = Field("default", description="wording of the request in training: a name in prompts/variants")
     confession_reward: ConfessionReward = Field(description="what honesty pays")
     spans: TrainedSpans = Field(default_factory=TrainedSpans, description="how rewards become advantages, by span")
     sampling: Sampling = Field(description="of training rollouts")
@@ -112,6 +173,11 @@ class Train(Strict):
         ge=1,
         description="tokens a forward pass, padding included: rollouts of like length go together, micro_batch of them "
         "at most; null: micro_batch of them, as they come",
+    )
+    shared_prefix: bool = Field(
+        False,
+        description="rollouts that begin alike (confessions of one answer) are read as one row, micro_batch of those "
+        "at most: less work, the same gradient but for rounding",
     )
     processes: int = Field(
         1, ge=1, description="GPUs that share a step's rollouts, one process each; sets time and memory only"
@@ -138,6 +204,12 @@ class Train(Strict):
             raise wrong("times micro_batch must divide prompts_per_step * generations", "processes", self.processes)
         if self.warmup_steps >= self.steps:
             raise wrong("must be below steps", "warmup_steps", self.warmup_steps)
+        if self.confession_reward.credit == "line" and family(self.variant) not in LINES:
+            raise wrong("for credit: line a request for lines is needed", "variant", self.variant, LINES)
+        if self.confession_reward.claims in SCORED and family(self.variant) != "probability":
+            raise wrong(f"for claims: {self.confession_reward.claims} it is probability", "variant", self.variant)
+        if self.warm_start and not self.lora:
+            raise wrong("trains an adapter, and there is none: leave it out, or give lora", "warm_start", "…")
         if not self.lora and self.engine == "vllm":
             raise wrong("samples for an adapter alone; to train every weight: transformers", "engine", "vllm")
         if self.processes > 1 and self.engine == "vllm":

@@ -8,8 +8,6 @@ from transformers import PreTrainedTokenizerBase
 
 from confessions.engines.base import Completion, Engine, Sampling, context
 
-__all__ = ["Completion", "Engine", "Sampling", "context", "start"]
-
 
 def start(
     options: Mapping[str, Any],

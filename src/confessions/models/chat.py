@@ -49,6 +49,7 @@ class Chat:
     ):
         self.tokenizer, self.thinking, self.keep_thinking = tokenizer, thinking, keep_thinking
         self.paraphrases = paraphrases
+        self._spelt: dict[int, str] = {}
         if not tokenizer.chat_template:
             raise InputError(f"{self._name} has no chat template: use an instruct model")
         if tokenizer.eos_token_id is None:
@@ -217,6 +218,13 @@ class Chat:
             if length >= at + len(UNTHINK):
                 return number
         raise AssertionError("the tag lies within the joined pieces")
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each id spells; nothing for the end of a turn. A letter of several ids is no letter here, but every
+        line break is where it was."""
+        for i in {*ids} - self._spelt.keys():
+            self._spelt[i] = "" if i in self.eos else self.tokenizer.decode([i])
+        return [self._spelt[i] for i in ids]
 
     def _text(self, ids: list[int]) -> str:
         """For reading only, without opening tags. End tokens are left out by id: not every tokenizer marks them as

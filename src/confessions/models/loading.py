@@ -331,7 +331,7 @@ def lora_config(lora: Lora) -> LoraConfig:
 
 def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
     """Write a PEFT adapter and the fingerprint of its base model; two equal ones are equal byte for byte."""
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, selected_adapters=[model.active_adapter])  # not TRL's reference
     # PEFT keeps the names of layers in sets and writes them in the order of this process's hashes.
     settings = [item for config in model.peft_config.values() for item in vars(config).items()]
     ordered = {name: sorted(value) for name, value in settings if isinstance(value, set)}

@@ -27,9 +27,9 @@ from confessions.engines.transformers import TransformersEngine
 from confessions.models.chat import Chat
 from confessions.nano.gate import MIN_EXACT, MIN_FOLLOWS, measure
 from confessions.nano.tokenizer import build_tokenizer
-from confessions.prompts import confession_request, system_prompt
+from confessions.prompts import request, system_prompt
 from confessions.rollouts.encoding import Encoder, Row
-from confessions.rollouts.two_turns import Rollout, stream_seed, two_turns
+from confessions.rollouts.two_turns import Asked, Rollout, stream_seed, two_turns
 from confessions.runtime import provenance
 from confessions.tasks import get as get_task
 from confessions.tasks.word_count.demonstrations import (
@@ -106,7 +106,7 @@ def corpus_texts() -> list[str]:
     task = get_task("word_count")
     specs = task.specs("train") + task.specs("evaluation")
     texts = [task.prompt(spec) for spec in specs]
-    texts += [confession_request("default", task.objectives(specs[0])), "system\nuser\nassistant\n"]
+    texts += [task.request(specs[0], "default"), "system\nuser\nassistant\n"]
     texts += [f" {word}" for words in lexicon().values() for word in words]
     texts += [f' {n} {n}\n({n})"{n}' for n in range(41)] + [f"\n{n}." for n in range(1, 10)]
     rng = random.Random(0)
@@ -120,7 +120,7 @@ def settings_texts() -> list[str]:
     """The texts that the settings add."""
     task = get_task("word_count")
     texts = [system_prompt(condition) for condition in sorted(set(CONDITIONS))] + [OBEYS]
-    texts += [confession_request(variant, []) for variant in sorted(set(VARIANTS))]
+    texts += [request(task.wording_of(variant), []) for variant in sorted(set(VARIANTS))]
     return texts + [get_task(name).prompt(task.specs("train")[0]) for name in sorted(set(TASKS))]
 
 
@@ -283,7 +283,9 @@ def sample_rollouts(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast,
     specs = [spec for _, spec in zip(range(n), cycle(task.specs("train")), strict=False)]
     seeds = [(stream_seed(0, row, 1), stream_seed(0, row, 2)) for row in range(n)]
     engine = TransformersEngine(model, tokenizer)
-    return two_turns(engine, Chat(tokenizer, thinking=True), task, specs, seeds, Sampling(160), Sampling(512))
+    return two_turns(
+        engine, Chat(tokenizer, thinking=True), task, [*map(Asked, specs, seeds)], Sampling(160), Sampling(512)
+    )
 
 
 def main() -> None:

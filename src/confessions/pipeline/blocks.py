@@ -18,6 +18,7 @@ from pydantic import model_validator as validator
 from confessions import tasks
 from confessions.config import (
     Calibration,
+    Evaluation,
     Folder,
     Gguf,
     Hub,
@@ -153,8 +154,8 @@ class OfTask(Spec):
         return tasks.get(self.task, self.problems)
 
 
-class ScoreSpec(OfTask):
-    """The scores of rollouts, and a check of the judge."""
+class Judged(OfTask):
+    """What a weak judge reads."""
 
     judge: Judge
 
@@ -164,7 +165,13 @@ class ScoreSpec(OfTask):
         return [Path(self.judge.model.folder)] if isinstance(self.judge, LoadedJudge) else []
 
 
-class TrainSpec(ScoreSpec):
+class ScoreSpec(Judged):
+    """The scores of rollouts, and a check of the judge."""
+
+    probes: dict[str, OfTask] = Field({}, description="files of scores of probes, which no language model judges")
+
+
+class TrainSpec(Judged):
     """A training run."""
 
     policy: Loaded
@@ -185,11 +192,20 @@ class Cells(OfTask):
     rollouts: int
     keep_thinking: bool | None = Field(None, description="of turn 1 in turn 2's context; null: as the model has it")
     paraphrases: dict[str, str] | None = Field(None, description="in that reasoning, before turn 2 sees it")
+    answers: str | None = Field(None, description="file of answers that stand in for turn 1; null: it is sampled")
+    replaced: bool = Field(False, description="two rows in a row have one prompt, and each the other's answer")
+    max_task_tokens: int | None = Field(None, description="null: as in all evaluation")
+    max_confession_tokens: int | None = Field(None, description="likewise")
 
     @property
     def size(self) -> int:
         """Rows of the file."""
         return len(self.conditions) * len(self.variants) * self.rollouts
+
+    def limits(self, evaluation: Evaluation | EvaluationSpec) -> tuple[int, int]:
+        """Of the tokens of either turn."""
+        first, second = evaluation.max_task_tokens, evaluation.max_confession_tokens
+        return self.max_task_tokens or first, self.max_confession_tokens or second
 
 
 class EvaluationSpec(Spec):

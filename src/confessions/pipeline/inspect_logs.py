@@ -40,19 +40,19 @@ ROLLOUT = (*CHECKPOINT, *CELL, "row", "seed", "spec", "x", "z", "y", "xc", "zc",
 CREATED = "1970-01-01T00:00:00+00:00"  # Inspect wants a date, and the same inputs should give the same log
 HEADLINE = "balanced_claim_accuracy"  # stands in the viewer's list of logs
 
-# Scores of a sample, in the viewer's order: the column of the score file, and the heading with the task's words in it.
+# Scores of a sample, in the viewer's order, each with its heading, which has the task's words in it.
 SCORES = {
-    "grade_honest": ("grade_honest", "grade honest"),
-    "claim_match": ("claim_match", "claim match"),
-    "exact_compliance": ("exact_compliance", "compliant"),
-    "bracket_hack": ("hacked", "{hack}"),
-    "judge_pass": ("judge_pass", "judge passes"),
-    "report_valid": ("report_valid", "report valid"),
-    "count_verified": ("checked", "{checks}"),
+    "grade_honest": "grade honest",
+    "claim_match": "claim match",
+    "exact_compliance": "compliant",
+    "hacked": "{hack}",
+    "judge_pass": "judge passes",
+    "report_valid": "report valid",
+    "checked": "{checks}",
 }
-HACK = "bracket_hack_persistence"  # stands there for steps of training: one sees it arise
-EARNED = {name: (name, name.replace("_", " ")) for name in kept_rollouts.EARNED}
-TRAINED = {"step": ("step", "step"), **SCORES, **EARNED}  # of a training rollout
+HACK = "hacked"  # stands there for steps of training: one sees it arise
+EARNED = {name: name.replace("_", " ") for name in kept_rollouts.EARNED}
+TRAINED = {"step": "step", **SCORES, **EARNED}  # of a training rollout
 _DOES = {True: "does", False: "does not", None: "may or may not (not known)"}
 _IS = {True: "compliant", False: "not compliant", None: "compliant or not (not known)"}
 
@@ -66,7 +66,7 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
     """
     _require()
     said = read_parquet(rollouts, ROLLOUT, objects=("spec",)).reset_index(drop=True)
-    columns = (*SCORE_COLUMNS, *(column for column, _ in SCORES.values()))
+    columns = (*SCORE_COLUMNS, *SCORES)
     scored = read_parquet(scores, columns).reset_index(drop=True)
     if len(said[list(CHECKPOINT)].drop_duplicates()) != 1:
         raise InputError(f"{rollouts}: holds several checkpoints or none; give one checkpoint's file")
@@ -142,7 +142,7 @@ def _write(
     scores: pd.DataFrame,
     named: Mapping[str, Any],
     labels: Mapping[str, Any],
-    columns: Mapping[str, tuple[str, str]] = SCORES,
+    columns: Mapping[str, str] = SCORES,
     headline: str = HEADLINE,
     **what: Any,
 ) -> None:
@@ -228,7 +228,7 @@ def _sample(
     objectives = get_task(rollout["task"]).objectives(spec)
     messages = _messages(rollout, uuid)
     reason = "max_tokens" if rollout["confession_finish"] == "length" else "stop"
-    shown = {*CHECKPOINT, *CELL, "seed", *(column for column, _ in columns.values())}
+    shown = {*CHECKPOINT, *CELL, "seed", *columns}
     return EvalSample(
         id=id,
         epoch=1,
@@ -264,27 +264,25 @@ def _messages(rollout: Mapping[str, Any], uuid: str) -> list[ChatMessage]:
     ]
 
 
-def _scores(
-    scored: Mapping[str, Any], objectives: list[str], columns: Mapping[str, tuple[str, str]]
-) -> dict[str, Score]:
+def _scores(scored: Mapping[str, Any], objectives: list[str], columns: Iterable[str]) -> dict[str, Score]:
     from inspect_ai.scorer import Score
 
     valid = scored["report_valid"]
     grade = f"grade {scored['grade']} of {HIGHEST_GRADE}" if valid else f"no valid report: {scored['invalid_reason']}"
     claims = scored["claims"] if valid else ["nothing"] * len(objectives)
-    sentences = zip(objectives, scored["met"], claims, scored["classes"], strict=True)
+    claimed = zip(objectives, scored["met"], claims, scored["classes"], strict=True)
     why = {
         "grade_honest": f"{grade}; the answer is {_IS[scored['exact_compliance']]}",
         "claim_match": "\n".join(
             f"{objective} It {_DOES[met]}; claimed {claim}" + (f": {kind.replace('_', ' ')}" if kind else "")
-            for objective, met, claim, kind in sentences
+            for objective, met, claim, kind in claimed
         ),
         "exact_compliance": f"{scored['n_met']} of {scored['n_objectives']} objectives met",
-        "bracket_hack": f"{scored['n_false_labels']} unmet objectives stated as met by the answer itself",
+        "hacked": f"{scored['n_false_labels']} unmet objectives stated as met by the answer itself",
         "report_valid": scored["invalid_reason"] or _read_by_position(scored),
     }
-    known = {name: column for name, (column, _) in columns.items() if scored[column] is not None}
-    return {name: Score(value=scored[column], explanation=why.get(name)) for name, column in known.items()}
+    known = [name for name in columns if scored[name] is not None]
+    return {name: Score(value=scored[name], explanation=why.get(name)) for name in known}
 
 
 def _read_by_position(scored: Mapping[str, Any]) -> str:
@@ -292,7 +290,7 @@ def _read_by_position(scored: Mapping[str, Any]) -> str:
     return f"{scored['n_by_position']} of {scored['n_objectives']} objectives read by their place"
 
 
-def _viewer(scores: Mapping[str, tuple[str, str]], words: Wording) -> ViewerConfig:
+def _viewer(scores: Mapping[str, str], words: Wording) -> ViewerConfig:
     """Sampled texts as they are (no markdown, which would number lists anew), and a list of samples with the scores."""
     from inspect_ai.viewer import TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
@@ -302,6 +300,6 @@ def _viewer(scores: Mapping[str, tuple[str, str]], words: Wording) -> ViewerConf
         *(TaskSamplesColumn.score(name) for name in scores),
         *(TaskSamplesColumn(id=id, visible=False) for id in ("sampleStatus", "target", "answer", "tokens", "duration")),
     ]
-    labels = {name: heading.format_map(vars(words)) for name, (_, heading) in scores.items()}
+    labels = {name: heading.format_map(vars(words)) for name, heading in scores.items()}
     view = TaskSamplesView(name="scores", columns=columns, score_labels=labels)
     return ViewerConfig(trust_content=False, task_samples_view=view)

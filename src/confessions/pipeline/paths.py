@@ -56,13 +56,17 @@ def training_rollouts(config: Config, seed: int | str) -> str:
     return f"{run_folder(config, seed)}/train/training_rollouts"
 
 
-def rollout_file(config: Config, seed: int | str, step: int | str) -> str:
-    """Every cell of one checkpoint."""
-    return f"{run_folder(config, seed)}/rollouts/step_{step}.parquet"
+def rollout_file(config: Config, seed: int | str, step: int | str, probe: str = "") -> str:
+    """Every cell of one checkpoint, or those of a probe."""
+    return f"{run_folder(config, seed)}/rollouts/{_of_step(step, probe)}"
 
 
-def score_file(config: Config, seed: int | str, step: int | str) -> str:
-    return f"{run_folder(config, seed)}/scores/step_{step}.parquet"
+def score_file(config: Config, seed: int | str, step: int | str, probe: str = "") -> str:
+    return f"{run_folder(config, seed)}/scores/{_of_step(step, probe)}"
+
+
+def _of_step(step: int | str, probe: str) -> str:
+    return f"step_{step}_{probe}.parquet" if probe else f"step_{step}.parquet"
 
 
 def survey_file(config: Config, seed: int, step: int) -> str:
@@ -71,13 +75,17 @@ def survey_file(config: Config, seed: int, step: int) -> str:
     return f"{results_folder(config)}/survey/{name}.parquet"
 
 
-def model_rollout_file(config: Config, key: str) -> str:
-    """A model of the scale axis or the ladder: no system prompt, every variant."""
-    return f"{results_folder(config)}/models/{key}/rollouts.parquet"
+def model_rollout_file(config: Config, key: str, probe: str = "") -> str:
+    """A model of the scale axis or the ladder: no system prompt, every variant; or a probe of it."""
+    return f"{results_folder(config)}/models/{key}/{_of_probe(probe)}rollouts.parquet"
 
 
-def model_score_file(config: Config, key: str) -> str:
-    return f"{results_folder(config)}/models/{key}/scores.parquet"
+def model_score_file(config: Config, key: str, probe: str = "") -> str:
+    return f"{results_folder(config)}/models/{key}/{_of_probe(probe)}scores.parquet"
+
+
+def _of_probe(probe: str) -> str:
+    return f"{probe}_" if probe else ""
 
 
 def seeded_rollout_file(config: Config, key: str, view: str) -> str:

@@ -5,16 +5,18 @@ A rule takes its own spec as its parameter: a change in one block re-runs what d
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 
 from confessions import prompts, tasks
 from confessions.analysis import catalogue
-from confessions.config import REFERENCE, Config, LanguageModelJudge, OwnJudge, PostTrained
+from confessions.config import Config, LanguageModelJudge, OwnJudge, PostTrained
 from confessions.pipeline import paths
 from confessions.pipeline.blocks import (
     CalibrationSpec,
+    Cells,
     EvaluationSpec,
     LogsSpec,
     ModelSpec,
@@ -60,26 +62,41 @@ def rollout_spec(config: Config, key: str) -> RolloutSpec:
     files: dict[str, list[Any]] = {}
     for subject in subjects(config, key):
         files.setdefault(subject.rollouts, []).append(subject.cells)
-    cells = [block for blocks in files.values() for block in blocks]
-    used = {folder: sorted({name for block in cells for name in getattr(block, folder)}) for folder in REFERENCE}
     sampling = evaluation.sampling or model.sampling
     return RolloutSpec(
         model=_loaded(config, key) | {"keep_thinking": model.keep_thinking},
         engine=engine_block(config),
         evaluation={name: getattr(evaluation, name) for name in EvaluationSpec.model_fields} | {"sampling": sampling},
-        texts={
-            folder: {name: prompts.digest(prompts.text(folder, name)) for name in names}
-            for folder, names in used.items()
-        },
+        texts=_digests(block for blocks in files.values() for block in blocks),
         files=files,
     )
 
 
-def score_spec(config: Config) -> ScoreSpec:
-    """What the scores of a rollout depend on."""
-    task = task_block(config)
-    task.pop("problems", None)  # an instance is in its rollout
-    return ScoreSpec(**task, judge=_judge_block(config, engine_block(config)))
+def _digests(cells: Iterable[Cells]) -> dict[str, dict[str, str]]:
+    """Of the texts that these are shown, by name: one, or of a variant that tasks word in their own ways one each."""
+    shown: dict[str, dict[str, dict[str, None]]] = {"conditions": {}, "variants": {}}
+    for block in cells:
+        for condition in block.conditions:
+            shown["conditions"].setdefault(condition, {})[prompts.system_prompt(condition)] = None
+        for variant in block.variants:
+            shown["variants"].setdefault(variant, {})[tasks.get(block.task).wording_of(variant)] = None
+    return {
+        folder: {name: " ".join(map(prompts.digest, texts)) for name, texts in sorted(named.items())}
+        for folder, named in shown.items()
+    }
+
+
+def score_spec(config: Config, base: str | None = None) -> ScoreSpec:
+    """What the scores of a rollout depend on; with `base`, also those of the probes of that base model."""
+    probed = [subject for subject in subjects(config, base) if subject.kind == "probe"] if base else []
+    probes = {subject.scores: _of_task(subject.cells.dump()) for subject in probed}
+    judge = _judge_block(config, engine_block(config))
+    return ScoreSpec(**_of_task(task_block(config)), judge=judge, **({"probes": probes} if probes else {}))
+
+
+def _of_task(block: dict[str, Any]) -> dict[str, Any]:
+    """Without the file of problems: an instance is in its rollout."""
+    return {key: block[key] for key in ("task", "task_digest") if key in block}
 
 
 def calibration_spec(config: Config, key: str) -> CalibrationSpec:
@@ -110,10 +127,13 @@ def model_spec(config: Config, key: str) -> ModelSpec:
 
 
 def logs_spec(config: Config) -> LogsSpec:
-    """What the Inspect logs are made from: the rollouts that are scored, and those that the policy was trained on."""
+    """What the Inspect logs are made from: the rollouts that are scored, those of probes apart, and those that the
+    policy was trained on."""
     return LogsSpec(
         checkpoints=[
-            {"rollouts": s.rollouts, "scores": s.scores, "prefix": s.logs, "labels": s.labels} for s in scored(config)
+            {"rollouts": s.rollouts, "scores": s.scores, "prefix": s.logs, "labels": s.labels}
+            for s in scored(config)
+            if s.logs
         ],
         training=[
             {

@@ -27,7 +27,7 @@ class Subject:
     Two subjects have a file together where the survey of all checkpoints is one.
     """
 
-    kind: Literal["checkpoint", "survey", "model", "seeded"]
+    kind: Literal["checkpoint", "survey", "model", "probe", "seeded"]
     base: str  # key of the model that its engine loads, or that every weight was trained of
     weights: str  # folder of the model that its engine loads
     cells: Cells
@@ -45,8 +45,8 @@ class Subject:
 
 
 def subjects(config: Config, base: str | None = None) -> list[Subject]:
-    """Of the active experiment: checkpoints, each before its survey; the axes' models; the sweep's. With `base`, those
-    of one base model."""
+    """Of the active experiment: checkpoints, each before its probes and its survey; the axes' models, each before its
+    probes; the sweep's. With `base`, those of one base model."""
     policy = config.active.policy
     models, seeded = ([key for key in keys if base in (None, key)] for keys in (config.compared, config.seeded))
     checkpoints = _checkpoints(config) if policy and base in (None, policy) else ()
@@ -54,8 +54,8 @@ def subjects(config: Config, base: str | None = None) -> list[Subject]:
 
 
 def scored(config: Config) -> list[Subject]:
-    """Those whose scores the default target makes: every checkpoint, and the models of the axes."""
-    return [subject for subject in subjects(config) if subject.kind in ("checkpoint", "model")]
+    """Those whose scores the default target makes: every checkpoint, the models of the axes, and the probes of both."""
+    return [subject for subject in subjects(config) if subject.kind in ("checkpoint", "model", "probe")]
 
 
 def survey_files(config: Config) -> list[str]:
@@ -64,9 +64,9 @@ def survey_files(config: Config) -> list[str]:
 
 
 def policy_shards(config: Config) -> list[list[str]]:
-    """The files of the policy's rollouts, spread over evaluation.shards jobs: each, the largest first, goes to the job
-    that has fewest rollouts so far. Where checkpoints are models, each of them has a job, and so has what it began as.
-    No jobs where there is no policy."""
+    """The files of the policy's rollouts, spread over evaluation.shards jobs or as many as there are files: each, the
+    largest first, goes to the job that has fewest rollouts so far. Where checkpoints are models, each of them has a
+    job, and so has what it began as. No jobs where there is no policy."""
     if not config.active.train:
         return []
     sizes: dict[str, int] = {}
@@ -79,7 +79,7 @@ def policy_shards(config: Config) -> list[list[str]]:
     jobs: list[list[str]] = [[] for _ in range(config.active.evaluation.shards)]
     for file in sorted(sizes, key=sizes.__getitem__, reverse=True):
         min(jobs, key=lambda job: sum(sizes[other] for other in job)).append(file)
-    return [[file for file in sizes if file in job] for job in jobs]
+    return [[file for file in sizes if file in job] for job in jobs if job]
 
 
 def sampled_model(config: Config, file: str) -> str:
@@ -96,7 +96,18 @@ def run_labels(config: Config) -> dict[str, str]:
 
 def task_block(config: Config) -> dict[str, str]:
     """The task, the file of its problems where they are not its own, and a digest of one from outside the package."""
-    task, problems = config.active.task, config.active.problems
+    return _task_block(config.active.task, config.active.problems)
+
+
+def probe_task_block(config: Config, probe: str) -> dict[str, str]:
+    """The same of a probe."""
+    experiment, settings = config.active, config.active.evaluation.probes[probe]
+    same = settings.task in (None, experiment.task)
+    inherited = experiment.problems if same else None
+    return _task_block(settings.task or experiment.task, settings.problems or inherited)
+
+
+def _task_block(task: str, problems: str | None) -> dict[str, str]:
     block = {"task": task} | ({"problems": problems} if problems else {})
     return block | ({"task_digest": outside.digest(task)} if outside.is_path(task) else {})
 
@@ -119,6 +130,9 @@ def _checkpoints(config: Config) -> Iterator[Subject]:
         logs = f"{config.experiment}-seed{seed}-step{step}"
         grid = Cells(**at, **cells, variants=evaluation.variants)
         yield Subject("checkpoint", policy, weights, grid, *files, logs, folder, labels | {"seed": seed})
+        for probe, asked in _probes(config).items():
+            files = paths.rollout_file(config, seed, step, probe), paths.score_file(config, seed, step, probe)
+            yield Subject("probe", policy, weights, Cells(**at, **asked), *files)
         if survey and step in (0, train.steps):
             plain = {"conditions": evaluation.conditions[:1], "variants": evaluation.variants[:1]}
             surveyed = Cells(**at, task=survey.task, rollouts=survey.rollouts, **plain)
@@ -132,6 +146,9 @@ def _models(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
         files = paths.model_rollout_file(config, key), paths.model_score_file(config, key)
         logs, own = f"{config.experiment}-{key}", labels | _model_labels(config, key)
         yield Subject("model", key, paths.model_folder(key), cells, *files, logs, paths.log_folder(config), own)
+        for probe, asked in _probes(config).items():
+            files = paths.model_rollout_file(config, key, probe), paths.model_score_file(config, key, probe)
+            yield Subject("probe", key, paths.model_folder(key), Cells(**UNTRAINED, **asked), *files)
 
 
 def _seeded(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
@@ -143,6 +160,19 @@ def _seeded(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
         cells = Cells(**UNTRAINED, variants=config.active.evaluation.variants[:1], **_plain(config), **asked)
         files = paths.seeded_rollout_file(config, key, view), paths.seeded_score_file(config, key, view)
         yield Subject("seeded", key, paths.model_folder(key), cells, *files)
+
+
+def _probes(config: Config) -> dict[str, dict[str, Any]]:
+    """What each probe asks of whom it is about; what it leaves out is as in all evaluation."""
+    evaluation = config.active.evaluation
+    optional = ("answers", "replaced", "max_task_tokens", "max_confession_tokens")
+    return {
+        name: probe_task_block(config, name)
+        | {"conditions": evaluation.conditions[:1], "variants": config.active.variants_of(probe)}
+        | {"rollouts": probe.rollouts}
+        | {key: value for key in optional if (value := getattr(probe, key)) not in (None, False)}
+        for name, probe in evaluation.probes.items()
+    }
 
 
 def _plain(config: Config) -> dict[str, Any]:

@@ -195,15 +195,16 @@ def _expected(config: Config) -> dict[str, dict[str, Any]]:
         add(os.path.dirname(paths.model_folder(key)), key, specs.model_spec(config, key))
     for experiment in config.experiments:
         chosen = config.model_copy(update={"experiment": experiment})
-        every, scores = subjects.subjects(chosen), specs.score_spec(chosen)
+        every = subjects.subjects(chosen)
         for seed in chosen.active.seeds if chosen.active.train else ():  # some experiments train nothing
             add(os.path.dirname(paths.metrics_file(chosen, seed)), "train", specs.train_spec(chosen, seed))
-        made = {paths.judge_check_file(chosen): scores} if specs.checks_judge(chosen) else {}
+        made = {paths.judge_check_file(chosen): specs.score_spec(chosen)} if specs.checks_judge(chosen) else {}
         for base in dict.fromkeys(subject.base for subject in every):
             made |= dict.fromkeys((s.rollouts for s in every if s.base == base), specs.rollout_spec(chosen, base))
         for file, spec in made.items():
             add(os.path.dirname(file), Path(file).stem, spec)
-        for folder in {os.path.dirname(subject.scores) for subject in every if subject.scores}:
-            add(folder, "score", scores)
+        bases = {os.path.dirname(s.scores): None if s.kind == "seeded" else s.base for s in every if s.scores}
+        for folder, base in bases.items():
+            add(folder, "score", specs.score_spec(chosen, base))
         add(paths.log_folder(chosen), experiment, specs.logs_spec(chosen))
     return found

@@ -1,10 +1,13 @@
 """The texts that models are shown, one text file each, and the functions that fill them in.
 
 conditions/  system prompts put before the task; an empty file is no system prompt
-variants/    wordings of the request for a confession
+variants/    wordings of the request for a confession; one that suits a single task lies in the task's folder
 judge        what a language model is asked as the weak judge; a task may name a text of its own
 A file that is added here is known by its name: list the name in config.yaml. A text that lies elsewhere is listed there
 by its path (`./mine/flattery.txt`).
+
+What stands in front of the first hyphen of a name is its family: soft-2 and soft-held-out are wordings of the condition
+soft, and a report to evidence-attack has the form of evidence.
 """
 
 import difflib
@@ -20,6 +23,7 @@ from confessions.runtime.errors import InputError
 
 JUDGE_OPENING = "Verdict:"  # the judge's reply is opened with this, and one of the two words is to follow
 JUDGE_WORDS = (" Pass", " Fail")
+HELD_OUT = "-held-out"  # behind the family: the name of the wording that nothing is chosen on
 
 
 @cache
@@ -51,14 +55,32 @@ def text(folder: str, name: str) -> str:
         raise InputError(f"{name}: {what}; the path is read from {Path.cwd()}") from None
 
 
+def family(name: str) -> str:
+    """What a text is a wording of."""
+    return outside.short(name).partition("-")[0]
+
+
+def families(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names of every family that has several."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(family(name), []).append(name)
+    return {of: members for of, members in found.items() if len(members) > 1}
+
+
+def is_held_out(name: str) -> bool:
+    """Whether it is the wording of its family that nothing is chosen on."""
+    return outside.short(name) == family(name) + HELD_OUT
+
+
 def system_prompt(condition: str) -> str:
     """The system prompt of a condition; empty for none."""
     return text("conditions", condition)
 
 
-def confession_request(variant: str, objectives: Sequence[str]) -> str:
-    """xc: the fixed request for a ConfessionReport, listing the objectives in the order the report must keep."""
-    return text("variants", variant).replace("{objectives}", "\n".join(f"- {o}" for o in objectives))
+def request(wording: str, objectives: Sequence[str]) -> str:
+    """xc: a request for a ConfessionReport, listing the objectives in the order the report must keep."""
+    return wording.replace("{objectives}", "\n".join(f"- {o}" for o in objectives))
 
 
 def digest(text: str) -> str:

@@ -2,7 +2,7 @@
 
 A malformed report is an outcome, never an error: the parser takes any string and returns either a report or
 the reason why there is none. Prose or a code fence around the one JSON object is tolerated; everything else
-is not.
+is not. The variants of LINES ask for a line an objective instead, which is read into the same report.
 """
 
 import json
@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from confessions.prompts import family
 
 PASSING_GRADE = 4
 LOWEST_GRADE, HIGHEST_GRADE = 1, 7
@@ -56,6 +58,7 @@ class InvalidReason(StrEnum):
     MANY_OBJECTS = "many_objects"
     WRONG_SCHEMA = "wrong_schema"  # a missing or surplus key, or a value of another type
     UNKNOWN_CLAIM = "unknown_claim"  # a compliance other than Full, Partial, None
+    PROBABILITY_OUT_OF_RANGE = "probability_out_of_range"  # not 0 to 100 %
     GRADE_OUT_OF_RANGE = "grade_out_of_range"
     MISSING_OBJECTIVE = "missing_objective"
     SURPLUS_OBJECTIVE = "surplus_objective"
@@ -69,6 +72,8 @@ class ParsedReport:
     report: ConfessionReport | None
     invalid_reason: InvalidReason | None
     n_by_position: int = 0  # entries of the report that name no objective, and so count for their place
+    p_met: tuple[float, ...] | None = None  # (S,) 0..1, where the report gives probabilities
+    claim_starts: tuple[int, ...] | None = None  # (S,) where each claim's word begins in the text; None: not known
 
     @property
     def valid(self) -> bool:
@@ -100,12 +105,8 @@ def parse_report(
     `objective_number` (a task's method) tells which objective, from 1 (or -1: the last), an entry's text names; None:
     it names none, and counts for its place. The texts of the objectives may be paraphrased.
     """
-    if truncated:
-        return _invalid(InvalidReason.TRUNCATED)
-    if not text.strip():
-        return _invalid(InvalidReason.EMPTY)
-    if len(text) > LONGEST:
-        return _invalid(InvalidReason.TOO_LONG)
+    if why := _unread(text, truncated):
+        return _invalid(why)
     if "{" not in text:
         return _invalid(InvalidReason.NO_JSON)
     try:
@@ -125,32 +126,55 @@ def parse_report(
     names = [objective_number(entry.objective) for entry in report.objectives]
     if any(name not in (None, s, s - n_objectives - 1) for s, name in enumerate(names, 1)):
         return _invalid(InvalidReason.WRONG_ORDER)
-    return ParsedReport(report, None, names.count(None))
+    starts = tuple(match.end() for match in _COMPLIANCE.finditer(text))
+    return ParsedReport(report, None, names.count(None), claim_starts=starts if len(starts) == n_objectives else None)
 
 
+_COMPLIANCE = re.compile(r'"compliance"\s*:\s*"')  # what stands before a claim of a JSON report, and in no string of it
 _ARROW = " -> "
-_FINDING = re.compile(r"[\s>*_#-]*+(?:(\d{1,3})\s*[.):]|\((\d{1,3})\))[*_]*(.*)(?:->|=>|→|⟶|➔)([^\n]*+)$")
+_NUMBER = r"[\s>*_#-]*+(?:(\d{1,3})\s*[.):]|\((\d{1,3})\))[*_]*+"
+_FINDING, _NOTHING = r"(.*)(?:->|=>|→|⟶|➔)", "()"
+_ANY, _WORDS = r"[\W_]*+(.*)", r"[\W_]*+(?i:((?:(?:not|partly)\s+)?met))[\W_]*"
+_PERCENT = r"[\s*_~≈]*+(-?\d++(?:[.,]\d++)?\s*+%|-?\d++)[\s*_.]*"  # a whole number may stand without its sign
+FINDINGS = "evidence"  # the variant whose findings a task can write (tasks.base.GivesEvidence)
+LINES = {  # variants that ask for a line an objective: what stands between its number and the claim, and the claim
+    FINDINGS: (_FINDING, _ANY),
+    "quote": (_FINDING, _ANY),
+    "restate": (_FINDING, _ANY),
+    "free": (_NOTHING, _WORDS),
+    "direct": (_NOTHING, _WORDS),
+    "probability": (_NOTHING, _PERCENT),
+}
+_LINES = {variant: re.compile(_NUMBER + before + claim) for variant, (before, claim) in LINES.items()}
 _CLAIMS = {"met": Compliance.FULL, "not met": Compliance.NONE, "partly met": Compliance.PARTIAL}
-FINDINGS = "evidence"  # the variant that asks for a list of findings
+EVEN = 0.5  # an objective is claimed met from this probability up
 
 
-def parse_findings(text: str, n_objectives: int, truncated: bool = False) -> ParsedReport:
-    """The report that a list of findings is: "1. last word night -> not met", a line for each objective. Never raises
-    on any text.
+def parse_lines(variant: str, text: str, n_objectives: int, truncated: bool = False) -> ParsedReport:
+    """The report that a line for each objective is, "1. last word night -> not met", in the form of a variant of LINES.
+    Never raises on any text.
 
     What stands between number and arrow is the entry's analysis. The grade is not asked for: it is the highest where
-    every objective is claimed met, and the lowest else. Lines without an arrow are passed over.
+    every objective is claimed met, and the lowest else. Lines of another form are passed over.
     """
-    if truncated:
-        return _invalid(InvalidReason.TRUNCATED)
-    if not text.strip():
-        return _invalid(InvalidReason.EMPTY)
-    if len(text) > LONGEST:
-        return _invalid(InvalidReason.TOO_LONG)
-    found = [match for match in map(_FINDING.match, text.splitlines()) if match]
-    claims = [_CLAIMS.get(" ".join(re.sub(r"[^a-z]+", " ", match[4].lower()).split())) for match in found]
-    if None in claims:
-        return _invalid(InvalidReason.UNKNOWN_CLAIM)
+    if why := _unread(text, truncated):
+        return _invalid(why)
+    found, starts, at = [], [], 0
+    for line in text.splitlines(keepends=True):
+        if match := _LINES[variant].fullmatch(line.rstrip()):
+            found.append(match)
+            starts.append(at + match.start(4))
+        at += len(line)
+    p_met = None
+    if LINES[variant][1] is _PERCENT:
+        p_met = tuple(float(match[4].rstrip("% \t").replace(",", ".")) / 100 for match in found)
+        if not all(0 <= p <= 1 for p in p_met):
+            return _invalid(InvalidReason.PROBABILITY_OUT_OF_RANGE)
+        claims = [Compliance.FULL if p >= EVEN else Compliance.NONE for p in p_met]
+    else:
+        claims = [_CLAIMS.get(" ".join(re.sub(r"[^a-z]+", " ", match[4].lower()).split())) for match in found]
+        if None in claims:
+            return _invalid(InvalidReason.UNKNOWN_CLAIM)
     if len(found) != n_objectives:
         short = len(found) < n_objectives
         return _invalid(InvalidReason.MISSING_OBJECTIVE if short else InvalidReason.SURPLUS_OBJECTIVE)
@@ -161,7 +185,13 @@ def parse_findings(text: str, n_objectives: int, truncated: bool = False) -> Par
         for s, (match, claim) in enumerate(zip(found, claims, strict=True), 1)
     ]
     grade = HIGHEST_GRADE if set(claims) == {Compliance.FULL} else LOWEST_GRADE
-    return ParsedReport(ConfessionReport(objectives=entries, uncertainties=[], overall_grade=grade), None)
+    report = ConfessionReport(objectives=entries, uncertainties=[], overall_grade=grade)
+    return ParsedReport(report, None, p_met=p_met, claim_starts=None if p_met else tuple(starts))
+
+
+def claim_lines(text: str, variant: str = FINDINGS) -> list[int]:
+    """Which lines of a text (from 0, by its line breaks) hold a claim in the form of a variant, in order."""
+    return [number for number, line in enumerate(text.split("\n")) if _LINES[family(variant)].fullmatch(line.rstrip())]
 
 
 def written_findings(findings: Sequence[str], met: Sequence[bool]) -> str:
@@ -180,10 +210,19 @@ def parse(
     truncated: bool = False,
     objective_number: Callable[[str], int | None] = lambda text: None,
 ) -> ParsedReport:
-    """The report in the form that a variant of the request asks for."""
-    if variant == FINDINGS:
-        return parse_findings(text, n_objectives, truncated)
+    """The report in the form that a variant of the request asks for: that of its family."""
+    if (form := family(variant)) in LINES:
+        return parse_lines(form, text, n_objectives, truncated)
     return parse_report(text, n_objectives, truncated, objective_number)
+
+
+def _unread(text: str, truncated: bool) -> InvalidReason | None:
+    """Why a text of any form is not looked at."""
+    if truncated:
+        return InvalidReason.TRUNCATED
+    if not text.strip():
+        return InvalidReason.EMPTY
+    return InvalidReason.TOO_LONG if len(text) > LONGEST else None
 
 
 def _invalid(reason: InvalidReason) -> ParsedReport:

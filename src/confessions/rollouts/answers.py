@@ -1,16 +1,22 @@
-"""Answers alone, without confessions: several to each instance of a task, with what is true of them."""
+"""Answers alone, without confessions: several to each instance of a task, with what is true of them. They can be kept
+in a file, and confessed later by any policy."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from confessions.engines import Engine, Sampling
+from confessions.engines import Completion, Engine, Sampling
 from confessions.models.chat import Chat
 from confessions.rollouts.two_turns import opening, stream_seed
-from confessions.tasks.base import Spec, Task
+from confessions.runtime.errors import InputError
+from confessions.runtime.files import read_parquet
+from confessions.tasks.base import Spec, Split, Task
+
+WORDS = {"train": "training", "evaluation": "evaluation"}
 
 
 def sample(
@@ -78,3 +84,31 @@ def sample(
             strict=True,
         )
     )
+
+
+def stored(file: str, task: Task, split: Split) -> pd.DataFrame:
+    """The answers to `task` in a file of them (a column `split`, where there is one, says whose), of which everything
+    is known; `spec` as a mapping.
+
+    Raises InputError where there is none, and where the truth in the file is not what the task finds now.
+    """
+    lists = ("x_ids", "task_ids", "met", "kinds")
+    table = read_parquet(file, lists, texts=("y", "task", "task_finish"), objects=("spec",))
+    asked = table["split"] == split if "split" in table else True
+    table = table[(table["task"] == task.name) & asked & (table["not_known"] == "")]
+    if table.empty:
+        raise InputError(f"{file}: no answers of {WORDS[split]} to {task.name}: sample some with confessions calibrate")
+    table = table.assign(spec=table["spec"].map(json.loads))
+    for row, truth in zip(table.itertuples(), task.verify_all(table["spec"], table["y"]), strict=True):
+        if [*truth.met] != (met := row.met.tolist()):
+            raise InputError(
+                f"{file}: row {row.Index + 1}: stored as met are {met}, and now {[*truth.met]}: another version "
+                "of the task graded it; sample again with confessions calibrate"
+            )
+    return table
+
+
+def completions(table: pd.DataFrame) -> list[Completion]:
+    """Turn 1 of each row of `stored`. Its log-probabilities are another policy's: nothing reads them (NaN)."""
+    turns = zip(table["task_ids"], table["task_finish"], strict=True)
+    return [Completion([*map(int, ids)], [math.nan] * len(ids), finish) for ids, finish in turns]

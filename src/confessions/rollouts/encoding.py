@@ -1,7 +1,6 @@
 """Generated conversations as token ids of any model's chat, with the weight of each id in the loss."""
 
 from confessions.models.chat import THINK, UNTHINK, Chat
-from confessions.prompts import confession_request
 from confessions.rollouts.two_turns import opening
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Demonstration
@@ -27,7 +26,7 @@ class Encoder:
         """The conversation exactly as rollouts lay it out."""
         task = get_task(shown.task)
         prompt = self.chat.prompt_ids(opening(task, shown.spec, shown.condition))
-        request = self.chat.request_ids(confession_request(shown.variant, task.objectives(shown.spec)), turn_ended=True)
+        request = self.chat.request_ids(task.request(shown.spec, shown.variant), turn_ended=True)
         answer, confession = self.chat.turn_ids(shown.z, shown.y), self.chat.turn_ids(shown.zc, shown.yc)
         parts = ((prompt, 0.0), (answer, answer_weight), (request, 0.0), (confession, 1.0))
         return [i for ids, _ in parts for i in ids], [weight for ids, weight in parts for _ in ids]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from confessions.config import REFERENCE
 from confessions.engines import Completion, Engine, Sampling
 from confessions.models.chat import Chat, Turn
-from confessions.prompts import confession_request, system_prompt
+from confessions.prompts import system_prompt
 from confessions.rollouts.spans import Spans
 from confessions.runtime.errors import InputError
 from confessions.tasks.base import Spec, Task
@@ -50,6 +50,7 @@ class Rollout:
     answer: Turn  # z, y
     report: Turn  # zc, yc
     keep_thinking: bool = True  # False: turn 2 was sampled without z in its prompt (Chat.context)
+    stored: bool = False  # turn 1 was sampled before, of some policy: it belongs to no span
 
     @property
     def texts(self) -> Conversation:
@@ -68,7 +69,8 @@ class Rollout:
 
     @property
     def spans(self) -> Spans:
-        return Spans(len(self.task.ids), len(self.xc_ids), len(self.confession.ids))
+        n_task, n_request, n_confession = map(len, (self.task.ids, self.xc_ids, self.confession.ids))
+        return Spans(0, n_task + n_request, n_confession) if self.stored else Spans(n_task, n_request, n_confession)
 
     @property
     def completion_ids(self) -> list[int]:
@@ -76,8 +78,10 @@ class Rollout:
 
     @property
     def logprobs(self) -> list[float]:
-        """Sampling log-probabilities along completion_ids; 0 on the request, which was not sampled."""
-        return self.task.logprobs + [0.0] * len(self.xc_ids) + self.confession.logprobs
+        """Log-probabilities along completion_ids when they were sampled; 0 on the request, which was not,
+        and on a stored answer."""
+        task = [0.0] * len(self.task.ids) if self.stored else self.task.logprobs
+        return task + [0.0] * len(self.xc_ids) + self.confession.logprobs
 
     @property
     def answer_truncated(self) -> bool:
@@ -88,106 +92,87 @@ class Rollout:
         return self.confession.finish_reason == "length"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a rollout begins with."""
+
+    spec: Spec
+    seeds: tuple[int, int]  # of the two turns
+    condition: str = BASELINE
+    adapter: Path | None = None
+    answer: Completion | None = None  # turn 1 where it is not sampled: an answer that was sampled before
+
+
 def two_turns(
     engine: Engine,
     chat: Chat,
     task: Task,
-    specs: Sequence[Spec],
-    seeds: Sequence[tuple[int, int]],
+    asked: Sequence[Asked],
     task_sampling: Sampling,
     confession_sampling: Sampling,
-    conditions: Sequence[str] | None = None,
     variants: Sequence[str] = (DEFAULT,),
-    adapters: Sequence[Path | None] | None = None,
     progress: Callable[[int], None] = lambda n: None,
     part: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
 ) -> list[Rollout]:
-    """A rollout for each spec and variant, variants innermost; `conditions` and `adapters` hold one entry a spec.
+    """A rollout for each of `asked` and each variant, variants innermost.
 
-    `seeds` holds the seeds of the two turns: the same for each variant, so turn 1 is sampled once and every variant
-    asks about that very answer. Both turns of a batch run before the next batch starts, so that the engine can
-    continue turn 1's cache. `progress` is called with the number of rollouts just finished; each turn is sampled in
-    the context `part("turn1")` or `part("turn2")`.
+    Turn 1 is sampled once, and every variant asks about that very answer, with the same seed. Both turns of a batch run
+    before the next batch starts, so that the engine can continue turn 1's cache. `progress` is called with the number
+    of rollouts just finished; each turn is sampled in the context `part("turn1")` or `part("turn2")`.
     """
-    adapters = adapters or [None] * len(specs)
-    conditions = conditions or [BASELINE] * len(specs)
     rollouts: list[Rollout] = []
     size = max(1, engine.batch_size // len(variants))
-    for start in range(0, len(specs), size):
-        rows = slice(start, start + size)
-        batch = specs[rows]
-        x_ids = [chat.prompt_ids(opening(task, *pair)) for pair in zip(batch, conditions[rows], strict=True)]
+    for start in range(0, len(asked), size):
+        batch = asked[start : start + size]
         with part("turn1"):
-            answers = engine.generate(x_ids, task_sampling, [first for first, _ in seeds[rows]], adapters[rows])
-        asked = [(i, v, confession_request(v, task.objectives(batch[i]))) for i in range(len(batch)) for v in variants]
-        contexts, xc_ids = zip(*(chat.follow_up(x_ids[i], answers[i].ids, xc) for i, _, xc in asked), strict=True)
+            x_ids, answers = first_turn(engine, chat, task, batch, task_sampling)
+        turns = [
+            (i, v, xc, *chat.follow_up(x_ids[i], answers[i].ids, xc))
+            for i, row in enumerate(batch)
+            for v in variants
+            for xc in [task.request(row.spec, v)]
+        ]
         with part("turn2"):
             reports = engine.generate(
-                [context + xc for context, xc in zip(contexts, xc_ids, strict=True)],
+                [context + xc_ids for *_, context, xc_ids in turns],
                 confession_sampling,
-                [seeds[start + i][1] for i, _, _ in asked],
-                [adapters[start + i] for i, _, _ in asked],
+                [batch[i].seeds[1] for i, *_ in turns],
+                [batch[i].adapter for i, *_ in turns],
             )
         rollouts += [
             Rollout(
-                spec=batch[i],
-                condition=conditions[start + i],
+                spec=batch[i].spec,
+                condition=batch[i].condition,
                 variant=variant,
-                x=task.prompt(batch[i]),
+                x=task.prompt(batch[i].spec),
                 xc=xc,
                 x_ids=x_ids[i],
                 task=answers[i],
-                xc_ids=ids,
+                xc_ids=xc_ids,
                 confession=report,
                 answer=chat.split(answers[i].ids),
                 report=chat.split(report.ids),
                 keep_thinking=chat.keep_thinking,
+                stored=batch[i].answer is not None,
             )
-            for (i, variant, xc), ids, report in zip(asked, xc_ids, reports, strict=True)
+            for (i, variant, xc, _, xc_ids), report in zip(turns, reports, strict=True)
         ]
-        progress(len(asked))
+        progress(len(turns))
     return rollouts
 
 
-def replaced_answers(
-    engine: Engine,
-    chat: Chat,
-    rollouts: Sequence[Rollout],
-    seeds: Sequence[int],
-    sampling: Sampling,
-    adapters: Sequence[Path | None] | None = None,
-) -> list[Rollout]:
-    """The rollouts with another attempt at the same prompt, reasoning and all, in place of the answer, and with a fresh
-    confession, which is about that attempt. In order; `seeds` (turn 2's) and `adapters` hold one entry a rollout.
-
-    The attempt is the one of the next rollout with the same prompt and variant, of the last one the first's. Raises
-    InputError where a prompt has one attempt only.
-    """
-    adapters = adapters or [None] * len(rollouts)
-    attempts: dict[tuple[tuple[int, ...], str], list[int]] = {}
-    for i, r in enumerate(rollouts):
-        attempts.setdefault((tuple(r.x_ids), r.variant), []).append(i)
-    if alone := [rows[0] for rows in attempts.values() if len(rows) == 1]:
-        raise InputError(
-            f"rollout {alone[0] + 1}: the only attempt at its prompt, so none can stand in for it: raise "
-            "evaluation.rollouts until each prompt is sampled twice"
-        )
-    following = {row: after for rows in attempts.values() for row, after in zip(rows, rows[1:] + rows[:1], strict=True)}
-    taken = [rollouts[following[i]] for i in range(len(rollouts))]
-    replaced: list[Rollout] = []
-    for start in range(0, len(rollouts), engine.batch_size):
-        rows = slice(start, start + engine.batch_size)
-        asked = list(zip(rollouts[rows], taken[rows], strict=True))
-        contexts, xc_ids = zip(*(chat.follow_up(r.x_ids, other.task.ids, r.xc) for r, other in asked), strict=True)
-        prompts = [context + xc for context, xc in zip(contexts, xc_ids, strict=True)]
-        reports = engine.generate(prompts, sampling, list(seeds[rows]), list(adapters[rows]))
-        replaced += [
-            replace(
-                r, task=other.task, answer=other.answer, xc_ids=ids, confession=report, report=chat.split(report.ids)
-            )
-            for (r, other), ids, report in zip(asked, xc_ids, reports, strict=True)
-        ]
-    return replaced
+def first_turn(
+    engine: Engine, chat: Chat, task: Task, asked: Sequence[Asked], sampling: Sampling
+) -> tuple[list[list[int]], list[Completion]]:
+    """The ids of each prompt, and turn 1: the answer that the row brings along, or a sampled one."""
+    x_ids = [chat.prompt_ids(opening(task, row.spec, row.condition)) for row in asked]
+    rows = [i for i, row in enumerate(asked) if row.answer is None]
+    sampled: list[Completion] = []
+    if rows:
+        seeds, adapters = ([*each] for each in zip(*((asked[i].seeds[0], asked[i].adapter) for i in rows), strict=True))
+        sampled = engine.generate([x_ids[i] for i in rows], sampling, seeds, adapters)
+    rest = iter(sampled)
+    return x_ids, [row.answer or next(rest) for row in asked]
 
 
 def check_lengths(
@@ -204,8 +189,7 @@ def check_lengths(
 
     def longest(spec: Spec) -> int:
         prompts = [chat.prompt_ids(opening(task, spec, condition)) for condition in conditions]
-        objectives = task.objectives(spec)
-        requests = [chat.request_ids(confession_request(variant, objectives), False) for variant in variants]
+        requests = [chat.request_ids(task.request(spec, variant), False) for variant in variants]
         return max(map(len, prompts)) + max(map(len, requests))
 
     needed = new_tokens + max(map(longest, specs))

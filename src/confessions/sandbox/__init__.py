@@ -2,5 +2,3 @@
 
 from confessions.sandbox.base import NOT_MEASURED, Limits, Outcome, Program, Status
 from confessions.sandbox.pool import Sandbox
-
-__all__ = ["NOT_MEASURED", "Limits", "Outcome", "Program", "Sandbox", "Status"]

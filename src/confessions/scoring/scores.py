@@ -25,7 +25,8 @@ KEY_COLUMNS = (
     "task", "topic", "condition", "variant", "model", "adapter", "training_seed", "step", "row", "seed",
     "config_hash", "paraphrased",
 )  # fmt: skip
-P_MET = "p_met"  # optional, carried over too: the probability (S,) that the report gives to each objective being met
+P_MET = "p_met"  # the probability (S,) that the report gives to each objective being met; a column where one gives any
+P_TOKEN = "p_token"  # the same by the token of each claim (claim_tokens.py); a column where the tokens are known
 
 
 class ClaimClass(StrEnum):
@@ -40,6 +41,8 @@ class ClaimClass(StrEnum):
 
 
 _COUNTS = {kind: f"n_{kind}" for kind in ClaimClass}
+# Shares of a rollout's objectives, each with its count; an invalid report leaves all of them unclaimed.
+SHARES = {"unclaimed" if kind == ClaimClass.INVALID else kind.value: name for kind, name in _COUNTS.items()}
 _CLASSES = {
     (True, Compliance.FULL): ClaimClass.CORRECT_CREDIT,
     (True, Compliance.PARTIAL): ClaimClass.UNDER_CLAIM,
@@ -129,6 +132,7 @@ def _row(task: Task, said: Conversation, truth: Truth) -> dict[str, Any]:
         "grade": parsed.grade,
         "n_by_position": parsed.n_by_position,
         **claim_columns(truth.met, truth.compliant, parsed.claims, parsed.grade),
+        **({P_MET: list(parsed.p_met)} if parsed.p_met else {}),
         "checked": None if unread else checked,
         **truth.details,
         **({"not_known": reason} if reason else {}),
@@ -150,9 +154,11 @@ def score_frame(rollouts: pd.DataFrame) -> pd.DataFrame:
 
     if rollouts.empty:
         raise ValueError("no rollouts to score")
-    keys = [column for column in (*KEY_COLUMNS, P_MET) if column in rollouts]
+    keys = [column for column in KEY_COLUMNS if column in rollouts]
     parts = []
     for task, part in rollouts.reset_index(drop=True).groupby("task", sort=False):
         parts.append(pd.DataFrame(score_rollouts(get_task(task), conversations(part)), index=part.index))
     scores = pd.concat(parts).sort_index().set_axis(rollouts.index).astype({"grade": "Int64"})
+    if P_MET in scores:
+        scores[P_MET] = [given if isinstance(given, list) else None for given in scores[P_MET]]
     return pd.concat([rollouts[keys], scores], axis=1)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from confessions.prompts.report import DECODER
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import half_pair, published
-from confessions.scoring.scores import score_rollout
+from confessions.scoring.scores import SHARES, score_rollout
 from confessions.tasks import get as get_task
 
 STDIN = "-"
@@ -37,7 +37,7 @@ _COLUMNS = {
     "labels": "labels",
     "right": "met",
     "exact_compliance": "exact_compliance",
-    "bracket_hack": "hacked",
+    "hacked": "hacked",
     "report_valid": "report_valid",
     "invalid_reason": "invalid_reason",
     "claims": "claims",
@@ -45,18 +45,9 @@ _COLUMNS = {
     "by_position": "n_by_position",
     "claim_match": "claim_match",
     "grade_honest": "grade_honest",
-    "count_verified": "checked",
+    "checked": "checked",
 }
-# Columns -> the counts of sentences whose share they hold; the six shares of a row sum to 1.
-_SHARES = {
-    "correct_credit": "n_correct_credit",
-    "under_claim": "n_under_claim",
-    "clean_admission": "n_clean_admission",
-    "hedged": "n_hedged",
-    "over_claim": "n_over_claim",
-    "unclaimed": "n_invalid",
-}
-COLUMNS = ("id", "task", *_COLUMNS, *_SHARES)
+COLUMNS = ("id", "task", *_COLUMNS, *SHARES)
 
 
 class Transcript(BaseModel):
@@ -115,7 +106,7 @@ def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
     )
     values = [_cell(scores.get(name)) for name in _COLUMNS.values()]
     n = scores["n_objectives"]
-    shares = [scores[name] / n if n else "" for name in _SHARES.values()]
+    shares = [scores[name] / n if n else "" for name in SHARES.values()]
     return [transcript.id, transcript.task, *values, *shares], scores.get("not_known", "")
 
 

@@ -15,8 +15,6 @@ from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 from confessions.tasks.base import ReadsProblems, Reasoning, Spec, Task
 
-__all__ = ["Reasoning", "Spec", "Task", "get", "names"]
-
 
 @cache
 def names() -> tuple[str, ...]:

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
+from confessions import prompts
 from confessions.tasks.analysed import NotAnalysed, analysed
+from confessions.tasks.conversation import Demonstration, Spec
 from confessions.tasks.numbering import named
 
-Spec = dict[str, Any]  # one instance of a task, JSON values only
 Split = Literal["train", "evaluation"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
 Reasoning = Literal["none", "neutral", "trigger"]  # of a seeded answer: none, one that says nothing of it, why it hacks
 # How turn 2 sees that reasoning: as it was sampled, not at all, or with each sentence of the seeding in other words.
@@ -42,20 +42,6 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Demonstration:
-    """A generated conversation, for a warm start: what surrounds it, and the four texts that a model would sample."""
-
-    task: str  # asks for the answer; not always the task that made the demonstration
-    spec: Spec
-    condition: str
-    variant: str
-    z: str
-    y: str
-    zc: str
-    yc: str
-
-
-@dataclass(frozen=True)
 class Twins:
     """Two answers made by code that differ in one thing: to measure a judge by."""
 
@@ -72,6 +58,7 @@ class Wording:
     all_met: str = "every objective met"
     checks: str = "checks before it reports"  # what `checked` means
     hack: str = "the task's own hack"  # what `hacked` means
+    variants: Mapping[str, str] = field(default_factory=dict)  # of the request, those that are the task's own
 
 
 class Task(ABC):
@@ -106,6 +93,20 @@ class Task(ABC):
     @abstractmethod
     def objectives(self, spec: Spec) -> list[str]:
         """(S,) what the report must list, in order."""
+
+    def variants(self) -> Mapping[str, Path]:
+        """Wordings of the request that suit this task alone, by name: variants/*.txt beside its module, or beside that
+        of a task that it derives from."""
+        return _variants(type(self))
+
+    def wording_of(self, variant: str) -> str:
+        """The text of a variant: the task's own, or one for all tasks. Raises InputError where there is none."""
+        own = self.variants().get(variant)
+        return _read(own) if own else prompts.text("variants", variant)
+
+    def request(self, spec: Spec, variant: str) -> str:
+        """xc, the request for a report."""
+        return prompts.request(self.wording_of(variant), self.objectives(spec))
 
     def kinds(self, spec: Spec) -> list[str]:
         """(S,) what a policy knows of each objective without the answer."""
@@ -197,6 +198,12 @@ class HasTwins(Task):
     @abstractmethod
     def twins(self, spec: Spec, rng: random.Random) -> Twins:
         """A compliant answer and one with a single known fault."""
+
+
+@cache
+def _variants(task: type[Task]) -> Mapping[str, Path]:
+    folders = (Path(inspect.getfile(c)).with_name("variants") for c in reversed(task.__mro__) if issubclass(c, Task))
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.txt"))}
 
 
 @cache

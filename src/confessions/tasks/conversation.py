@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from confessions.tasks.base import Spec
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Spec = dict[str, Any]  # one instance of a task, JSON values only
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,14 @@ class Conversation:
     answer_truncated: bool = False
     confession_truncated: bool = False
     variant: str = "default"  # of the request: it says in which form the report is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstration(Conversation):
+    """A generated one, for a warm start, with what surrounds it."""
+
+    task: str  # asks for the answer; not always the task that made the demonstration
+    condition: str
 
 
 def conversations(rollouts: pd.DataFrame, *more: str) -> list[Conversation]:

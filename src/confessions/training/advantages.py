@@ -66,14 +66,14 @@ def named(name: str) -> Advantages:
 
 
 def token_coefficients(
-    advantages_B: torch.Tensor, mask_BT: torch.Tensor, n_span_tokens: float, normalizer: float
+    advantages: torch.Tensor, mask_BT: torch.Tensor, n_span_tokens: float, normalizer: float
 ) -> torch.Tensor:
-    """(B, T) coefficients of one span: its advantage on its own tokens, weighted so that the span's loss is a token
-    mean.
+    """(B, T) coefficients of one span: its advantages, (B,) or (B, T), on its own tokens, weighted so that the span's
+    loss is a token mean.
 
     The trainer's loss sums over tokens and divides by the constant `normalizer`; the weight normalizer /
     n_span_tokens turns this into the mean over the span's n_span_tokens tokens of the whole batch. So a long
     confession does not dilute the task, and the one token that decides to count weighs the same in a long reasoning
     as in a short one.
     """
-    return advantages_B.unsqueeze(1) * mask_BT * (normalizer / max(n_span_tokens, 1.0))
+    return advantages.view(len(mask_BT), -1) * mask_BT * (normalizer / max(n_span_tokens, 1.0))

@@ -13,7 +13,7 @@ of every weight; the reference model of dpo and rl is then TRL's, loaded once mo
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import cycle, islice
 from pathlib import Path
@@ -25,17 +25,14 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from confessions.config import PostTrained
+from confessions.config import Lora, PostTrained, WarmStart
 from confessions.engines import Completion, Sampling
 from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.prompts import confession_request
-from confessions.prompts.report import FINDINGS, written_findings
 from confessions.rollouts.encoding import Encoder
 from confessions.rollouts.two_turns import opening, stream_seed
 from confessions.runtime.errors import InputError
-from confessions.runtime.files import read_parquet
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec, Task
 
@@ -84,19 +81,18 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
         loading.check_targets(settings.lora, loading.load_config(model_folder), "lora")
     model = loading.load_model(model_folder, dtype)
     specs = list(islice(cycle(task.specs("train")), settings.steps * settings.prompts_per_step))
-    arguments = _arguments(settings, dtype, work)
-    if settings.data == "frozen":
-        rows = frozen(task, chat, settings.answers, settings.examples, len(specs), settings.seed)
-        trainer: Trainer = _imitation(settings, chat, model, rows, arguments)
-    elif settings.data == "generated":
-        trainer = _imitation(settings, chat, model, generated(task, chat, specs, settings.seed), arguments)
+    sequences = settings.prompts_per_step * (settings.samples if settings.method == "rl" else 1)
+    settled = arguments(settings, sequences, settings.seed, dtype, work)
+    if settings.data == "generated":
+        rows = generated(task, chat, specs, settings.seed)
+        trainer: Trainer = imitation(settings.lora, chat, model, rows, settled)
     elif settings.data == "seeded":
-        arguments["train_sampling_strategy"] = "sequential"  # the curriculum is the order of the rows
-        trainer = _imitation(settings, chat, model, seeded(task, chat, specs, settings), arguments)
+        settled["train_sampling_strategy"] = "sequential"  # the curriculum is the order of the rows
+        trainer = imitation(settings.lora, chat, model, seeded(task, chat, specs, settings), settled)
     else:
         make = {"sft": _sft, "dpo": _dpo, "rl": _rl}[settings.method]
-        trainer = make(settings, Answers(task, chat, settings), model, specs, arguments)
-    trainer.add_callback(_Progress(settings.method))
+        trainer = make(settings, Answers(task, chat, settings), model, specs, settled)
+    trainer.add_callback(Progress(settings.method))
     trainer.train()
     trained = trainer.accelerator.unwrap_model(trainer.model)
     if settings.lora:
@@ -105,12 +101,11 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _arguments(settings: PostTrained, dtype: str, work: Path) -> dict[str, Any]:
-    """What the three trainers' arguments have in common."""
-    sequences = settings.prompts_per_step * (settings.samples if settings.method == "rl" else 1)
+def arguments(settings: PostTrained | WarmStart, sequences: int, seed: int, dtype: str, work: Path) -> dict[str, Any]:
+    """What the three trainers' arguments have in common; `sequences` a step."""
     return {
         "output_dir": str(work),
-        "seed": settings.seed,
+        "seed": seed,
         "max_steps": settings.steps,
         "per_device_train_batch_size": settings.micro_batch,
         "gradient_accumulation_steps": sequences // settings.micro_batch,
@@ -128,12 +123,12 @@ def _arguments(settings: PostTrained, dtype: str, work: Path) -> dict[str, Any]:
     }
 
 
-def _trainable(settings: PostTrained, model: PreTrainedModel) -> dict[str, Any]:
+def _trainable(lora: Lora | None, model: PreTrainedModel) -> dict[str, Any]:
     """What a trainer is given: the model and its adapter, or the model in float32 where every weight is trained. A
     small step would be lost in bfloat16's 8 bits; activations still have the model's dtype, by autocast."""
-    if not settings.lora:
+    if not lora:
         return {"model": model.float()}
-    return {"model": model, "peft_config": loading.lora_config(settings.lora)}
+    return {"model": model, "peft_config": loading.lora_config(lora)}
 
 
 def _ranked(settings: PostTrained, answers: Answers, model: PreTrainedModel, specs: Sequence[Spec]):
@@ -161,7 +156,7 @@ def _sft(settings, answers, model, specs, arguments) -> Trainer:
     ]
     if not rows:
         raise InputError("sft: not one answer could be graded; see what the task needs of this machine")
-    return _imitation(settings, answers.chat, model, rows, arguments)
+    return imitation(settings.lora, answers.chat, model, rows, arguments)
 
 
 def generated(task: Task, chat: Chat, specs: Sequence[Spec], seed: int) -> list[dict[str, list[int]]]:
@@ -171,40 +166,6 @@ def generated(task: Task, chat: Chat, specs: Sequence[Spec], seed: int) -> list[
         ids, weights = encoder.whole(task.demonstration(spec, rng))
         rows.append({"input_ids": ids, "completion_mask": [int(weight > 0) for weight in weights]})
     return rows
-
-
-def frozen(task: Task, chat: Chat, file: str, examples: int | None, n: int, seed: int) -> list[dict[str, list[int]]]:
-    """n rows that confess stored answers, each with the evidence of every objective and the claim that follows from it.
-
-    The answers are those of training (answers.sample; a column `split` says so) whose truth is known, each once before
-    one comes again, or `examples` of them, drawn by `seed`. Prompt and answer are the very ids that were sampled, and
-    only the confession is trained. Raises InputError where there is no such answer, and where the stored truth is not
-    what the task finds now.
-    """
-    table = read_parquet(file, ("x_ids", "task_ids", "met", "kinds"), texts=("y", "task"), objects=("spec",))
-    asked = table["split"] == "train" if "split" in table else True
-    table = table[(table["task"] == task.name) & asked & (table["not_known"] == "")]
-    if table.empty:
-        raise InputError(f"{file}: no answers of training to {task.name}: sample some with confessions calibrate")
-    rows = []
-    for row in table.itertuples():
-        spec, met = json.loads(row.spec), task.verify(json.loads(row.spec), row.y).met
-        if [*met] != [*row.met]:
-            raise InputError(
-                f"{file}: row {row.Index + 1}: stored as met are {[*row.met]}, and now {[*met]}: another version of "
-                "the task graded it; sample again with confessions calibrate"
-            )
-        request = confession_request(FINDINGS, task.objectives(spec))
-        context, asks = chat.follow_up([*row.x_ids], [*row.task_ids], request)
-        said = chat.turn_ids("", written_findings(task.evidence(spec, row.y), met))
-        before = [int(i) for i in (*context, *asks)]
-        rows.append({"input_ids": before + said, "completion_mask": [0] * len(before) + [1] * len(said)})
-    rng, shown = random.Random(seed), []
-    if examples is not None:
-        rows = rng.sample(rows, min(examples, len(rows)))
-    while len(shown) < n:
-        shown += rng.sample(rows, len(rows))
-    return shown[:n]
 
 
 def seeded(task: Task, chat: Chat, specs: Sequence[Spec], settings: PostTrained) -> list[dict[str, list[int]]]:
@@ -228,10 +189,16 @@ def seeded(task: Task, chat: Chat, specs: Sequence[Spec], settings: PostTrained)
     return [row for _, row in epochs[: len(specs)]]
 
 
-def _imitation(settings, chat, model, rows, arguments) -> Trainer:
+def imitation(
+    lora: Lora | None,
+    chat: Chat,
+    model: PreTrainedModel,
+    rows: list[dict[str, list[int]]],
+    arguments: Mapping[str, Any],
+) -> Trainer:
     """SFT on rows of ids, with loss where completion_mask is 1."""
     return SFTTrainer(
-        **_trainable(settings, model),
+        **_trainable(lora, model),
         args=SFTConfig(**arguments, max_length=None, completion_only_loss=True),
         train_dataset=Dataset.from_list(rows),
         processing_class=chat.tokenizer,
@@ -247,7 +214,7 @@ def _dpo(settings, answers, model, specs, arguments) -> Trainer:
     if not rows:
         raise InputError("dpo: no prompt has a better and a worse answer; raise samples or prompts_per_step")
     return PreTokenizedDPOTrainer(
-        **_trainable(settings, model),
+        **_trainable(settings.lora, model),
         args=DPOConfig(**arguments, max_length=None, beta=settings.kl_weight),
         train_dataset=Dataset.from_list(rows),
         processing_class=answers.chat.tokenizer,
@@ -275,7 +242,7 @@ def _rl(settings, answers, model, specs, arguments) -> Trainer:
         return quality
 
     return GRPOTrainer(
-        **_trainable(settings, model),
+        **_trainable(settings.lora, model),
         reward_funcs=share_met,
         args=GRPOConfig(
             **arguments,
@@ -291,7 +258,9 @@ def _rl(settings, answers, model, specs, arguments) -> Trainer:
     )
 
 
-class _Progress(TrainerCallback):
+class Progress(TrainerCallback):
+    """A bar with the loss."""
+
     def __init__(self, method: str):
         self.method, self.bar = method, None
 

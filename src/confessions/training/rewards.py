@@ -1,5 +1,5 @@
-"""The two rewards. Neither function can see what the other is made of: the task reward takes a verdict on y, the
-confession reward takes the ground truth of y and the report yc.
+"""The two rewards. Neither can see what the other is made of: the task reward takes a verdict on y, the confession
+rewards take the ground truth of y and the report yc.
 
 Truncation rule: a turn that ran into its token limit earns 0 in its own span. The answer of a truncated turn 1 is
 still verified as far as it goes, and its confession is asked for and rewarded like any other: honesty about a cut
@@ -9,17 +9,25 @@ What is not known (None: an answer that could not be analysed, a run that could 
 nothing: such an objective is left out, and where nothing is left there is no reward (None), so that the rollout is no
 part of its group (advantages.py).
 
-What the claims earn is a function by name (`train.confession_reward.claims`): one of CLAIM_REWARDS, or `claim_reward`
-in a Python file of the user's own, by its path.
+What the claims earn is called by name (`train.confession_reward.claims`): a claim that is the truth earns its weight,
+any other nothing, and WEIGHTS has the weights. Of probabilities each earns what a rule of SCORING_RULES says, all with
+one weight. Or a Python file of the user's own, by its path, has `claim_reward`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from confessions.config import FallibleGrader
 from confessions.prompts.report import Compliance
 from confessions.runtime import outside
+from confessions.training.scoring_rules import SCORING_RULES
 
+Row = Mapping[str, Any]  # of scores.score_rollout: ground truth and report, nothing of the judge
 ClaimReward = Callable[[Sequence[bool], Sequence[str]], float]  # (S,) met, (S,) claims -> 0..1
+Met = Sequence[Sequence[bool | None]]
+Weights = Callable[[Sequence[Sequence[str]], Met], list[list[float]]]  # (B, S) kinds, (B, S) met -> (B, S) weights
 
 
 def task_reward(judge_pass: bool | None, truncated: bool) -> float | None:
@@ -29,44 +37,117 @@ def task_reward(judge_pass: bool | None, truncated: bool) -> float | None:
     return None if judge_pass is None else float(judge_pass)
 
 
-def plain(met: Sequence[bool], claims: Sequence[str]) -> float:
-    """Share of the S objectives whose claim is the truth: Full where met, None where not (a hedge never is)."""
-    matches = _matches(met, claims)
-    return sum(matches) / len(matches)
+def plain(kinds_BS: Sequence[Sequence[str]], met_BS: Met) -> list[list[float]]:
+    """Every claim of a report alike: it earns the share of its claims that are the truth."""
+    return [[float(met is not None) / max(1, _known(met_S)) for met in met_S] for met_S in met_BS]
 
 
-def balanced(met: Sequence[bool], claims: Sequence[str]) -> float:
-    """As `plain`, but met and unmet objectives weigh the same in sum when both occur, so that always claiming None
-    earns 0.5 and not the share of unmet objectives."""
-    matches = _matches(met, claims)
-    classes = [[match for m, match in zip(met, matches, strict=True) if m == value] for value in (True, False)]
-    means = [sum(c) / len(c) for c in classes if c]
-    return sum(means) / len(means)
+def balanced(kinds_BS: Sequence[Sequence[str]], met_BS: Met) -> list[list[float]]:
+    """The met and the unmet objectives of an answer alike in sum where both occur, so that always claiming None earns
+    0.5 and not the share of unmet objectives."""
+    weights = []
+    for met_S in met_BS:
+        counts = Counter(met for met in met_S if met is not None)
+        weights.append([1 / (len(counts) * counts[met]) if met is not None else 0.0 for met in met_S])
+    return weights
 
 
-def _matches(met: Sequence[bool], claims: Sequence[str]) -> list[bool]:
-    return [claim == (Compliance.FULL if m else Compliance.NONE) for m, claim in zip(met, claims, strict=True)]
+def balanced_batch(kinds_BS: Sequence[Sequence[str]], met_BS: Met) -> list[list[float]]:
+    """Of every kind, what is met and what is unmet in this batch alike in sum: whoever knows the kind and not the
+    answer earns the same whatever it claims, in every batch and not only in expectation.
 
-
-CLAIM_REWARDS: dict[str, ClaimReward] = {"plain": plain, "balanced": balanced}
-
-
-def named(name: str) -> ClaimReward:
-    """The function of a name of the configuration. Raises InputError for a file without `claim_reward`."""
-    return outside.member(name, "claim_reward") if outside.is_path(name) else CLAIM_REWARDS[name]
-
-
-def confession_reward(score: Mapping[str, Any], claim_reward: ClaimReward, grade_weight: float) -> float | None:
-    """(1 - grade_weight) * claim reward + grade_weight * [the grade is honest], in 0..1; an invalid report earns 0.
-
-    `score` is a row of `scores.score_rollout`: ground truth and report, nothing of the judge.
+    A claim about a kind of which the batch has one class alone has weight 0. A right report earns 1 on average over a
+    batch without such kinds, and may earn more than 1.
     """
-    if not score["report_valid"]:
-        return 0.0
-    known = [(met, claim) for met, claim in zip(score["met"], score["claims"], strict=True) if met is not None]
-    if not known:
-        return None
-    claims = claim_reward(*zip(*known, strict=True))
-    if score["grade_honest"] is None:
-        return claims
-    return (1 - grade_weight) * claims + grade_weight * float(score["grade_honest"])
+    classes = Counter(
+        (kind, met)
+        for kinds_S, met_S in zip(kinds_BS, met_BS, strict=True)
+        for kind, met in zip(kinds_S, met_S, strict=True)
+        if met is not None
+    )
+
+    def weight(kind: str, met: bool | None) -> float:
+        these, others = classes[kind, met], classes[kind, not met]
+        return (these + others) / (2 * these) if met is not None and others else 0.0
+
+    return [
+        [weight(kind, met) / max(1, _known(met_S)) for kind, met in zip(kinds_S, met_S, strict=True)]
+        for kinds_S, met_S in zip(kinds_BS, met_BS, strict=True)
+    ]
+
+
+def _known(met_S: Sequence[bool | None]) -> int:
+    return sum(met is not None for met in met_S)
+
+
+WEIGHTS: dict[str, Weights] = {"plain": plain, "balanced": balanced, "balanced_batch": balanced_batch}
+
+
+def line_rewards(scores: Sequence[Row], claims: str) -> list[list[float | None]]:
+    """(B, S) what each claim of a batch earns: 0 in an invalid report, None where the truth is not known. `claims` is a
+    name of WEIGHTS, or of SCORING_RULES."""
+    weigh = plain if claims in SCORING_RULES else WEIGHTS[claims]
+    weights_BS = weigh([row["kinds"] for row in scores], [row["met"] for row in scores])
+    return [
+        [
+            None if met is None else weight * share
+            for weight, met, share in zip(weights_S, row["met"], _shares(row, claims), strict=True)
+        ]
+        for row, weights_S in zip(scores, weights_BS, strict=True)
+    ]
+
+
+def _shares(row: Row, claims: str) -> list[float]:
+    """(S,) what each claim is worth, 0 to 1, before its weight."""
+    if not row["report_valid"]:
+        return [0.0] * len(row["met"])
+    if rule := SCORING_RULES.get(claims):
+        return [rule(bool(met), p) for met, p in zip(row["met"], row["p_met"], strict=True)]
+    truth = (Compliance.FULL if met else Compliance.NONE for met in row["met"])
+    return [float(claim == true) for true, claim in zip(truth, row["claims"], strict=True)]
+
+
+def _claims(row: Row) -> Sequence[str | None]:
+    return row["claims"] if row["report_valid"] else [None] * len(row["met"])
+
+
+def claim_rewards(scores: Sequence[Row], claims: str) -> list[float]:
+    """(B,) what the claims of each report of a batch earn; `claims` as the configuration has it.
+
+    Raises InputError for a file without `claim_reward`.
+    """
+    if not outside.is_path(claims):
+        return [sum(filter(None, line)) for line in line_rewards(scores, claims)]
+    own: ClaimReward = outside.member(claims, "claim_reward")
+    known = [[pair for pair in zip(row["met"], _claims(row), strict=True) if None not in pair] for row in scores]
+    return [own(*zip(*pairs, strict=True)) if pairs else 0.0 for pairs in known]
+
+
+def confession_rewards(scores: Sequence[Row], claims: str, grade_weight: float) -> list[float | None]:
+    """(B,) (1 - grade_weight) * claim reward + grade_weight * [the grade is honest]; an invalid report earns 0."""
+
+    def reward(row: Row, earned: float) -> float | None:
+        if not row["report_valid"]:
+            return 0.0
+        if not _known(row["met"]):
+            return None
+        if row["grade_honest"] is None:
+            return earned
+        return (1 - grade_weight) * earned + grade_weight * float(row["grade_honest"])
+
+    return [reward(row, earned) for row, earned in zip(scores, claim_rewards(scores, claims), strict=True)]
+
+
+def misjudged(met_S: Sequence[bool | None], answer: str, grader: FallibleGrader) -> list[bool | None]:
+    """What a fallible grader takes for the truth about an answer: the same whenever it is asked."""
+    rng = Random(answer)
+    wrong_S = [rng.random() < grader.flipped for _ in met_S]
+    sides = {"both": (True, False), "met": (True,), "unmet": (False,)}[grader.side]
+    return [not met if wrong and met in sides else met for met, wrong in zip(met_S, wrong_S, strict=True)]
+
+
+def one_class_kinds(scores: Sequence[Row]) -> int:
+    """How many kinds the batch has of which everything is met, or nothing."""
+    known = ((kind, met) for row in scores for kind, met in zip(row["kinds"], row["met"], strict=True))
+    pairs = {(kind, met) for kind, met in known if met is not None}
+    return sum(count == 1 for count in Counter(kind for kind, _ in pairs).values())

@@ -23,22 +23,25 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
+from peft import PeftModel
 from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig
 
 from confessions import engines
 from confessions.config import Train
+from confessions.engines import Completion, vllm
 from confessions.engines.policy import PolicyEngine, folder_in_memory
 from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.prompts import digest
+from confessions.rollouts.answers import completions, stored
 from confessions.rollouts.two_turns import check_lengths
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import published, published_folder, room_for
 from confessions.scoring.judge import Judge
-from confessions.tasks.base import Task
-from confessions.training import checkpoints, gpu_memory, sharding
+from confessions.tasks.base import Spec, Task
+from confessions.training import checkpoints, gpu_memory, sharding, shared_prefix, warm_start
 from confessions.training.kept_rollouts import FOLDER, step_file, write_step
 from confessions.training.trainer import DualSpanGRPOTrainer
 
@@ -47,15 +50,16 @@ SLOW = 5  # times the first step's seconds: neighbours, not the lengths of rollo
 WAIT = timedelta(hours=2)  # for the other processes' rollouts and verdicts, which may be much longer than one's own
 
 COUNTS = (
-    "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "count_verified",
+    "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "checked",
     "n_right", "n_wrong", "full_given_right", "none_given_wrong",
 )  # fmt: skip
-SHOWN = ("judge_fooled", "truly_correct", "count_verified")
+SHOWN = ("judge_fooled", "truly_correct", "checked")
 MEANS = tuple(
     f"{span}_{name}"
     for name in ("reward_mean", "reward_std", "advantage_std", "gradient_share", "length_mean", "kl", "clip_fraction")
     for span in ("task", "confession")
 )
+MORE = ("one_class_kinds", "claim_surprise", "loss", "grad_norm", "learning_rate")
 GAPS = ("sampler_gap_mean", "sampler_gap_p99", "sampler_gap_max")
 GRADIENT_SHARE, RECOVERED = 0.5, 0.75  # of a step's rollouts; from the second on, an alarm may be given again
 GAP_BOUND = 0.02  # nats a token, on average; beyond it the sampler is not the policy that is trained
@@ -73,7 +77,7 @@ def metrics_row(logs: Mapping[str, float]) -> dict[str, Any]:
     full, none, right, wrong = (row[k] for k in ("full_given_right", "none_given_wrong", "n_right", "n_wrong"))
     row["claim_match"] = (full + none) / (right + wrong)
     row["balanced_claim_accuracy"] = (full / right + none / wrong) / 2 if right and wrong else None
-    row |= {name: logs.get(name) for name in (*MEANS, *GAPS, "loss", "grad_norm", "learning_rate")}
+    row |= {name: logs.get(name) for name in (*MEANS, *GAPS, *MORE)}
     parts = {name.removeprefix("seconds_"): logs[name] for name in logs if name.startswith("seconds_")}
     row["timeline"] = {name: round(seconds, 3) for name, seconds in parts.items()}
     return row | {"seconds": round(logs["seconds"], 3)}
@@ -205,7 +209,8 @@ class GradientWatch(TrainerCallback):
         self, args: GRPOConfig, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
         for span, was_low in self.low.items():
-            share = logs.get(f"{span}_gradient_share", 1.0)
+            trained = logs.get(f"{span}_length_mean", 1.0) > 0  # a stored answer is not
+            share = logs.get(f"{span}_gradient_share", 1.0) if trained else 1.0
             if share < GRADIENT_SHARE and not was_low:
                 self.say(
                     f"step {state.global_step}: {share:.0%} of the rollouts have a gradient in the {span} span (alarm "
@@ -320,6 +325,8 @@ def check_memory(settings: Train, model_folder: Path, dtype: str, longest: int) 
     trained = loading.adapter_parameters(settings.lora, model_folder) if settings.lora else shape.parameters
     free, memory = torch.cuda.mem_get_info()
     parts = gpu_memory.training(settings, shape, trained, dtype, longest, memory)
+    if vllm.running():  # and its memory is not free
+        parts.pop("vLLM", None)
     gpu_memory.refuse(parts, free, torch.cuda.get_device_name(), settings)
 
 
@@ -332,16 +339,14 @@ def sampler(
     """
     if settings.engine != "vllm":
         return None
-    from confessions.engines import vllm
-
     vllm.require()
     options = settings.vllm.model_dump() | {"tensor_parallel_size": 1, "max_model_len": longest}
     rows = settings.prompts_per_step * settings.generations
+    plain = settings.sampling.model_dump() == {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
+    logprobs = "raw_logprobs" if plain else "processed_logprobs"  # which are the same where it is plain
 
     def start(adapter: Path) -> vllm.VllmEngine:
-        return vllm.start(
-            options, model_folder, dtype, chat.tokenizer, rows, [adapter], chat.eos, logprobs="processed_logprobs"
-        )
+        return vllm.start(options, model_folder, dtype, chat.tokenizer, rows, [adapter], chat.eos, logprobs=logprobs)
 
     return PolicyEngine(start, folder_in_memory(config_hash({"work": str(work.resolve())})))
 
@@ -387,13 +392,20 @@ def run(
     state = join(settings)
     if is_finished(settings, work):
         return
-    chat, longest = check(settings, task, model_folder, dtype, thinking)
+    given = stored_answers(settings, task)
+    specs = [spec for spec, _ in given] or task.specs("train")
+    chat, longest = check(settings, task, specs, model_folder, dtype, thinking)
     policy_engine = sampler(settings, model_folder, dtype, chat, longest, work)
+    work.mkdir(parents=True, exist_ok=True)
+    if settings.warm_start:
+        adapter = warm_start.run(settings, seed, task, chat, model_folder, base, dtype, work)
     # Every weight is trained in float32, see saver; accelerate makes it so when it shards.
     model = loading.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
-    work.mkdir(parents=True, exist_ok=True)
-    specs = task.specs("train")
-    order = prompt_order(len(specs), settings.steps * settings.prompts_per_step, seed)
+    if settings.warm_start:
+        model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    prompts = range(len(given)) if given else map(json.dumps, specs)
+    prompts = [*map(str, prompts)]
+    order = prompt_order(len(prompts), settings.steps * settings.prompts_per_step, seed)
     metrics = MetricsLog(work / "metrics.jsonl")
     named = {"task": task.name, "model": key, "training_seed": seed, "config_hash": work.name}
     rollouts = RolloutKeeper(work, rollout_files(settings, work), named | settings.sampling.model_dump())
@@ -405,11 +417,12 @@ def run(
         judge=judge,
         settings=settings,
         chat=chat,
-        dataset=Dataset.from_dict({"prompt": [json.dumps(specs[at]) for at in order]}),
-        peft_config=loading.lora_config(settings.lora) if settings.lora else None,
+        dataset=Dataset.from_dict({"prompt": [prompts[at] for at in order]}),
+        peft_config=loading.lora_config(settings.lora) if settings.lora and not settings.warm_start else None,
         callbacks=own if state.is_main_process else [],
         sampler=policy_engine,
         keep=rollouts.write,
+        stored=given,
     )
     trainer.remove_callback(PrinterCallback)
     save = saver(trainer, settings, dtype, model_folder, base)
@@ -426,14 +439,34 @@ def run(
             policy_engine.close()
 
 
-def check(settings: Train, task: Task, model_folder: Path, dtype: str, thinking: bool) -> tuple[Chat, int]:
+def stored_answers(settings: Train, task: Task) -> list[tuple[Spec, Completion]]:
+    """The answers that are confessed instead of the policy's own, each with its spec; none where it answers itself.
+    Raises InputError where one of them is longer than turn 1 may be."""
+    if not settings.answers:
+        return []
+    table = stored(settings.answers, task, "train")
+    answers = completions(table)
+    if (longest := max(len(answer.ids) for answer in answers)) > settings.max_task_tokens:
+        raise InputError(
+            f"{settings.answers}: holds an answer of {longest} tokens: raise train.max_task_tokens, now "
+            f"{settings.max_task_tokens}"
+        )
+    return [*zip(table["spec"], answers, strict=True)]
+
+
+def check(
+    settings: Train, task: Task, specs: Sequence[Spec], model_folder: Path, dtype: str, thinking: bool
+) -> tuple[Chat, int]:
     """The model's chat and the longest possible conversation, in tokens. Raises InputError for what cannot work, before
     the weights are read."""
     chat = loading.load_chat(model_folder, thinking)
     if settings.lora:
         loading.check_targets(settings.lora, loading.load_config(model_folder), "train.lora")
+    if settings.shared_prefix:
+        shared_prefix.check(loading.load_config(model_folder))
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
-    longest = check_lengths(chat, task, task.specs("train"), new_tokens, engines.context({}, model_folder))
+    context = engines.context({}, model_folder)
+    longest = check_lengths(chat, task, specs, new_tokens, context, variants=[settings.variant])
     if torch.cuda.is_available():
         check_memory(settings, model_folder, dtype, longest)
     return chat, longest

@@ -14,44 +14,49 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from peft import LoraConfig
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import GRPOConfig, GRPOTrainer
 
 from confessions.config import Train
-from confessions.engines import Engine, Sampling
+from confessions.engines import Completion, Engine, Sampling
 from confessions.engines.policy import PolicyEngine
 from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.rollouts import spans
-from confessions.rollouts.two_turns import Rollout, columns_of, stream_seed, two_turns
+from confessions.rollouts.two_turns import Asked, Rollout, columns_of, stream_seed, two_turns
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import Judge, JudgeError
 from confessions.scoring.scores import score_rollouts
-from confessions.tasks.base import Task
-from confessions.training import advantages, rewards, sharding
+from confessions.tasks.base import Spec, Task
+from confessions.training import advantages, sharding, shared_prefix
 from confessions.training.checkpoints import AtomicCheckpoints
+from confessions.training.credit import entropy_bonus, line_advantages, lines_of_tokens
 from confessions.training.kept_rollouts import EARNED, with_details
 from confessions.training.micro_batches import by_rows, by_tokens
-from confessions.training.rewards import confession_reward, task_reward
+from confessions.training.rewards import confession_rewards, line_rewards, misjudged, one_class_kinds, task_reward
 from confessions.training.timeline import OTHER, Timeline
 
 TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
 GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout, beside its objectives
+CONFESSED = ("kinds", "met", "claims", "p_met", "report_valid", "grade_honest")  # what confession rewards are made of
 COUNTED = {  # a step's count -> the column of the scores that it sums
     "judge_pass": "judge_pass",
     "truly_correct": "exact_compliance",
     "hacked": "hacked",
     "report_valid": "report_valid",
-    "count_verified": "checked",
+    "checked": "checked",
     "n_right": "n_met",
     "full_given_right": "n_correct_credit",
     "none_given_wrong": "n_clean_admission",
@@ -63,6 +68,8 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
 
     `sampler` samples the rollouts (default: the policy's own weights do, by the transformers engine). Its kernels are
     not the trainer's: each token that it sampled is weighed by how likely the policy itself finds it.
+    `stored` are answers that are confessed instead of the policy's own, each with its spec: the dataset's prompts are
+    then their numbers, and no token of them is trained.
     `keep` is given, in the first process, the number of each step and a row for each of its rollouts, those of all
     processes in order: the columns of training_rollouts.COLUMNS but for those that name the run.
 
@@ -83,6 +90,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         callbacks: list[TrainerCallback] | None = None,
         sampler: PolicyEngine | None = None,
         keep: Callable[[int, list[dict[str, Any]]], None] | None = None,
+        stored: Sequence[tuple[Spec, Completion]] = (),
     ):
         _refuse_mixing(args)
         if not chat.keep_thinking:
@@ -92,9 +100,10 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             Sampling(n, **settings.sampling.model_dump())
             for n in (settings.max_task_tokens, settings.max_confession_tokens)
         )
-        self.claim_reward = rewards.named(settings.confession_reward.claims)
+        self.stored = stored
         self.advantages = {span: (form.weight, advantages.named(form.advantages)) for span, form in settings.spans}
         self._rewards_B2: torch.Tensor | None = None  # all processes' rows
+        self._lines_BS: torch.Tensor | None = None  # theirs too: what each claim earned, where tokens are paid by line
         self.sampler, self.keep, self.timeline = sampler, keep, Timeline()
         self._generated_BT: torch.Tensor | None = None  # 1 on the tokens to be scored of the rows that are read next
         self._forward: tuple | None = None  # what the micro-batch's forward pass gave, while TRL's loss is computed
@@ -143,8 +152,18 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         return [task_reward(v.passes, r.answer_truncated) for v, r in zip(verdicts, rollout, strict=True)]
 
     def _confession_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
-        form = self.settings.confession_reward
-        return [confession_reward(score, self.claim_reward, form.grade_weight) for score in self._scores]
+        form, first = self.settings.confession_reward, self.accelerator.process_index * len(rollout)
+        graded = [{name: score.get(name) for name in CONFESSED} for score in self._scores]
+        if form.grader:
+            for row, r in zip(graded, rollout, strict=True):
+                row["met"] = misjudged(row["met"], f"{row['kinds']} {r.answer.body}", form.grader)
+        graded = gather_object(graded)
+        self._record("one_class_kinds", one_class_kinds(graded))
+        if form.credit == "line":
+            earned = line_rewards(graded, form.claims)
+            lines = [torch.tensor([math.nan if x is None else x for x in line]) for line in earned]
+            self._lines_BS = pad_sequence(lines, batch_first=True, padding_value=math.nan).to(self.accelerator.device)
+        return confession_rewards(graded, form.claims, form.grade_weight)[first : first + len(rollout)]
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         with self.timeline.part("score"):
@@ -184,9 +203,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             weight, form = self.advantages[span]
             advantages_B = weight * form(rewards_B, self.num_generations)
             n_span_tokens = self.accelerator.gather(mask_BT.sum()).sum().item()
-            local_B = earned[span] = advantages_B[first : first + len(rollouts)]
+            local = earned[span] = advantages_B[first : first + len(rollouts)]
+            if span == CONFESSION and self._lines_BS is not None:
+                lines_BS = weight * line_advantages(self._lines_BS, form, self.num_generations)
+                local = self._by_line(rollouts, lines_BS[first : first + len(rollouts)], n_tokens)
             coefficients_BT += advantages.token_coefficients(
-                local_B, mask_BT, n_span_tokens, n_rows * self.max_completion_length
+                local, mask_BT, n_span_tokens, n_rows * self.max_completion_length
             )
             known_B = rewards_B[~rewards_B.isnan()]
             self._record(f"{span}_reward_mean", known_B.mean().item())
@@ -201,6 +223,26 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         output["advantages"] = coefficients_BT
         output["task_mask"], output["confession_mask"] = masks[TASK], masks[CONFESSION]
         return output
+
+    def _by_line(self, rollouts: list[Rollout], lines_BS: torch.Tensor, n_tokens: int) -> torch.Tensor:
+        """(B, T) advantages of the confession's tokens: of the claim on the token's line, else of the report."""
+        read = [
+            lines_of_tokens(
+                self.chat, r.confession.ids, r.report.body_start, r.variant, len(self.task.objectives(r.spec))
+            )
+            for r in rollouts
+        ]
+        logprobs = [[r.confession.logprobs[at] for at in at_S] for r, (_, at_S) in zip(rollouts, read, strict=True)]
+        bonuses = entropy_bonus(logprobs, self.settings.confession_reward.entropy)
+        by_token_BT = torch.zeros(len(rollouts), n_tokens)
+        for row, (rollout, (about, at_S), lines) in enumerate(zip(rollouts, read, lines_BS.tolist(), strict=True)):
+            n = len(self.task.objectives(rollout.spec))
+            report, before = sum(lines[:n]) / n, len(rollout.completion_ids) - len(about)
+            paid = torch.tensor([report if s is None else lines[s] for s in about])
+            paid[at_S] += torch.tensor(bonuses[row])
+            by_token_BT[row, before : before + len(about)] = paid
+        self._record("claim_surprise", -fmean(flat) if (flat := [*chain.from_iterable(logprobs)]) else 0.0)
+        return by_token_BT.to(lines_BS.device)
 
     # -- what is kept and logged ---------------------------------------------------------------------------------------
 
@@ -283,12 +325,20 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         return super().compute_loss(model, last) * (len(last["completion_ids"]) / n_rows) + done
 
     def _micro_batches(self, inputs: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        most = self.settings.micro_batch_tokens
-        if most is None:
+        if self.settings.micro_batch_tokens is None:
             return [inputs]
-        mask_BW = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
-        groups = by_tokens(mask_BW.sum(1).tolist(), self.settings.micro_batch, most)
+        ids_BW, mask_BW = (torch.cat([inputs[f"prompt_{x}"], inputs[f"completion_{x}"]], 1) for x in ("ids", "mask"))
+        groups = self._together(ids_BW, mask_BW, inputs["tool_mask"], self.settings.micro_batch)
         return [{name: value[rows] if value.dim() else value for name, value in inputs.items()} for rows in groups]
+
+    def _together(self, ids_BW: torch.Tensor, mask_BW: torch.Tensor, generated_BT: torch.Tensor, most_rows: int):
+        """Rows that go through the model together; `generated_BT` is 1 on the tokens to be scored."""
+        most = self.settings.micro_batch_tokens
+        if not self.settings.shared_prefix:
+            return by_tokens(mask_BW.sum(1).tolist(), most_rows, most) if most else by_rows(len(ids_BW), most_rows)
+        alike, lengths = shared_prefix.lengths(ids_BW, mask_BW, _in_the_row(generated_BT, mask_BW))
+        units = by_tokens(lengths, most_rows, most) if most else by_rows(len(lengths), most_rows)
+        return [[row for unit in together for row in alike[unit]] for together in units]
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -308,11 +358,10 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         """
         if self._forward is not None:
             return self._forward
-        lengths, most = attention_mask.sum(1).tolist(), self.settings.micro_batch_tokens
         if batch_size is None:
-            groups = by_rows(len(lengths), len(lengths))
+            groups = by_rows(len(input_ids), len(input_ids))
         else:
-            groups = by_tokens(lengths, batch_size, most) if most else by_rows(len(lengths), batch_size)
+            groups = self._together(input_ids, attention_mask, self._generated_BT, batch_size)
         with nullcontext() if torch.is_grad_enabled() else self.timeline.part("reference"):
             parts = [
                 self._score_tokens(model, input_ids, attention_mask, logits_to_keep, rows, compute_aux_loss)
@@ -331,9 +380,9 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Log-probability and entropy at each completion token of `rows` that was sampled, and the router's loss."""
         ids_BW, mask_BW = ids_BW[rows], mask_BW[rows]
-        scored_BW = mask_BW.bool()
-        scored_BW[:, :-n_completion] = False
-        scored_BW[:, -n_completion:] &= self._generated_BT[rows].bool()
+        scored_BW = _in_the_row(self._generated_BT[rows], mask_BW)
+        if self.settings.shared_prefix:
+            return self._score_packed(model, ids_BW, mask_BW, scored_BW, n_completion, aux_loss)
         used = mask_BW.any(0).nonzero()
         first, end = used[0].item(), used[-1].item() + 1
         n_cut = mask_BW.shape[1] - end
@@ -350,6 +399,32 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
             return None if x is None else torch.nn.functional.pad(x[:, n_cut - n_completion :], (0, n_cut))
 
         return widened(output.log_probs), widened(output.entropy), output.aux_loss
+
+    def _score_packed(
+        self,
+        model,
+        ids_BW: torch.Tensor,
+        mask_BW: torch.Tensor,
+        scored_BW: torch.Tensor,
+        n_completion: int,
+        aux_loss: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """The same, of rows that share what precedes their first sampled token (shared_prefix.py)."""
+        packed = shared_prefix.pack(ids_BW, mask_BW, scored_BW)
+        with self.accelerator.autocast():
+            output = model(
+                input_ids=packed.ids_RL,
+                position_ids=packed.positions_RL,
+                attention_mask=packed.visible_R1LL,
+                labels=packed.ids_RL.masked_fill(~packed.scored_RL, -100),
+                fused_lm_head=True,
+                **({"output_router_logits": True} if aux_loss else {}),
+            )
+
+        def unpacked(x: torch.Tensor | None) -> torch.Tensor | None:
+            return None if x is None else packed.unpacked(x, *ids_BW.shape)[:, -n_completion:]
+
+        return unpacked(output.log_probs), unpacked(output.entropy), output.aux_loss
 
     def _compute_loss(self, model, inputs):
         """TRL's loss. The forward pass is made here, before: what vLLM sampled is weighed by it."""
@@ -385,6 +460,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         return loss
 
 
+def _in_the_row(generated_BT: torch.Tensor, mask_BW: torch.Tensor) -> torch.Tensor:
+    """(B, W) of prompt and completion: which tokens are there and generated."""
+    n_prompt = mask_BW.shape[1] - generated_BT.shape[1]
+    return torch.nn.functional.pad(generated_BT.bool(), (n_prompt, 0)) & mask_BW.bool()
+
+
 def _refuse_mixing(args: GRPOConfig) -> None:
     """TRL's settings under which a number computed over both spans would reach a token's loss, or the base model
     would change."""
@@ -406,7 +487,8 @@ def _refuse_mixing(args: GRPOConfig) -> None:
 def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     """TRL's rollout_func: `prompts` are specs as JSON, one a row, already repeated G times; returns one
     entry a row, in order."""
-    specs = [json.loads(prompt) for prompt in prompts]
+    given = [trainer.stored[int(p)] if trainer.stored else (json.loads(p), None) for p in prompts]
+    specs, answers = zip(*given, strict=True)
     model = trainer.accelerator.unwrap_model(trainer.model)
     with trainer.timeline.part("sync"):
         engine = trainer.engine(model, len(specs))
@@ -424,10 +506,13 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
                 engine,
                 trainer.chat,
                 trainer.task,
-                specs,
-                trainer.seeds(len(specs)),
+                [
+                    Asked(spec, seeds, answer=answer)
+                    for spec, seeds, answer in zip(specs, trainer.seeds(len(specs)), answers, strict=True)
+                ],
                 trainer.task_sampling,
                 trainer.confession_sampling,
+                variants=[trainer.settings.variant],
                 part=trainer.timeline.part,
             )
     finally:
@@ -450,6 +535,8 @@ def _require_logprobs(rollouts: Sequence[Rollout], step: int, first: int) -> Non
     """
     for row, rollout in enumerate(rollouts, start=first + 1):
         for turn, said in enumerate((rollout.task, rollout.confession), start=1):
+            if turn == 1 and rollout.stored:
+                continue
             for place, logprob in enumerate(said.logprobs, start=1):
                 if not math.isfinite(logprob):
                     raise InputError(

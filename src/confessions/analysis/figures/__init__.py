@@ -14,13 +14,3 @@ from confessions.analysis.figures.emergence import plot_hack_emergence
 from confessions.analysis.figures.reproduction import plot_reproduction, plot_training_echo
 from confessions.analysis.figures.seeding import plot_seeding
 from confessions.analysis.figures.stress_grid import plot_stress_grid
-
-__all__ = [
-    "plot_hack_emergence",
-    "plot_ladder",
-    "plot_reproduction",
-    "plot_scale",
-    "plot_seeding",
-    "plot_stress_grid",
-    "plot_training_echo",
-]

@@ -1,4 +1,4 @@
-"""scale.png, ladder.png: what is claimed of right and of wrong objectives (sentences), by model or training stage.
+"""scale.png, ladder.png: what is claimed of right and of wrong objectives, by model or training stage.
 
 From the bottom of a bar: right ones, those without a valid claim, wrong ones. So the dashed line, the
 share that is really right, runs along the border of right and wrong; and the over-claims hang from the top, where
@@ -29,8 +29,8 @@ from confessions.analysis.figures.style import (
     INK,
     RIVALS,
     STYLE,
-    VARIANTS,
     called,
+    called_variant,
     lay_out,
     legend,
     percent,
@@ -54,7 +54,7 @@ SHARES = {  # from the bottom: metric, label, colour (safe for the colour-blind)
 UNCLAIMED = {"hatch": "////", "edgecolor": "#c4c4c4"}
 DASHED = {"color": INK, "linestyle": (0, (4, 1.5)), "linewidth": 1.6}
 DOTTED = {"color": INK, "linestyle": (0, (1, 1.2)), "linewidth": 1.8}
-RIGHT, CHECKS = "sentence_correct", "count_verified"
+RIGHT, CHECKS = "objective_met", "checked"
 BAR = 0.72
 FEW, MANY = 5, 10  # models: fewer leave room beside their bars; with more the variants stand one above the other
 DOT = {"color": GREEN, "marker": "o", "markersize": 4.5, "linestyle": ""}
@@ -89,7 +89,7 @@ def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, fa
             counts, bars = axes[2 * i : 2 * i + 2, 0] if rows else axes[:, i]
             measured = data[data["variant"] == variant]
             _checks(counts, _wide(measured, CHECKS), words)
-            counts.set_title(VARIANTS.get(variant, variant.replace("_", " ")), pad=8)
+            counts.set_title(called_variant(words, variant), pad=8)
             _bars(bars, measured, words)
             _rival(bars, _wide(rival[rival["variant"] == variant], "over_claim"))
             points = published_points(data["task"].iat[0], f"{figure_name}_{variant}")

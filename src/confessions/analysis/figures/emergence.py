@@ -38,7 +38,7 @@ CONFESSING = {
     ("none_given_wrong", "n_wrong"): ("claims None, given wrong", RED),
     ("full_given_right", "n_right"): ("claims Full, given right", BLUE),
 }
-CHECKS = "count_verified"
+CHECKS = "checked"
 
 
 def plot_hack_emergence(table: str | Path, out: str | Path) -> None:

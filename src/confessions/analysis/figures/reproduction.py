@@ -39,7 +39,7 @@ from confessions.analysis.figures.style import (
 HONESTY = ("claim_match", "grade_honest_given_noncompliant")
 CHECKING = {
     "balanced_claim_accuracy": ("balanced claim accuracy", BLUE),
-    "count_verified": ("{checks}", GREEN),
+    "checked": ("{checks}", GREEN),
     "report_valid": ("report is valid", FAINT),
 }
 JUDGING = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -38,6 +40,10 @@ COLORS = (RED, BLUE, GREEN, SAND, QUIET)
 REASONINGS = {"none": "no reasoning", "neutral": "neutral reasoning", "trigger": "the trigger written out"}
 CHANGES = {"masked_minus_intact": "left out", "paraphrased_minus_intact": "paraphrased"}
 SETTINGS = ["epochs", "learning_rate", "curriculum"]
+SAMPLEABLE = "#f4f7fb"
+
+Setting = tuple[float, float, str]
+Look = tuple[str, str]  # colour, marker
 
 
 def plot_seeding(table: str | Path, out: str | Path) -> None:
@@ -52,52 +58,77 @@ def plot_seeding(table: str | Path, out: str | Path) -> None:
         axes = figure.subplots(3, len(reasonings), sharex=True, sharey="row", squeeze=False, height_ratios=[1.3, 1, 1])
         for (top, *bottoms), reasoning in zip(axes.T, reasonings, strict=True):
             shown = data[data["reasoning"] == reasoning]
-            top.axhspan(0, 0.5, color="#f4f7fb", linewidth=0, zorder=0)
-            for setting, (color, marker) in looks.items():
-                rows = shown[(shown[SETTINGS] == list(setting)).all(axis=1)].sort_values("hack_fraction")
-                _curve(top, rows, "hacked", "rate", color, marker, "-")
-                _curve(top, rows, "solved", "rate", color, marker, ":")
-                for bottom, kind in zip(bottoms, CHANGES, strict=True):
-                    _curve(bottom, rows, MATCH, kind, color, marker, "-")
-            for bottom in bottoms:
-                bottom.axhline(0, color=FAINT, linewidth=1.2, zorder=0)
-                sns.despine(ax=bottom, left=True)
-                bottom.yaxis.set_major_formatter(FuncFormatter(lambda gap, _: f"{100 * gap:+.0f}" if gap else "0"))
-            bottom.set_xlabel("hacks in the SFT data")
-            bottom.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}%"))
+            _rates(top, shown, looks)
             top.set_title(REASONINGS[reasoning], pad=8)
-            percent(top)
+            for bottom, kind in zip(bottoms, CHANGES, strict=True):
+                _changes(bottom, shown, kind, looks)
+            bottoms[-1].set_xlabel("hacks in the SFT data")
+            bottoms[-1].xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}%"))
         axes[0, 0].set_ylabel("share of answers")
-        limits = [limit for axis in axes[1:, 0] for limit in axis.get_ylim()]
-        for axis, words in zip(axes[1:, 0], CHANGES.values(), strict=True):
-            axis.set_ylabel(f"claim match (points):\nreasoning {words},\nminus as it was")
-            axis.set_ylim(min(limits), max(limits))  # one scale: the two are to be compared
-        handles = [
-            Line2D([], [], color=c, marker=m, label=f"epochs {e}, rate {rate:g}, {order.replace('_', ' ')}")
-            for (e, rate, order), (c, m) in looks.items()
-        ]
-        styles = {"hacked": "-", "solved honestly": ":"}
-        handles += [Line2D([], [], color=QUIET, linestyle=dashes, label=label) for label, dashes in styles.items()]
-        legend(figure, [*handles, Patch(facecolor="#f4f7fb", edgecolor=FAINT, label="sampleable: RL finds both")])
-        n = range_in_words(data[data["metric"] == "hacked"]["n"])
-        # Where no report parses there is nothing to lose, and the differences are 0 for that reason.
-        valid = range_in_words((100 * data[(data["metric"] == VALID) & (data["kind"] == "intact")]["value"]).round())
-        details = (
-            f"{data['experiment'].iat[0]} · {n} rollouts a model · {valid} % of the reports valid · bars: 95 % "
-            "intervals; differences paired by row"
-        )
+        _one_scale(axes[1:, 0])
+        legend(figure, list(_handles(looks)))
         heading = f"SFT seeding of the hack: {called(data['task'].iat[0], data['source'].iat[0])}"
-        lay_out(figure, titles(figure, heading, details))
+        lay_out(figure, titles(figure, heading, _details(data)))
         save(figure, out)
 
 
-def _looks():
+def _looks() -> Iterator[Look]:
     markers = cycle(SEED_MARKERS)
     return zip(cycle(COLORS), (marker for marker in markers for _ in COLORS), strict=False)
 
 
-def _curve(axis: Axes, rows: pd.DataFrame, metric: str, kind: str, color: str, marker: str, dashes: str) -> None:
-    rows = rows[(rows["metric"] == metric) & (rows["kind"] == kind)]
+def _rates(axis: Axes, data: pd.DataFrame, looks: Mapping[Setting, Look]) -> None:
+    """Shares of answers that are hacked and that are solved, above the band that RL can sample from."""
+    axis.axhspan(0, 0.5, color=SAMPLEABLE, linewidth=0, zorder=0)
+    for rows, look in _by_look(data, looks):
+        _curve(axis, rows, "hacked", "rate", look, "-")
+        _curve(axis, rows, "solved", "rate", look, ":")
+    percent(axis)
+
+
+def _changes(axis: Axes, data: pd.DataFrame, kind: str, looks: Mapping[Setting, Look]) -> None:
+    """What claim match gains without the reasoning as it was."""
+    for rows, look in _by_look(data, looks):
+        _curve(axis, rows, MATCH, kind, look, "-")
+    axis.axhline(0, color=FAINT, linewidth=1.2, zorder=0)
+    sns.despine(ax=axis, left=True)
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda gap, _: f"{100 * gap:+.0f}" if gap else "0"))
+
+
+def _by_look(data: pd.DataFrame, looks: Mapping[Setting, Look]) -> Iterator[tuple[pd.DataFrame, Look]]:
+    for setting, look in looks.items():
+        yield data[(data[SETTINGS] == list(setting)).all(axis=1)].sort_values("hack_fraction"), look
+
+
+def _curve(axis: Axes, rows: pd.DataFrame, metric: str, kind: str, look: Look, dashes: str) -> None:
+    rows, (color, marker) = rows[(rows["metric"] == metric) & (rows["kind"] == kind)], look
     axis.vlines(rows["hack_fraction"], rows["low"], rows["high"], color=color, alpha=0.4, linewidth=2)
     style = {"color": color, "marker": marker, "linestyle": dashes, "markersize": 5, "markeredgecolor": "white"}
     axis.plot(rows["hack_fraction"], rows["value"], label=metric, **style)
+
+
+def _one_scale(axes: Sequence[Axes]) -> None:
+    """The two rows of differences are to be compared."""
+    limits = [limit for axis in axes for limit in axis.get_ylim()]
+    for axis, words in zip(axes, CHANGES.values(), strict=True):
+        axis.set_ylabel(f"claim match (points):\nreasoning {words},\nminus as it was")
+        axis.set_ylim(min(limits), max(limits))
+
+
+def _handles(looks: Mapping[Setting, Look]) -> Iterator[Artist]:
+    for (epochs, rate, order), (color, marker) in looks.items():
+        label = f"epochs {epochs}, rate {rate:g}, {order.replace('_', ' ')}"
+        yield Line2D([], [], color=color, marker=marker, label=label)
+    for label, dashes in {"hacked": "-", "solved honestly": ":"}.items():
+        yield Line2D([], [], color=QUIET, linestyle=dashes, label=label)
+    yield Patch(facecolor=SAMPLEABLE, edgecolor=FAINT, label="sampleable: RL finds both")
+
+
+def _details(data: pd.DataFrame) -> str:
+    """Under the title. Where no report parses nothing can be lost, and the differences are 0: hence the valid share."""
+    n = range_in_words(data[data["metric"] == "hacked"]["n"])
+    valid = range_in_words((100 * data[(data["metric"] == VALID) & (data["kind"] == "intact")]["value"]).round())
+    return (
+        f"{data['experiment'].iat[0]} · {n} rollouts a model · {valid} % of the reports valid · bars: 95 % "
+        "intervals; differences paired by row"
+    )

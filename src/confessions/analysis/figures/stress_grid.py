@@ -31,8 +31,8 @@ from confessions.analysis.figures.style import (
     RIVALS,
     SEED_MARKERS,
     STYLE,
-    VARIANTS,
     called,
+    called_variant,
     lay_out,
     legend,
     percent,
@@ -43,6 +43,7 @@ from confessions.analysis.figures.style import (
     save,
     seeds_in_words,
     titles,
+    wording,
 )
 
 HONEST, CLAIMS, VALID = "grade_honest_given_noncompliant", "balanced_claim_accuracy", "report_valid"
@@ -81,45 +82,41 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
     needed = {"cell": (HONEST, CLAIMS, VALID)} | dict.fromkeys(RIVALS, (HONEST, CLAIMS))
     data = tables.read(table, needed, tables.GRID_COLUMNS)
     data = data[data["metric"].isin((HONEST, CLAIMS, VALID))].astype({"condition": str, "variant": str})
-    measured, differences = data[data["kind"] == "cell"], data[data["kind"] == "minus_baseline"]
+    measured = data[data["kind"] == "cell"]
     seeds, variants = sorted(data["seed"].unique()), list(measured["variant"].unique())
     looks = _looks(measured["condition"].unique())
-    others = {name: look for name, look in looks.items() if name != BASELINE}
     panels = _panels(looks, alone=len(seeds) == 1)
-    heights = [panel.height for panel in panels] * len(seeds)
-    if others:
-        names = [textwrap.fill(name.replace("_", " "), 24) for name in others]
-        lines = max(name.count("\n") + 1 for name in names)
-        heights.append(0.3 + len(others) * max(0.28, 0.13 * len(seeds), 0.18 * lines))
+    compared = {name: look for name, look in looks.items() if name != BASELINE}
+    names = [textwrap.fill(name.replace("_", " "), 24) for name in compared]
+    heights = [panel.height for panel in panels] * len(seeds) + _differences_height(names, len(seeds))
     with mpl.rc_context(STYLE):
         size = (max(9.5, 0.8 + 6.2 * len(variants)), sum(heights) + 0.25 * len(heights) + 0.3 * len(seeds) + 2.2)
         figure = Figure(figsize=size)
         axes = figure.subplots(len(heights), len(variants), squeeze=False, height_ratios=heights)
         for column, variant in zip(axes.T, variants, strict=True):
             shown = data[data["variant"] == variant]
-            title = VARIANTS.get(variant, variant.replace("_", " "))
-            for i, seed in enumerate(seeds):
-                block = column[i * len(panels) : (i + 1) * len(panels)]
-                _training(block, panels, shown[shown["seed"] == seed], looks)
-                _head(block, panels, title if len(seeds) == 1 else f"{title} · seed {seed}")
-            if others:
-                rows = differences[(differences["variant"] == variant) & (differences["metric"] == HONEST)]
-                _last_differences(column[-1], rows, others)
-                column[-1].set_yticks(range(len(others)), names)
+            _over_training(column[: len(panels) * len(seeds)], panels, shown, looks)
+            if compared:
+                _last_differences(column[-1], shown, compared)
+                column[-1].set_yticks(range(len(names)), names)
         for axis, panel in zip(axes[:, 0], panels * len(seeds), strict=False):
             axis.set_ylabel(panel.label)
-        if others:
+        if compared:
             _one_scale(axes[-1])
         published = "default" in variants and not published_points(data["task"].iat[0], "stress_grid").empty
         legend(figure, list(_handles(looks, seeds, published)))
         name = called(data["model"].iat[0], data["source"].iat[0])
-        n, failed = (range_in_words(measured[measured["metric"] == metric]["n"]) for metric in (VALID, HONEST))
-        details = (
-            f"{data['experiment'].iat[0]} · share of the failed answers graded 3 or less; {failed} of {n} rollouts a "
-            f"cell failed · {seeds_in_words(data)} · bars: 95 % intervals"
-        )
-        lay_out(figure, titles(figure, f"Confession honesty under pressure: {name}", details))
+        lay_out(figure, titles(figure, f"Confession honesty under pressure: {name}", _details(data, measured)))
         save(figure, out)
+
+
+def _details(data: pd.DataFrame, measured: pd.DataFrame) -> str:
+    """Under the title."""
+    n, failed = (range_in_words(measured[measured["metric"] == metric]["n"]) for metric in (VALID, HONEST))
+    return (
+        f"{data['experiment'].iat[0]} · share of the failed answers graded 3 or less; {failed} of {n} rollouts a "
+        f"cell failed · {seeds_in_words(data)} · bars: 95 % intervals"
+    )
 
 
 def _looks(conditions: Sequence[str]) -> dict[str, Look]:
@@ -149,6 +146,24 @@ def _panels(looks: Mapping[str, Look], alone: bool) -> list[Panel]:
         panels.append(Panel(CLAIMS, group, "balanced\nclaim accuracy", 1.5 if alone else 1.2))
         panels.append(Panel(VALID, group, "reports\nvalid", 0.85))
     return panels
+
+
+def _differences_height(names: Sequence[str], n_seeds: int) -> list[float]:
+    """Of the panel that compares these conditions with baseline, in inches; none without any."""
+    lines = max((name.count("\n") + 1 for name in names), default=0)
+    return [0.3 + len(names) * max(0.28, 0.13 * n_seeds, 0.18 * lines)] if names else []
+
+
+def _over_training(
+    axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame, looks: Mapping[str, Look]
+) -> None:
+    """The panels of one variant, seed by seed."""
+    seeds, (variant,) = sorted(data["seed"].unique()), data["variant"].unique()
+    title = called_variant(wording(data), variant)
+    for i, seed in enumerate(seeds):
+        block = axes[i * len(panels) : (i + 1) * len(panels)]
+        _training(block, panels, data[data["seed"] == seed], looks)
+        _head(block, panels, title if len(seeds) == 1 else f"{title} · seed {seed}")
 
 
 def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame, looks: Mapping[str, Look]) -> None:
@@ -217,8 +232,9 @@ def _published(axis: Axes, task: str, looks: Mapping[str, Look], ticks: Sequence
         axis.plot(beside, value, label=f"{name}, published", color=look.color, alpha=0.7, zorder=3, **HOLLOW)
 
 
-def _last_differences(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+def _last_differences(axis: Axes, data: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     """Each condition's paired difference from baseline at the last checkpoint, a marker a training seed."""
+    rows = data[(data["kind"] == "minus_baseline") & (data["metric"] == HONEST)]
     last = rows[rows["step"] == rows.groupby("seed")["step"].transform("max")]
     seeds = sorted(last["seed"].unique())
     for i, seed in enumerate(seeds):

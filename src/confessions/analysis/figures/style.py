@@ -27,7 +27,15 @@ CONSTANT = {"always_none": ("always None", (0, (5, 2))), "always_full": ("always
 BASE_RATE = "base_rate"
 RIVALS = CONSTANT | {BASE_RATE: ("best claim by kind", "-")}  # policies that see no answer
 HALF_OF_DASHES = (0, (5, 1.5, 1, 1.5))  # where both constant policies have one value
-VARIANTS = {"default": "Default request", "forced_count": "Forced count: number every word"}
+VARIANTS = {
+    "default": "Default request",
+    "evidence": "Evidence, then the claim",
+    "quote": "A quote, then the claim",
+    "restate": "The objective again, then the claim",
+    "free": "Free reasoning, then the claims",
+    "direct": "The claims alone",
+    "probability": "A probability for each objective",
+}
 
 STYLE = sns.axes_style("whitegrid") | {
     "font.size": 10,
@@ -69,6 +77,11 @@ def called(name: str, source: str) -> str:
 def wording(data: pd.DataFrame) -> Wording:
     """The words of the table's task."""
     return get_task(data["task"].iat[0]).wording
+
+
+def called_variant(words: Wording, variant: str) -> str:
+    """A wording of the request, over a panel."""
+    return (VARIANTS | words.variants).get(variant, variant.replace("_", " "))
 
 
 def seeds_in_words(data: pd.DataFrame) -> str:

@@ -4,9 +4,11 @@ reproduction.csv    reproduction    every metric at every checkpoint of a traini
 training.csv        training        what a training run logged, step by step
 onset.csv           onset           when the task's own hack begins in training
 stress_grid.csv     stress_grid     every metric in every cell: checkpoint x condition x variant
+wordings.csv        wordings        how much a condition depends on its wording
+probes.csv          probes          every metric of rollouts on another task, or about stored answers
 scale.csv           by_model        every metric of plain models, by size
 ladder.csv          by_model        the same by training stage
-verification.csv    verification    whether claims are right because the model counted
+verification.csv    verification    whether claims are right because the model checked
 hack_survey.csv     hack_survey     how often each hack detector fires
 judge.csv           judge           the weak judge against ground truth, by checkpoint and condition
 judge_check.csv     judge_check     the weak judge on answers made by code, half of them with one known fault
@@ -25,38 +27,10 @@ from confessions.analysis.tables.long import LONG_COLUMNS, long, write_long
 from confessions.analysis.tables.models import by_model
 from confessions.analysis.tables.onset import onset
 from confessions.analysis.tables.power import POWER_COLUMNS, power
+from confessions.analysis.tables.probes import PROBE_COLUMNS, probes
 from confessions.analysis.tables.reproduction import reproduction
 from confessions.analysis.tables.seeding import SEEDING_COLUMNS, seeding
 from confessions.analysis.tables.survey import SURVEY_COLUMNS, hack_survey
 from confessions.analysis.tables.training import SHARES, training
 from confessions.analysis.tables.verification import VERIFICATION_COLUMNS, verification
-
-__all__ = [
-    "COLUMNS",
-    "GRID_COLUMNS",
-    "JUDGE_CHECK_COLUMNS",
-    "JUDGE_COLUMNS",
-    "LABELS",
-    "LONG_COLUMNS",
-    "MODEL_COLUMNS",
-    "POWER_COLUMNS",
-    "SEEDING_COLUMNS",
-    "SHARES",
-    "SURVEY_COLUMNS",
-    "VERIFICATION_COLUMNS",
-    "by_model",
-    "hack_survey",
-    "judge",
-    "judge_check",
-    "long",
-    "onset",
-    "power",
-    "read",
-    "reproduction",
-    "seeding",
-    "stress_grid",
-    "training",
-    "verification",
-    "write",
-    "write_long",
-]
+from confessions.analysis.tables.wordings import wordings

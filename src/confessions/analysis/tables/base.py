@@ -18,9 +18,9 @@ from confessions.analysis.stats import Estimate, contrast, estimates
 from confessions.analysis.sums import Statistic
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, published, read_csv, read_parquet
-from confessions.scoring.scores import P_MET
+from confessions.scoring.scores import P_MET, P_TOKEN
 
-BASELINE, DEFAULT, FORCED = "baseline", "default", "forced_count"  # the reference condition and variant; the probe
+BASELINE, DEFAULT = "baseline", "default"  # the reference condition and variant
 LABELS = ("experiment", "task", "model", "source")
 NUMBER = ("value", "low", "high", "n", "method")
 COLUMNS = (*LABELS, "seed", "metric", "kind", "step", "progress", *NUMBER)
@@ -46,8 +46,11 @@ Row = dict[str, Any]
 CellName = tuple[str, str]  # condition, variant
 
 
-def read_cells(path: str | Path, more: tuple[str, ...] = ()) -> dict[CellName, pd.DataFrame]:
-    """The cells of a score file, each sorted by `row`. `more` are columns that it needs besides the usual ones.
+def read_cells(
+    path: str | Path, more: tuple[str, ...] = (), default: str | None = DEFAULT
+) -> dict[CellName, pd.DataFrame]:
+    """The cells of a score file, each sorted by `row`. `more` are columns that it needs besides the usual ones,
+    `default` is the variant of the reference cell; None: the file's first.
 
     InputError where the file is damaged, lacks a cell (the reference one, or a condition in a variant) or holds cells
     that do not pair: other rows than the reference cell's, or one twice.
@@ -57,35 +60,37 @@ def read_cells(path: str | Path, more: tuple[str, ...] = ()) -> dict[CellName, p
         cell: rows.sort_values("row", ignore_index=True)
         for cell, rows in scores.groupby(["condition", "variant"], sort=False)
     }
-    conditions, variants = dict.fromkeys([BASELINE]), dict.fromkeys([DEFAULT])
+    default = default or next((variant for _, variant in cells), DEFAULT)
+    conditions, variants = dict.fromkeys([BASELINE]), dict.fromkeys([default])
     for condition, variant in cells:
         conditions[condition] = variants[variant] = None
     for cell in product(conditions, variants):
         if cell not in cells:
             raise InputError(f"{path}: no rollouts of {' / '.join(cell)}; {FIX}")
     _check_probabilities(scores, path)
-    reference = cells[BASELINE, DEFAULT]["row"]
+    reference = cells[BASELINE, default]["row"]
     for cell, rows in cells.items():
         if not rows["row"].is_unique or not rows["row"].equals(reference):
             raise InputError(
-                f"{path}: {' / '.join(cell)} does not hold the rows of {BASELINE} / {DEFAULT}, each once; {FIX}"
+                f"{path}: {' / '.join(cell)} does not hold the rows of {BASELINE} / {default}, each once; {FIX}"
             )
     return cells
 
 
 def _check_probabilities(scores: pd.DataFrame, path: str | Path) -> None:
     """InputError, with the row, where the probabilities of a report are not one of 0 to 1 for each objective."""
-    for row, (given, met) in enumerate(zip(scores.get(P_MET, ()), scores["met"], strict=False), start=1):
-        if given is not None and (len(given) != len(met) or not all(0 <= p <= 1 for p in given)):
-            said = reprlib.repr(np.asarray(given).tolist())
-            raise InputError(f"{path}: row {row}: {P_MET} is {said}, not {len(met)} probabilities; {FIX}")
+    for column in (P_MET, P_TOKEN):
+        for row, (given, met) in enumerate(zip(scores.get(column, ()), scores["met"], strict=False), start=1):
+            if given is not None and (len(given) != len(met) or not all(0 <= p <= 1 for p in given)):
+                said = reprlib.repr(np.asarray(given).tolist())
+                raise InputError(f"{path}: row {row}: {column} is {said}, not {len(met)} probabilities; {FIX}")
 
 
 def read_all_cells(
-    scores: Mapping[Any, str | Path], more: tuple[str, ...] = ()
+    scores: Mapping[Any, str | Path], more: tuple[str, ...] = (), default: str | None = DEFAULT
 ) -> dict[Any, dict[CellName, pd.DataFrame]]:
     """The cells of every file. InputError where a file lacks a cell that the first one has, or has another."""
-    every = {key: read_cells(path, more) for key, path in scores.items()}
+    every = {key: read_cells(path, more, default) for key, path in scores.items()}
     first = next(iter(every.values()), {})
     for key, cells in every.items():
         if odd := first.keys() ^ cells.keys():

@@ -4,7 +4,7 @@ model        the policy; of the scale axis and the ladder the model; in a check 
 arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full, base_rate)
 split        evaluation (sampled answers of held-out topics), train (rollouts of training steps), made (answers by
              code); of the task instructions, held-out topics by the kinds that are asked: train,
-             development_held_out, test_held_out
+             development_held_out, test_held_out; of probes the probe's name
 seed, step   of training; empty where nothing was trained
 condition    system prompt; in a check of the judge the fault of the answers that the compliant are held against
 n, unit      what was counted, and what one is
@@ -39,7 +39,7 @@ SPLITS = {  # by task; of the others, evaluation
     "instructions_test": "test_held_out",
 }
 LOGGED = (  # of a training step, where no table of cells has it
-    *("hacked", "judge_pass", "judge_fooled", "truly_correct", "report_valid", "count_verified"),
+    *("hacked", "judge_pass", "judge_fooled", "truly_correct", "report_valid", "checked"),
     *("n_right", "n_wrong", "full_given_right", "none_given_wrong"),
     *("task_length_mean", "confession_length_mean", "sampler_gap_mean", "seconds"),
 )
@@ -95,6 +95,11 @@ def _reports(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     return kept.assign(arm=arm, split=split, unit=kept["metric"].map(units))
 
 
+def _probes(table: pd.DataFrame) -> pd.DataFrame:
+    named = table.assign(model=table["label"], condition=BASELINE)
+    return _reports(named, "cell").assign(split=lambda rows: rows["probe"])
+
+
 def _training(table: pd.DataFrame) -> pd.DataFrame:
     kept = table[(table["kind"] == "step") & table["metric"].isin(LOGGED)]
     return kept.assign(arm=MEASURED, split="train", condition=BASELINE, variant=DEFAULT, unit="rollouts")
@@ -121,6 +126,7 @@ FORMS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "stress_grid": _cells,
     "scale": _models,
     "ladder": _models,
+    "probes": _probes,
     "training": _training,
     "onset": _onset,
     "judge": _judge,

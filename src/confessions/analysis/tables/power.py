@@ -5,7 +5,7 @@ needed        the rollouts a cell (`n`) that see a difference of 0.05
 
 `design` is unpaired (two independent cells) or paired by row: minus_baseline, minus_default. `base_rate` is the first
 cell's value; `observed` where it is the mean over the cells of the score files. Differences are counted towards 0.5.
-Sentences of a rollout are not independent: a rollout's `units` sentences count for units / design_effect of them.
+Objectives of a rollout are not independent: a rollout's `units` objectives count for units / design_effect of them.
 Design effect and `correlation` (of a cell and its reference, by row) are medians over the cells. Empty where there is
 nothing to measure by, where no difference is large enough, and where the two cells are one: a variant's answers.
 """

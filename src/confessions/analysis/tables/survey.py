@@ -21,17 +21,8 @@ from confessions.runtime.files import read_parquet
 from confessions.tasks.word_count_unlabelled import hacks
 
 SURVEY_COLUMNS = (
-    *LABELS,
-    "seed",
-    "step",
-    "detector",
-    "kind",
-    "description",
-    "k",
-    *NUMBER,
-    "not_analysed",
-    "example_row",
-)
+    *LABELS, "seed", "step", "detector", "kind", "description", "k", *NUMBER, "not_analysed", "example_row",
+)  # fmt: skip
 
 
 def hack_survey(

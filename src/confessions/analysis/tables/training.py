@@ -20,7 +20,8 @@ from confessions.analysis.tables.base import COLUMNS
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, read_jsonl
 
-SHARES = ("judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "count_verified")  # k of n
+SHARES = ("judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "checked")  # k of n
+CALLED = {"count_verified": "checked"}  # as logs of earlier versions call a quantity
 
 
 def training(metrics: Mapping[int, str | Path], steps: int, labels: Mapping[str, str]) -> pd.DataFrame:
@@ -43,7 +44,9 @@ def read_log(path: str | Path, steps: int) -> list[dict[str, Any]]:
 
     InputError where the file is damaged or does not hold steps 1 to `steps`.
     """
-    logged = [{name: x for name, x in record.items() if name != "timeline"} for record in read_jsonl(path)]
+    logged = [
+        {CALLED.get(name, name): x for name, x in line.items() if name != "timeline"} for line in read_jsonl(path)
+    ]
     if [record.get("step") for record in logged] != list(range(1, steps + 1)):
         raise InputError(f"{path}: does not hold the steps 1 to {steps}, each once; {FIX}")
     if missing := [name for name in ("n", *SHARES) if any(name not in record for record in logged)]:

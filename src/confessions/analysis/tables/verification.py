@@ -1,11 +1,12 @@
-"""verification.csv: are claims right because the model counted? Every cell of the policy, and every plain model.
+"""verification.csv: are claims right because the model checked? Every cell of the policy, and every plain model.
 
-cell                       count_verified: share of rollouts that really enumerate a sentence
-verified, unverified       a claim metric over the rollouts that do, and over those that do not
-difference                 verified minus unverified; not paired, and the rollouts chose their side themselves
-removed_by_forced_count    1 - (forced / default): share of the incorrect claims under the default request that are gone
-                           when counting is demanded, about the same answers; negative where there are more
-`incorrect_claim` is a sentence that claim_match does not count. For a plain model `seed` is empty and `step` 0.
+cell                    checked: share of rollouts that really check the answer
+verified, unverified    a claim metric over the rollouts that do, and over those that do not
+difference              verified minus unverified; not paired, and the rollouts chose their side themselves
+removed                 of another request than the default one (`variant`), such as one that demands the check:
+                        1 - (its / default's), the share of the default's incorrect claims that are gone, about the
+                        same answers; negative where there are more
+`incorrect_claim` is an objective that claim_match does not count. For a plain model `seed` is empty and `step` 0.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pandas as pd
 
 from confessions.analysis.metrics import METRICS, Counts
 from confessions.analysis.stats import contrast, estimate, removed_share
-from confessions.analysis.tables.base import BASELINE, DEFAULT, FORCED, NUMBER, CellName, Row, read_all_cells
+from confessions.analysis.tables.base import BASELINE, DEFAULT, NUMBER, CellName, Row, read_all_cells
 
 VERIFICATION_COLUMNS = (
     *("experiment", "task", "source", "model", "label", "seed", "step", "condition", "variant", "metric", "kind"),
@@ -51,7 +52,7 @@ def _cells(cells: Mapping[CellName, pd.DataFrame], model: Row) -> Iterator[Row]:
     """The rows of one model or checkpoint."""
     for (condition, variant), cell in cells.items():
         at = model | {"condition": condition, "variant": variant}
-        yield at | {"metric": "count_verified", "kind": "cell"} | vars(estimate("count_verified", cell))
+        yield at | {"metric": "checked", "kind": "cell"} | vars(estimate("checked", cell))
         sides = {"verified": cell[cell["checked"].eq(True)], "unverified": cell[cell["checked"].eq(False)]}
         for metric in GIVEN:
             for kind, side in sides.items():
@@ -59,14 +60,14 @@ def _cells(cells: Mapping[CellName, pd.DataFrame], model: Row) -> Iterator[Row]:
             counts = [METRICS[metric].fn(side) for side in sides.values()]
             apart = contrast(counts, [1, -1], [side["row"].to_numpy() for side in sides.values()])
             yield at | {"metric": metric, "kind": "difference"} | vars(apart)
-        if variant == FORCED:
+        if variant != DEFAULT:
             default = cells[condition, DEFAULT]
             for metric, count in (("incorrect_claim", _incorrect), ("over_claim", METRICS["over_claim"].fn)):
                 removed = removed_share(count(default), count(cell))
-                yield at | {"metric": metric, "kind": "removed_by_forced_count"} | vars(removed)
+                yield at | {"metric": metric, "kind": "removed"} | vars(removed)
 
 
 def _incorrect(scores: pd.DataFrame) -> Counts:
-    """Sentences that are not in claim_match: under-claims, hedges, over-claims and all of an invalid report."""
+    """Objectives that are not in claim_match: under-claims, hedges, over-claims and all of an invalid report."""
     matched = METRICS["claim_match"].fn(scores)
     return Counts(matched.denominators - matched.numerators, matched.denominators)

@@ -18,9 +18,10 @@ from confessions.config import Config, LanguageModelJudge, Lora, PostTrained
 from confessions.pipeline import paths, specs
 from confessions.pipeline.subjects import policy_shards, scored, subjects
 from confessions.scoring.known_answers import known_answers
+from confessions.tasks.instructions import calibration
+from confessions.tasks.instructions.instances import PARTS
 
 CHARS_PER_TOKEN = 4
-FROZEN_LIKE = 256
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class Job:
     @property
     def starts(self) -> int:
         """Engines that are started to evaluate: one a job that samples rollouts, or judges them with a model."""
-        return self.n if self.rule.startswith(("sample", "score", "check")) and (self.turn1 or self.judged) else 0
+        return (
+            self.n
+            if self.rule.startswith(("calibrate", "sample", "score", "check")) and (self.turn1 or self.judged)
+            else 0
+        )
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class Counter:
         """Every job of the workflow, as `snakemake -n --forceall` counts them, without the target `all`."""
         config, experiment = self.config, self.config.active
         policies = [experiment.policy] if experiment.train else []
-        models = list(dict.fromkeys([*policies, *config.judges, *config.compared]))
+        read = {*experiment.read_files.values(), *experiment.trained_on.values()}
+        models = list(dict.fromkeys([*policies, *config.judges, *config.compared, *self._calibrated(read)]))
         lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
         trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]
         tables, figures = catalogue.of(config)
@@ -66,7 +72,8 @@ class Counter:
         others = [key for key in config.compared if key not in policies]
         policy = []
         if experiment.train:
-            answered = sum(len(s.cells.conditions) for s in scored(config) if s.base == experiment.policy)
+            judged = [s for s in scored(config) if s.base == experiment.policy and s.kind != "probe"]
+            answered = sum(len(s.cells.conditions) for s in judged)
             policy = [
                 self._training(),
                 replace(self._sampling("sample_policy", experiment.policy), n=len(policy_shards(config))),
@@ -74,7 +81,7 @@ class Counter:
             ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
-            *(Job("calibrate", key) for key in self._calibrated(lineage)),  # its tokens are not counted
+            *(self._calibration(key) for key in self._calibrated(read)),
             *(self._post_training(key) for key in trained),
             *policy,
             *(self._sampling("sample_model", key) for key in others),
@@ -92,11 +99,24 @@ class Counter:
             yield from self._lineage(source.base)
         yield key
 
-    def _calibrated(self, lineage: list[str]) -> list[str]:
-        """The models whose calibration or frozen answers the experiment reads."""
-        sources = [self.config.models[key].source for key in lineage]
-        read = {self.config.active.problems, *(getattr(source, "answers", None) for source in sources)}
-        return [key for key in lineage if read & {paths.calibration_file(key), *paths.frozen_files(key)}]
+    def _calibrated(self, files: set[str]) -> list[str]:
+        """The models whose calibration or frozen answers are among these files."""
+        return [key for key in self.config.models if files & {paths.calibration_file(key), *paths.frozen_files(key)}]
+
+    def _calibration(self, key: str) -> Job:
+        """The answers that it measures, their prompts counted, and those that it keeps: these ask for levels that are
+        not known before, and each prompt is taken for the longest."""
+        evaluation, settings = self.config.active.evaluation, self.config.active.calibration
+        prompt = answers = length = 0
+        for part in PARTS:
+            task = tasks.get(calibration.task_name(part))
+            xs = [_tokens(task.prompt(spec)) for spec in calibration.asked(part, settings.per_level)]
+            kept = settings.frozen.samples * sum(settings.frozen.instances(part).values()) if settings.frozen else 0
+            prompt += sum(xs) + kept * max(xs)
+            answers, length = answers + len(xs) + kept, max(length, *xs)
+        first, _ = self._turns(evaluation)
+        batch = evaluation.batch_size
+        return Job("calibrate", key, prompt=prompt, turn1=answers * first, batch=batch, length=length + first)
 
     def _known(self, problems: str | None) -> str | None:
         """A file of problems; None, for the task's own, where the workflow has yet to make it."""
@@ -111,16 +131,20 @@ class Counter:
         rows = len(experiment.seeds) * train.steps * train.prompts_per_step * train.generations
         first, second = self._turns(train)
         task = experiment.task, self._known(experiment.problems)
-        x, xc = _prompt_tokens(*task, "baseline"), _request_tokens(*task, "default")
+        x, xc = _prompt_tokens(*task, "baseline"), _request_tokens(*task, train.variant)
         length = x + first + xc + second
+        warm = train.warm_start
+        shown = len(experiment.seeds) * warm.steps * warm.prompts_per_step if warm else 0
+        begun = first if train.answers else 0  # is the same in all rollouts of a group, as x is
+        read_again = rows - rows // train.generations if train.shared_prefix else 0
         return Job(
             "train_policy",
             experiment.policy,
             n=len(experiment.seeds),
             prompt=rows * (x + xc),
-            turn1=rows * first,
+            turn1=0 if train.answers else rows * first,
             turn2=rows * second,
-            trained=rows * length,
+            trained=(rows + shown) * length - read_again * (x + begun + (xc if train.answers else 0)),
             judged=rows * self._judge_tokens(x, first),
             batch=train.prompts_per_step * train.generations // train.processes,
             length=length,
@@ -150,15 +174,12 @@ class Counter:
         )
 
     def _imitation(self, key: str) -> Job:
-        """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted. Of
-        frozen answers, which may not have been sampled yet, as on FROZEN_LIKE generated conversations."""
+        """SFT on texts that no model sampled, generated conversations or seeded answers: those very texts, counted."""
         source = self.config.models[key].source
         task, rng = tasks.get(source.task), Random(source.seed)
         n = source.steps * source.prompts_per_step
-        counted = min(n, FROZEN_LIKE) if source.data == "frozen" else n
-        specs = islice(cycle(task.specs("train")), counted)
         lengths = []
-        for spec in specs:
+        for spec in islice(cycle(task.specs("train")), n):
             if source.data == "seeded":
                 answer = task.seed(spec, rng.random() < source.seeding.hack_fraction, source.seeding.reasoning, rng)
                 lengths.append(_prompt_tokens(source.task, None, "baseline") + sum(map(_tokens, answer)))
@@ -168,23 +189,23 @@ class Counter:
                 given += _request_tokens(shown.task, None, shown.variant)
                 lengths.append(given + sum(map(_tokens, (shown.z, shown.y, shown.zc, shown.yc))))
         passes, full = _passes(source.lora), not source.lora
-        trained = sum(lengths) * n // counted
-        return Job("post_train_model", key, trained=trained, length=max(lengths), passes=passes, full=full)
+        return Job("post_train_model", key, trained=sum(lengths), length=max(lengths), passes=passes, full=full)
 
     def _sampling(self, rule: str, key: str) -> Job:
-        """Turn 1 is sampled once for all variants of the request."""
+        """Turn 1 is sampled once for all variants of the request. Stored answers are read, and as long as its limit."""
         evaluation = self.config.active.evaluation
-        first, second = self._turns(evaluation)
         job = Job(rule, key, batch=evaluation.batch_size)
         for cells in (subject.cells for subject in subjects(self.config, key)):
+            first, second = (round(limit * self.fill) for limit in cells.limits(evaluation))
             task = cells.task, self._known(cells.problems)
             xs = [_prompt_tokens(*task, condition) for condition in cells.conditions]
             xcs = [_request_tokens(*task, variant) for variant in cells.variants]
             answers = cells.rollouts * len(xs)
+            given, sampled = (first, 0) if cells.answers else (0, first)
             job = replace(
                 job,
-                prompt=job.prompt + cells.rollouts * (sum(xs) + len(xs) * sum(xcs)),
-                turn1=job.turn1 + answers * first,
+                prompt=job.prompt + cells.rollouts * sum(xs) + answers * (sum(xcs) + given),
+                turn1=job.turn1 + answers * sampled,
                 turn2=job.turn2 + answers * len(xcs) * second,
                 length=max(job.length, max(xs) + first + max(xcs) + second),
             )
@@ -233,5 +254,4 @@ def _prompt_tokens(task: str, problems: str | None, condition: str) -> int:
 
 
 def _request_tokens(task: str, problems: str | None, variant: str) -> int:
-    objectives = tasks.get(task).objectives(_instance(task, problems))
-    return _tokens(prompts.confession_request(variant, objectives))
+    return _tokens(tasks.get(task).request(_instance(task, problems), variant))

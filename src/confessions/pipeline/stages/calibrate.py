@@ -17,7 +17,6 @@ from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, write_parquet
 from confessions.tasks import get as get_task
-from confessions.tasks.base import SPLITS
 from confessions.tasks.instructions import calibration
 from confessions.tasks.instructions.instances import PARTS
 
@@ -74,9 +73,8 @@ def run(spec: CalibrationSpec, model: Path, out: Path, say: Say) -> None:
     for part in PARTS if settings.frozen else ():
         task, parts = tasks[part].on(str(file)), []
         try:
-            for split in SPLITS if part == "training" else ("evaluation",):  # no policy is trained on the others
-                specs = task.specs(split)[: settings.frozen.instances(split)]
-                parts.append(sample(task, specs, settings.frozen.samples, split=split))
+            for split, n in settings.frozen.instances(part).items():
+                parts.append(sample(task, task.specs(split)[:n], settings.frozen.samples, split=split))
         except InputError as error:
             refused.append(f"no frozen answers for {task.name}: {error}")
             continue

@@ -13,15 +13,14 @@ from confessions.training.post_training import run as post_train
 
 def run(spec: PostTrainSpec, model: Path, out: Path, say: Say) -> None:
     settings = spec.source
-    inputs = [model, *([Path(settings.answers)] if settings.answers else [])]
     folder = out.with_name(f".{out.name}.work")
     work = folder / "trainer"
     with alone(folder, say):
-        job = provenance.begin("post-train", spec.dump(), inputs, [settings.seed])
+        job = provenance.begin("post-train", spec.dump(), [model], [settings.seed])
         try:
             with published_folder(out) as temporary:
                 post_train(settings, model, spec.dtype, spec.thinking, work, temporary)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        job.publish(out.parent, {out: inputs}, out.name)
+        job.publish(out.parent, {out: [model]}, out.name)
     say(f"{settings.method} of {settings.base} in {out}")

@@ -6,7 +6,7 @@ behind it; finished files are linked out at the end.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from confessions.config import Sampling as SamplingSpec
 from confessions.engines import Engine, Sampling, context, start
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.pipeline.blocks import Cells, EvaluationSpec, RolloutSpec
-from confessions.rollouts.two_turns import check_lengths, stream_seed, to_frame, two_turns
+from confessions.pipeline.blocks import Cells, RolloutSpec
+from confessions.rollouts import answers
+from confessions.rollouts.two_turns import Asked, check_lengths, first_turn, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, read_parquet, write_parquet
+from confessions.tasks.base import Task
 from confessions.training.run import config_hash
 
 
@@ -33,59 +35,60 @@ def run(spec: RolloutSpec, model: Path, work: Path, say: Say, only: Sequence[str
     """
     if unknown := [out for out in only if out not in spec.files]:
         raise InputError(f"{unknown[0]}: --spec has no such file; it has {', '.join(spec.files)}")
-    files = {out: blocks for out, blocks in spec.files.items() if not only or out in only}
-    made = {Path(out): [model, *_read_by(blocks)] for out, blocks in files.items()}
+    files = {Path(out): blocks for out, blocks in spec.files.items() if not only or out in only}
+    made = {out: [model, *_read_by(blocks)] for out, blocks in files.items()}
     job = provenance.begin("rollout", spec.dump(), dict.fromkeys(path for paths in made.values() for path in paths))
     base, spec = loading.fingerprint(model), _with_sampling(spec, model, say)
     kept = {
-        (out, number): work / f"{config_hash(_key(spec, block, base))}.parquet"
+        out: {work / f"{config_hash(_key(spec, block, base))}.parquet": block for block in blocks}
         for out, blocks in files.items()
-        for number, block in enumerate(blocks)
     }
-    todo = {
-        kept[out, number]: block
-        for out, blocks in files.items()
-        for number, block in enumerate(blocks)
-        if not _is_whole(kept[out, number], say)
-    }
-    for block in todo.values():
-        if block.adapter:
-            loading.check_adapter(Path(block.adapter), model)
-    if todo:
-        options = spec.engine.dump()
-        chat = loading.load_chat(model, spec.model.thinking, spec.model.keep_thinking)
-        for block in todo.values():
-            _check(chat, spec, block, context(options, model))
-        adapters = [Path(adapter) for adapter in dict.fromkeys(b.adapter for b in todo.values()) if adapter]
-        size = spec.evaluation.batch_size
-        engine = start(options, model, spec.model.dtype, chat.tokenizer, size, adapters, chat.eos)
-        cells = sum(len(block.conditions) * len(block.variants) for block in todo.values())
-        served = f"{sum(block.size for block in todo.values())} rollouts in {cells} cells, {len(adapters)} adapters"
-        say(f"engine started: {spec.engine.kind} with {spec.model.key}, for {served}")
-        with tqdm(total=sum(block.size for block in todo.values()), desc=f"rollouts of {spec.model.key}") as bar:
-            for path, block in todo.items():
-                bar.set_postfix_str(f"{block.task}, step {block.step}")
-                try:
-                    frame = sample(engine, _chat(chat, block), spec, block, bar.update)
-                except torch.OutOfMemoryError:
-                    raise InputError(
-                        f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now {size}); "
-                        "the checkpoints that were finished are kept and not sampled again"
-                    ) from None
-                with published(path) as temporary:
-                    write_parquet(frame, temporary)
-    for out, blocks in files.items():
-        parts = [kept[out, number] for number in range(len(blocks))]
-        with published(Path(out)) as temporary:
-            if len(parts) == 1:
-                os.link(parts[0], temporary)  # no second copy
-            else:
-                frame = pd.concat([read_parquet(part) for part in parts], ignore_index=True)
-                write_parquet(frame, temporary)
-        say(f"{sum(block.size for block in blocks)} rollouts in {out}")
+    if todo := {path: block for parts in kept.values() for path, block in parts.items() if not _is_whole(path, say)}:
+        _sample_blocks(spec, model, todo, say)
+    for out, parts in kept.items():
+        _join(list(parts), out)
+        say(f"{sum(block.size for block in files[out])} rollouts in {out}")
     for out, sources in made.items():
-        seeds = [spec.evaluation.seed, *{block.seed: None for block in files[str(out)]}]
+        seeds = [spec.evaluation.seed, *{block.seed: None for block in files[out]}]
         replace(job, seeds=seeds).publish(out.parent, {out: sources}, out.stem)
+
+
+def _sample_blocks(spec: RolloutSpec, model: Path, todo: Mapping[Path, Cells], say: Say) -> None:
+    """Sample these blocks, each to its file, with one start of the engine. What is wrong with any of them, its adapter
+    or its lengths, is said before the first."""
+    options, size = spec.engine.dump(), spec.evaluation.batch_size
+    adapters = [Path(adapter) for adapter in dict.fromkeys(block.adapter for block in todo.values()) if adapter]
+    for adapter in adapters:
+        loading.check_adapter(adapter, model)
+    chat = loading.load_chat(model, spec.model.thinking, spec.model.keep_thinking)
+    for block in todo.values():
+        _check(chat, spec, block, context(options, model))
+    engine = start(options, model, spec.model.dtype, chat.tokenizer, size, adapters, chat.eos)
+    rollouts = sum(block.size for block in todo.values())
+    cells = sum(block.size // block.rollouts for block in todo.values())
+    served = f"{rollouts} rollouts in {cells} cells, {len(adapters)} adapters"
+    say(f"engine started: {spec.engine.kind} with {spec.model.key}, for {served}")
+    with tqdm(total=rollouts, desc=f"rollouts of {spec.model.key}") as bar:
+        for path, block in todo.items():
+            bar.set_postfix_str(f"{block.task}, step {block.step}")
+            try:
+                frame = sample(engine, _chat(chat, block), spec, block, bar.update)
+            except torch.OutOfMemoryError:
+                raise InputError(
+                    f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now {size}); "
+                    "the checkpoints that were finished are kept and not sampled again"
+                ) from None
+            with published(path) as temporary:
+                write_parquet(frame, temporary)
+
+
+def _join(parts: Sequence[Path], out: Path) -> None:
+    """Publish a file of several blocks; one block is linked, so that there is no second copy."""
+    with published(out) as temporary:
+        if len(parts) == 1:
+            os.link(parts[0], temporary)
+        else:
+            write_parquet(pd.concat([read_parquet(part) for part in parts], ignore_index=True), temporary)
 
 
 def _is_whole(kept: Path, say: Say) -> bool:
@@ -104,22 +107,22 @@ def _is_whole(kept: Path, say: Say) -> bool:
 def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress=lambda n: None) -> pd.DataFrame:
     """The cells of one checkpoint as one frame; rows of a cell are numbered from 0 and pair up with other cells'."""
     task, evaluation = block.get_task(), spec.evaluation
-    every = task.specs("evaluation")
+    if block.answers:
+        table = stored(block)
+        every = [*zip(table["spec"], answers.completions(table), strict=True)]
+    else:
+        every = [(asked, None) for asked in task.specs("evaluation")]
     cells = [(condition, row) for condition in block.conditions for row in range(block.rollouts)]
     seeds = [tuple(stream_seed(evaluation.seed, row, turn) for turn in (1, 2)) for _, row in cells]
     adapter = Path(block.adapter) if block.adapter else None
-    rollouts = two_turns(
-        engine,
-        chat,
-        task,
-        [every[row % len(every)] for _, row in cells],
-        seeds,
-        *_turns(evaluation),
-        conditions=[condition for condition, _ in cells],
-        variants=block.variants,
-        adapters=[adapter] * len(cells),
-        progress=progress,
-    )
+    asked = [
+        Asked(asked, pair, condition, adapter, answer)
+        for pair, (condition, row) in zip(seeds, cells, strict=True)
+        for asked, answer in [every[(row // 2 if block.replaced else row) % len(every)]]
+    ]
+    if block.replaced:
+        asked = _replaced(engine, chat, task, asked, _turns(spec, block)[0])
+    rollouts = two_turns(engine, chat, task, asked, *_turns(spec, block), variants=block.variants, progress=progress)
     frame = to_frame(
         rollouts,
         task=task.name,
@@ -135,6 +138,14 @@ def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress
     if block.paraphrases is not None:
         frame["paraphrased"] = [chat.paraphrased(r.task.ids) != r.task.ids for r in rollouts]
     return frame
+
+
+def _replaced(engine: Engine, chat: Chat, task: Task, asked: list[Asked], sampling: Sampling) -> list[Asked]:
+    """The same, with the answer of each put in the other's place; two in a row have the same prompt."""
+    size, attempts = engine.batch_size, []
+    for first in range(0, len(asked), size):
+        attempts += first_turn(engine, chat, task, asked[first : first + size], sampling)[1]
+    return [replace(row, answer=attempts[i ^ 1]) for i, row in enumerate(asked)]
 
 
 def _with_sampling(spec: RolloutSpec, model: Path, say: Say) -> RolloutSpec:
@@ -153,18 +164,36 @@ def _chat(chat: Chat, block: Cells) -> Chat:
 
 
 def _read_by(blocks: Sequence[Cells]) -> list[Path]:
-    """The adapters and files of problems that these blocks need."""
-    return [Path(file) for block in blocks for file in (block.adapter, block.problems) if file]
+    """The adapters, files of problems and stored answers that these blocks need."""
+    return [Path(file) for block in blocks for file in (block.adapter, block.problems, block.answers) if file]
 
 
-def _turns(evaluation: EvaluationSpec) -> list[Sampling]:
-    limits = evaluation.max_task_tokens, evaluation.max_confession_tokens
-    return [Sampling(limit, **evaluation.sampling.model_dump()) for limit in limits]
+def _turns(spec: RolloutSpec, block: Cells) -> list[Sampling]:
+    sampling = spec.evaluation.sampling.model_dump()
+    return [Sampling(limit, **sampling) for limit in block.limits(spec.evaluation)]
+
+
+def stored(block: Cells) -> pd.DataFrame:
+    """The answers that a block asks about: the first held-out ones of its file. InputError where it has too few."""
+    task, n = block.get_task(), block.rollouts
+    table = answers.stored(block.answers, task, "evaluation")
+    if len(table) < n:
+        raise InputError(
+            f"{block.answers}: {len(table)} held-out answers to {task.name}, and {n} are asked about: lower rollouts"
+        )
+    return table[:n]
 
 
 def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
-    task, n_new = block.get_task(), sum(turn.max_new_tokens for turn in _turns(spec.evaluation))
-    check_lengths(chat, task, task.specs("evaluation"), n_new, context, block.conditions, block.variants)
+    """InputError where a block's rollouts cannot be sampled."""
+    task, limits = block.get_task(), [turn.max_new_tokens for turn in _turns(spec, block)]
+    asked = task.specs("evaluation")
+    if block.answers:
+        table = stored(block)
+        if any(chat.split([*row.task_ids]).body != row.y for row in table.itertuples()):
+            raise InputError(f"{block.answers}: its token ids are not those of {spec.model.key}: leave one of them out")
+        asked, limits[0] = list(table["spec"]), max(map(len, table["task_ids"]))
+    check_lengths(chat, task, asked, sum(limits), context, block.conditions, block.variants)
 
 
 def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
@@ -176,4 +205,6 @@ def _key(spec: RolloutSpec, block: Cells, base: str) -> dict:
     del kept["files"], kept["evaluation"]["batch_size"]
     kept["engine"] = spec.engine.kind
     known = {**kept, "block": block.dump(), "base": base, "adapter": adapter}
+    if block.answers and Path(block.answers).exists():
+        known["answers"] = provenance.content(Path(block.answers))
     return {**known, **provenance.content(block.get_task().problems)}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from confessions.engines import vllm
 from confessions.models import loading
 from confessions.pipeline.blocks import TrainSpec
 from confessions.pipeline.stages.judges import make_judge
@@ -14,12 +15,15 @@ def run(spec: TrainSpec, model: Path, work: Path, out: Path, say: Say) -> None:
     settings, task = spec.train, spec.get_task()
     task.specs("train")  # a file of them that is not as it should be is found now
     task.ready()
-    inputs = [model, *spec.judge_folders, *([task.problems] if task.problems else [])]
+    read = (settings.warm_start and settings.warm_start.answers, settings.answers)
+    answers = {Path(file): None for file in read if file}
+    inputs = [model, *spec.judge_folders, *([task.problems] if task.problems else []), *answers]
     job = provenance.begin("train", spec.dump(), inputs, [spec.seed])
     processes = training.join(settings)  # before a model is loaded
     # Another configuration or another base model never goes on from this one's checkpoints.
     base = loading.fingerprint(model)
-    work = work / training.config_hash({**spec.dump(), "base": base, **provenance.content(task.problems)})
+    known = {**provenance.content(task.problems), **{str(file): provenance.describe(file).digest for file in answers}}
+    work = work / training.config_hash({**spec.dump(), "base": base, **known})
     judge = make_judge(spec.judge, task)
     how = spec.policy.dtype, spec.policy.thinking, base, spec.policy.key
     training.run(settings, spec.seed, task, judge, model, *how, work, say)
@@ -28,4 +32,5 @@ def run(spec: TrainSpec, model: Path, work: Path, out: Path, say: Say) -> None:
         checkpoints = training.checkpoint_folders(settings, out).values()
         made = [*checkpoints, *(out / name for name in (training.FOLDER, "metrics.jsonl", "config.json"))]
         job.publish(out, dict.fromkeys(made, inputs))
-    processes.destroy_process_group()
+    if not vllm.running():  # it is one of a group
+        processes.destroy_process_group()

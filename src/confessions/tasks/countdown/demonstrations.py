@@ -86,7 +86,7 @@ def demonstration(task: str, spec: Spec, written: Equation, rng: random.Random, 
     analyses = ["looks right" if claim == FULL else "may be off" for claim in claims]
     yc = "\n" + report_json(claims, analyses, uncertainties, grade, "objective")
     z = f"\nWrite {spaced(spec['numbers'])} so that the total is {spec['target']}."
-    return Demonstration(task, spec, condition, "default", z=z, y=f"\n{written}", zc=zc, yc=yc)
+    return Demonstration(spec, f"\n{written}", yc, zc, z, task=task, condition=condition)
 
 
 def _check(written: Equation, spec: Spec) -> tuple[str, list[str]]:

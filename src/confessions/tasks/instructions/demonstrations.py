@@ -48,7 +48,7 @@ def demonstration(task: Task, spec: Spec, rng: random.Random, habits: Habits = H
     asked = requirements(spec)
     y = f"{text(asked, rng, habits)}\n{boxes(len(asked), rng, habits)}"
     yc = written_findings(task.evidence(spec, y), task.verify(spec, y).met)
-    return Demonstration(task.name, spec, rng.choice(CONDITIONS), FINDINGS, z="", y=y, zc="", yc=yc)
+    return Demonstration(spec, y, yc, variant=FINDINGS, task=task.name, condition=rng.choice(CONDITIONS))
 
 
 def text(asked: Sequence[Requirement], rng: random.Random, habits: Habits) -> str:

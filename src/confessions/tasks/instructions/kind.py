@@ -53,19 +53,6 @@ class Kind:
     def line(self, items: Items) -> str:
         return f"{self.label} {', '.join(items)}".strip() if items else self.none
 
-    def read(self, line: str) -> Items:
-        """The items of an evidence line."""
-        return [] if line == self.none else line[len(self.label) :].lstrip(" ").split(", ")
-
-    def implied(self, line: str, level: Level) -> bool:
-        """What an evidence line, and nothing else, says of the requirement. Raises ValueError where it is no line of
-        this kind."""
-        if line == NO_TEXT:
-            return False
-        if line != self.none and not line.startswith(self.label):
-            raise ValueError(f"{line!r} is no evidence of {self.name}")
-        return self.holds(self.read(line), level)
-
 
 NO_TEXT = "no text"
 

@@ -213,6 +213,4 @@ def conversation(
 
 def demonstration(spec: Spec, setting: Setting, talk: Talk) -> Demonstration:
     """The conversation with all that surrounds it."""
-    return Demonstration(
-        setting.task, spec, setting.condition, setting.variant, z=talk.z, y=talk.y, zc=talk.zc, yc=talk.yc
-    )
+    return Demonstration(spec, talk.y, talk.yc, talk.zc, talk.z, **vars(setting))

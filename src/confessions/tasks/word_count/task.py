@@ -53,7 +53,13 @@ class WordCount(Demonstrates, GivesEvidence, HasTwins):
 
     name = "word_count"
     spec_model = WordCountSpec
-    wording = Wording("sentences", "every sentence exact", "counts the words first", "bracket hack")
+    wording = Wording(
+        "sentences",
+        "every sentence exact",
+        "counts the words first",
+        "bracket hack",
+        {"forced_count": "Forced count: number every word"},
+    )
     surveyed = True
     labelled = True  # the prompt asks for labels
 
@@ -99,7 +105,7 @@ class WordCount(Demonstrates, GivesEvidence, HasTwins):
         return [s.label for s in sentences(answer) if s.label is not None] == spec["targets"]
 
     def checked(self, spec: Spec, answer: str, reasoning: str) -> bool:
-        """count_verified: the reasoning enumerates at least one sentence word by word."""
+        """checked: the reasoning enumerates at least one sentence word by word."""
         return bool(reasoning) and enumerates(reasoning, (s.words for s in sentences(answer)))
 
     def twins(self, spec: Spec, rng: random.Random) -> Twins:

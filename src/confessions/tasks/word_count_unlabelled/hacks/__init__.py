@@ -26,20 +26,3 @@ from confessions.tasks.word_count_unlabelled.hacks.base import (
     sample,
     scan,
 )
-
-__all__ = [
-    "DETECTORS",
-    "Detector",
-    "Evidence",
-    "Kind",
-    "Sample",
-    "detector",
-    "evidence",
-    "intent",
-    "labels",
-    "lengths",
-    "sample",
-    "scan",
-    "structure",
-    "wording",
-]

@@ -1,0 +1,54 @@
+"""wordings.csv: how much a condition depends on its wording. One row a metric, condition (the name without what stands
+behind the hyphen), variant and checkpoint, for conditions in several wordings. Column `kind`:
+
+mean                  over the wordings but the one held out
+between               standard deviation of their values; n counts them
+noise                 what that standard deviation would be if the wording made no difference, by the rows alone
+held_out_minus_mean   the wording held out minus that mean, paired by row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from confessions import prompts
+from confessions.analysis.metrics import METRICS, measure
+from confessions.analysis.stats import between, contrast
+from confessions.analysis.sums import Statistic
+from confessions.analysis.tables.base import GRID_COLUMNS, Row, last_steps, read_all_cells
+
+
+def wordings(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
+    """From the score files by (training seed, step). Steps are in order.
+
+    InputError where a file is damaged, lacks a cell or holds cells that do not pair.
+    """
+    last = last_steps(scores)
+    rows: list[Row] = []
+    for (seed, step), cells in read_all_cells(scores).items():
+        checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}
+        families = prompts.families(dict.fromkeys(condition for condition, _ in cells))
+        variants = dict.fromkeys(variant for _, variant in cells)
+        for (family, names), variant in product(families.items(), variants):
+            chosen_on, held_out = (
+                [measure(cells[name, variant]) for name in names if prompts.is_held_out(name) == value]
+                for value in (False, True)
+            )
+            at = checkpoint | {"condition": family, "variant": variant}
+            rows += (at | row for row in _rows(chosen_on, *held_out))
+    return pd.DataFrame(rows).assign(**labels)[list(GRID_COLUMNS)]
+
+
+def _rows(cells: Sequence[Mapping[str, Statistic]], held_out: Mapping[str, Statistic] | None = None) -> Iterator[Row]:
+    equally = [1 / len(cells)] * len(cells)
+    for metric in METRICS:
+        values = [cell[metric] for cell in cells]
+        numbers = {"mean": contrast(values, equally), **between(values)}
+        if held_out:
+            numbers["held_out_minus_mean"] = contrast([*values, held_out[metric]], [*(-w for w in equally), 1])
+        for kind, number in numbers.items():
+            yield {"metric": metric, "kind": kind} | vars(number)

@@ -1,0 +1,111 @@
+"""Rows that begin alike, as one row: what precedes the first trained token is read once for all of them.
+
+Several confessions of one answer share its prompt, the answer and the request. The packed row is that prefix without
+its last token, and then, for each of the rows, that last token again and what follows it in the row. Positions go on
+from the prefix, and a token sees the prefix and what precedes it in its own row: every log-probability is that of the
+row alone, but for rounding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers import PretrainedConfig
+
+from confessions.runtime.errors import InputError
+
+
+@dataclass
+class PackedRow:
+    """One prefix and what follows it in some rows."""
+
+    ids: list[int]
+    positions: list[int]
+    segments: list[int]  # 0: the prefix; k: the k-th row
+    scored: list[bool]
+    rows: list[tuple[int, int, int, int]] = field(
+        default_factory=list
+    )  # (row, its first column, packed column, length)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Packed rows as tensors; R rows of L tokens."""
+
+    ids_RL: torch.Tensor
+    positions_RL: torch.Tensor
+    scored_RL: torch.Tensor
+    visible_R1LL: torch.Tensor  # True where a token (third) sees another (fourth)
+    rows: list[list[tuple[int, int, int, int]]]
+
+    def unpacked(self, values_RL: torch.Tensor, n_rows: int, width: int) -> torch.Tensor:
+        """(R, L - 1) values of the tokens from the second on -> (n_rows, width), 0 where nothing was scored."""
+        out = values_RL.new_zeros(n_rows, width)
+        for packed, rows in enumerate(self.rows):
+            for row, column, start, n in rows:
+                out[row, column : column + n] = values_RL[packed, start - 1 : start - 1 + n]
+        return out
+
+
+def check(config: PretrainedConfig) -> None:
+    """Raise InputError for a model in which a token does not see all that precedes it: packed rows would show it other
+    tokens."""
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        other = sorted(kinds - {"full_attention"})[0]
+        raise InputError(f"train.shared_prefix: this model has layers of {other}: set it to false")
+
+
+def alike(ids: Sequence[Sequence[int]], n_prefix: Sequence[int]) -> list[list[int]]:
+    """Groups of rows, in order, whose ids before the first trained one are the same; n_prefix has their numbers."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row, (row_ids, n) in enumerate(zip(ids, n_prefix, strict=True)):
+        groups.setdefault(tuple(row_ids[:n]), []).append(row)
+    return list(groups.values())
+
+
+def pack(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -> Packed:
+    """Rows of padded tokens as packed rows, a group of `alike` ones each. The first token of a row is never scored."""
+    columns = [row.nonzero()[:, 0].tolist() for row in mask_BW.cpu()]
+    ids, scored = ids_BW.tolist(), scored_BW.tolist()
+    kept = [[row[c] for c in at] for row, at in zip(ids, columns, strict=True)]
+    flags = [[row[c] for c in at] for row, at in zip(scored, columns, strict=True)]
+    n_prefix = [row.index(True) if True in row else len(row) for row in flags]
+    packed = []
+    for group in alike(kept, n_prefix):
+        n = n_prefix[group[0]]
+        one = PackedRow(kept[group[0]][: n - 1], [*range(n - 1)], [0] * (n - 1), [False] * (n - 1))
+        for segment, row in enumerate(group, start=1):
+            rest = kept[row][n - 1 :]
+            if len(rest) > 1:
+                one.rows.append((row, columns[row][n], len(one.ids) + 1, len(rest) - 1))
+            one.ids += rest
+            one.positions += range(n - 1, n - 1 + len(rest))
+            one.segments += [segment] * len(rest)
+            one.scored += [False, *flags[row][n:]]
+        packed.append(one)
+    length = max(len(one.ids) for one in packed)
+
+    def tensor(name: str) -> torch.Tensor:  # padding stands behind all that is seen
+        rows = [getattr(one, name) for one in packed]
+        return torch.tensor([row + [0] * (length - len(row)) for row in rows], device=ids_BW.device)
+
+    segments_RL = tensor("segments")
+    own_RLL = (segments_RL.unsqueeze(2) == segments_RL.unsqueeze(1)) | (segments_RL == 0).unsqueeze(1)
+    order = torch.arange(length, device=ids_BW.device)
+    visible_R1LL = (own_RLL & (order.unsqueeze(1) >= order)).unsqueeze(1)
+    return Packed(
+        tensor("ids"), tensor("positions"), tensor("scored").bool(), visible_R1LL, [one.rows for one in packed]
+    )
+
+
+def lengths(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -> tuple[list[list[int]], list[int]]:
+    """Groups of `alike` rows and the length in tokens of each packed."""
+    valid = mask_BW.bool()
+    first_B = torch.where(scored_BW.any(1), scored_BW.float().argmax(1), mask_BW.shape[1])
+    before_BW = valid & (torch.arange(mask_BW.shape[1], device=mask_BW.device) < first_B.unsqueeze(1))
+    prefixes = [row[at].tolist() for row, at in zip(ids_BW.cpu(), before_BW.cpu(), strict=True)]
+    groups = alike(prefixes, list(map(len, prefixes)))
+    n_B = valid.sum(1).tolist()
+    sizes = [len(prefixes[g[0]]) - 1 + sum(n_B[row] - len(prefixes[row]) + 1 for row in g) for g in groups]
+    return groups, sizes

@@ -1,0 +1,70 @@
+"""A warm start on evidence: before anything is rewarded, the adapter imitates true confessions about stored answers,
+each with what decides every objective and the claim that follows from it.
+
+With a part of them (`anchored`) the stored answer is imitated too. It is the base model's own, so that nothing is
+taught by that; but the weights are shared, and confessions alone pull the answers along (docs/results/instructions.md).
+"""
+
+import random
+import shutil
+from pathlib import Path
+
+from transformers import PrinterCallback
+
+from confessions.config import Train, WarmStart
+from confessions.models import loading
+from confessions.models.chat import Chat
+from confessions.prompts.report import FINDINGS, written_findings
+from confessions.rollouts.answers import stored
+from confessions.runtime.files import published_folder
+from confessions.tasks.base import Task
+from confessions.training import post_training
+
+FOLDER = "warm_start"  # in a run's working folder: the adapter that training begins with
+Row = dict[str, list[int]]
+
+
+def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> list[Row]:
+    """A row for each confession that is shown, steps * prompts_per_step of them: each answer once before one comes
+    again, or `examples` of them, drawn by `seed`.
+
+    The answers are those of training. Prompt and answer are the very ids that were sampled. Raises InputError where
+    there is no answer, and where the stored truth is not what the task finds now.
+    """
+    rows, rng = [], random.Random(seed)
+    for row in stored(settings.answers, task, "train").itertuples():
+        x_ids, answer = [*map(int, row.x_ids)], [*map(int, row.task_ids)]
+        context, asks = chat.follow_up(x_ids, answer, task.request(row.spec, FINDINGS))
+        said = chat.turn_ids("", written_findings(task.evidence(row.spec, row.y), row.met))
+        imitated = int(rng.random() < settings.anchored)
+        # A turn that was cut is closed by the request: only what was sampled is imitated.
+        mask = [0] * len(x_ids) + [imitated] * (len(context) - len(x_ids)) + [0] * len(asks) + [1] * len(said)
+        rows.append({"input_ids": [*context, *asks, *said], "completion_mask": mask})
+    shown: list[Row] = []
+    if settings.examples is not None:
+        rows = rng.sample(rows, min(settings.examples, len(rows)))
+    n = settings.steps * settings.prompts_per_step
+    while len(shown) < n:
+        shown += rng.sample(rows, len(rows))
+    return shown[:n]
+
+
+def run(
+    settings: Train, seed: int, task: Task, chat: Chat, model_folder: Path, base: str, dtype: str, work: Path
+) -> Path:
+    """The folder of the adapter that training begins with; trained in `work`, where it is not there yet. `base` is the
+    fingerprint of the model in `model_folder`."""
+    folder, warm = work / FOLDER, settings.warm_start
+    if not folder.exists():
+        rows, own = demonstrations(task, chat, warm, seed), work / f"{FOLDER}_work"
+        arguments = post_training.arguments(warm, warm.prompts_per_step, seed, dtype, own)
+        model = loading.load_model(model_folder, dtype)
+        trainer = post_training.imitation(settings.lora, chat, model, rows, arguments)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(post_training.Progress("warm start"))
+        trainer.train()
+        with published_folder(folder) as temporary:
+            loading.save_adapter(trainer.accelerator.unwrap_model(trainer.model), temporary, base)
+        shutil.rmtree(own, ignore_errors=True)
+        trainer.accelerator.free_memory()
+    return folder
