@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from ctypes import c_int
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from pkgutil import resolve_name
 from unittest import mock
@@ -36,6 +36,7 @@ def start_server() -> None:
     """Fork what CONTEXT forks from, where multiprocessing would start a new interpreter. parallel.py calls this."""
     for module in ("train", "rollout", "score"):
         resolve_name(f"confessions.pipeline.stages.{module}")
+    resource_tracker.ensure_running()  # an interpreter of its own
     with mock.patch("multiprocessing.util.spawnv_passfds", _forked):
         forkserver.ensure_running()
 
