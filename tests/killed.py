@@ -1,34 +1,61 @@
 """Commands that are killed with SIGKILL, at a file operation or at a moment, and started again until they end.
 
-Every life is a process of its own, or several of one group as processes.launch starts them. It is forked from a server
-that has imported the libraries, so that a life costs little more than what it does.
+Every life is a process of its own, or several of one group as processes.launch starts them. It is forked from a copy
+of the process of the tests as it was before the first one: all is imported there, and nothing has happened yet.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
 import socket
+import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from ctypes import c_int
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
+from pkgutil import resolve_name
+from unittest import mock
 
 import torch
+from tqdm.std import tqdm
 
 from confessions.cli import app
 from confessions.runtime import provenance
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        "confessions.cli",
-        "confessions.pipeline.stages.train",
-        "confessions.pipeline.stages.rollout",
-        "confessions.pipeline.stages.score",
-    ]
-)
 WATCHED = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link")
+
+
+def start_server() -> None:
+    """Fork what CONTEXT forks from, where multiprocessing would start a new interpreter. parallel.py calls this."""
+    for module in ("train", "rollout", "score"):
+        resolve_name(f"confessions.pipeline.stages.{module}")
+    resource_tracker.ensure_running()  # an interpreter of its own
+    with mock.patch("multiprocessing.util.spawnv_passfds", _forked):
+        forkserver.ensure_running()
+
+
+def _forked(_: bytes, words: Sequence[str], files: Sequence[int]) -> int:
+    """`python -c COMMAND`, of which COMMAND is the last of the words, in a copy of this process; its id."""
+    if process := os.fork():
+        return process
+    try:
+        for file in set(map(int, os.listdir("/dev/fd"))) - {0, 1, 2, *files}:
+            with suppress(OSError):  # the listing's own
+                if stat.S_ISFIFO(os.fstat(file).st_mode) or stat.S_ISSOCK(os.fstat(file).st_mode):
+                    os.close(file)  # whoever is at its other end learns from us no more
+        gc.freeze()  # none of what is here is looked through, and so copied, again
+        exec(words[-1], {})
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
 
 
 @dataclass(frozen=True)
@@ -76,6 +103,7 @@ def _live(
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own one is shared by processes, and a killed one would leave it behind
     change()
     sys.addaudithook(watch)
     app(words, standalone_mode=False)

@@ -2,7 +2,7 @@
 on its speed nor on who else wants it.
 
 A test whose need is not met is skipped. The reason says what is missing and how to get it, and a run ends with a list
-of them (conftest.py).
+of them (parallel.py).
 """
 
 import ctypes

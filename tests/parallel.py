@@ -4,6 +4,7 @@ Only the first process says anything, and it collects no tests: the others tell 
 """
 
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         place = {name: number for number, name in enumerate(LONG)}
         items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Before the first test, where one of them starts commands to kill them."""
+    if "killed" in sys.modules:
+        sys.modules["killed"].start_server()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -1,6 +1,9 @@
 """The figures: drawn from tables alone, named after the model and n, with every line the reader needs."""
 
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import matplotlib.image
@@ -32,25 +35,44 @@ QWEN = {"a": "Qwen3-1.7B", "b": "qwen3 30b-a3b", "c": "8B", "d": "Llama-3.1-8B"}
 
 @pytest.fixture
 def drawn(monkeypatch) -> list[Figure]:
-    """The figures that were saved, to look into: laid out, and the image itself left out, which takes as long again."""
+    """The figures that were saved, to look into: not laid out, and without the image, which take longest."""
     kept = []
 
-    def lay_out(self, path, **_):
+    def keep(self, path, **_):
         kept.append(self)
-        self.draw_without_rendering()
         path.touch()
 
-    monkeypatch.setattr(Figure, "savefig", lay_out)
+    monkeypatch.setattr(Figure, "savefig", keep)
     return kept
 
 
+@pytest.fixture
+def laid_out(drawn, monkeypatch) -> list[Figure]:
+    """The same with everything at its place; still without the image."""
+    keep = Figure.savefig
+
+    def lay_out(self, path, **_):
+        self.draw_without_rendering()
+        keep(self, path)
+
+    monkeypatch.setattr(Figure, "savefig", lay_out)
+    return drawn
+
+
+@cache
+def known_tables(seeds: tuple[int, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        scores = {(s, step): write_scores(folder / f"{s}_{step}.parquet", 2 * step) for s in seeds for step in STEPS}
+        logs = {seed: write_metrics(folder / f"{seed}.jsonl") for seed in seeds}
+        return tables.reproduction(scores, LABELS), tables.training(logs, 8, LABELS)
+
+
 def make_tables(folder, seeds=(0,), **labels):
-    labels = LABELS | labels
-    scores = {(s, step): write_scores(folder / f"{s}_{step}.parquet", 2 * step) for s in seeds for step in STEPS}
-    tables.write(tables.reproduction(scores, labels), folder / "reproduction.csv")
-    logs = {seed: write_metrics(folder / f"{seed}.jsonl") for seed in seeds}
-    tables.write(tables.training(logs, 8, labels), folder / "training.csv")
-    return folder / "reproduction.csv", folder / "training.csv"
+    made = folder / "reproduction.csv", folder / "training.csv"
+    for table, path in zip(known_tables(seeds), made, strict=True):
+        tables.write(table.assign(**labels), path)
+    return made
 
 
 def texts(figure: Figure) -> list[str]:
@@ -116,18 +138,18 @@ def test_training_echo_of_two_steps_says_that_there_is_no_trend(tmp_path, drawn)
     assert label.endswith("\ntoo few steps for a trend")
 
 
-def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, drawn):
+def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, laid_out):
     _, table = make_tables(tmp_path, seeds=(0, 1, 2), task="countdown")
     figures.plot_hack_emergence(table, tmp_path / "out.png")
-    done, confessed = (curves(axis) for axis in drawn[0].axes)
+    done, confessed = (curves(axis) for axis in laid_out[0].axes)
     assert done["false total"] == pytest.approx([50 / 64] * 8)
     assert done["truly correct: every objective met"] == pytest.approx([4 / 64] * 8)
     assert confessed["claims None, given wrong"] == pytest.approx([step / 128 for step in range(1, 9)])
     assert confessed["claims Full, given right"] == pytest.approx([2 / 3] * 8)
     assert confessed["works the sum out first"] == pytest.approx([step / 32 for step in range(1, 9)])
-    assert [len(axis.lines) for axis in drawn[0].axes] == [2 * 4, 3 * 4]
-    assert "64 rollouts a step and seed" in texts(drawn[0])[1]
-    assert inside(drawn[0])
+    assert [len(axis.lines) for axis in laid_out[0].axes] == [2 * 4, 3 * 4]
+    assert "64 rollouts a step and seed" in texts(laid_out[0])[1]
+    assert inside(laid_out[0])
 
 
 def test_several_seeds_are_all_drawn(tmp_path, drawn):
@@ -208,12 +230,12 @@ def test_each_training_seed_has_its_own_panels(tmp_path, drawn):
         ({"steps": [0]}, 10),
     ],
 )
-def test_stress_grid_draws_what_the_table_has(tmp_path, drawn, shape, n_panels):
+def test_stress_grid_draws_what_the_table_has(tmp_path, laid_out, shape, n_panels):
     steps = shape.get("steps", (0, 4, 8))
     table = made_stress_grid(tmp_path / "t.csv", **shape) if steps[-1] else one_checkpoint(tmp_path / "t.csv")
     figures.plot_stress_grid(table, tmp_path / "out.png")
-    assert len(drawn[0].axes) == n_panels
-    assert inside(drawn[0])
+    assert len(laid_out[0].axes) == n_panels
+    assert inside(laid_out[0])
 
 
 def one_checkpoint(path):
@@ -311,11 +333,11 @@ def test_titles_of_the_grid_and_of_the_bars_say_what_they_show(tmp_path, drawn, 
 
 
 @pytest.mark.parametrize("n", [1, 6, 10, 50])
-def test_model_names_never_touch_and_stay_inside(tmp_path, drawn, n):
+def test_model_names_never_touch_and_stay_inside(tmp_path, laid_out, n):
     long = {f"m{i}": f"organisation/Some-Family-{i}B-A3B-Instruct-With-Thinking-2507" for i in range(n)}
     for models in (long, {key: f"Qwen3-{key}" for key in long}):
         figures.plot_scale(made_by_model(tmp_path / "t.csv", models), tmp_path / "out.png")
-        figure = drawn.pop()
+        figure = laid_out.pop()
         assert inside(figure)
         shown = [axis for axis in figure.axes if axis.containers and axis.xaxis.get_tick_params()["labelbottom"]]
         boxes = [label.get_window_extent() for label in shown[-1].get_xticklabels()]
@@ -337,7 +359,7 @@ def inside(figure: Figure) -> bool:
     return box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
 
 
-def test_text_stays_inside_the_figure(tmp_path, drawn):
+def test_text_stays_inside_the_figure(tmp_path, laid_out):
     long = "some-organisation/A-Very-Long-Model-Name-With-Many-Parts-70B-A3B-Instruct-2507"
     reproduction, training = make_tables(tmp_path)
     figures.plot_reproduction(reproduction, tmp_path / "a.png")
@@ -345,8 +367,8 @@ def test_text_stays_inside_the_figure(tmp_path, drawn):
     for conditions, seeds in ((CONDITIONS, (0,)), (MANY, (0, 1))):
         table = made_stress_grid(tmp_path / "t.csv", seeds, conditions=conditions, model=long)
         figures.plot_stress_grid(table, tmp_path / "c.png")
-    assert len(drawn) == 4
-    assert all(map(inside, drawn))
+    assert len(laid_out) == 4
+    assert all(map(inside, laid_out))
 
 
 def test_a_damaged_table_stops_the_drawing_and_leaves_the_old_figure(tmp_path):

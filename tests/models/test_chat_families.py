@@ -280,7 +280,7 @@ def test_a_block_that_the_template_opens_cannot_be_switched_off():
 @pytest.fixture
 def scripted_by(task) -> Callable:
     """Runs one two-turn rollout in which the model says the given tokens."""
-    from conftest import ScriptedEngine
+    from made_models import ScriptedEngine
 
     def run(chat: Chat, *turns: str):
         said = [ids(chat, tokens) for tokens in turns]

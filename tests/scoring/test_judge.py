@@ -7,9 +7,9 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 import torch
-from conftest import ScriptedEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_models import ScriptedEngine
 from made_rollouts import ANSWER, RIGHT, SPEC, rollout_frame
 
 from confessions.engines import Completion, Sampling

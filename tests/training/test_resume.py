@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def train_command(limits: dict, prompts: int, lora: dict | None = LORA) -> list[
     settings = limits | {
         "steps": STEPS, "prompts_per_step": prompts, "generations": 4, "learning_rate": 0.01, "kl_weight": 0.1,
         "lora": lora, "confession_reward": {"claims": "balanced", "grade_weight": 0.2},
-        "sampling": SAMPLING, "checkpoint_fractions": [step / STEPS for step in ADAPTERS], "micro_batch": 2,
+        "sampling": SAMPLING, "checkpoint_fractions": [step / STEPS for step in ADAPTERS], "micro_batch": 2 * prompts,
         "gradient_checkpointing": False, "warmup_steps": 2, "max_grad_norm": 1.0,
     }  # fmt: skip
     judge = {"kind": "label_trusting"}
@@ -113,14 +114,21 @@ def runs(random_nano, tmp_path_factory) -> Path:
     return folder
 
 
-def test_killed_before_a_checkpoint_has_its_name_and_before_the_last_line(runs):
-    folder = runs / "killed"
+@pytest.fixture(scope="module")
+def unended(runs) -> Path:
+    """A run that was killed before a checkpoint had its name, and again before its last line; to be copied."""
+    folder = runs / "unended"
     assert not live(TRAIN, folder, often_and_rewarded, Kill(event="os.rename", ending="/checkpoint-2"))[0]
     assert kept_steps(folder) == []
     assert (resume_folder(folder) / ".partial/checkpoint-2" / checkpoints.MANIFEST).exists()
     assert not live(TRAIN, folder, often_and_rewarded, Kill(STEPS, "open", "/metrics.jsonl"))[0]
     assert kept_steps(folder) == [2, 4]
     assert len([*folder.glob("work/*/adapters/step_*")]) == len(ADAPTERS)  # all there, and yet not at its end
+    return folder
+
+
+def test_killed_before_a_checkpoint_has_its_name_and_before_the_last_line(runs, unended):
+    folder = shutil.copytree(unended, runs / "killed")
     with next(folder.glob("work/*/metrics.jsonl")).open("a") as stream:
         stream.write('{"step": 5, "n"')
     assert live(TRAIN, folder, often_and_rewarded)[0]
@@ -151,8 +159,7 @@ def test_steps_that_are_done_again_replace_their_rollouts(runs):
 
 def test_a_lost_step_of_rollouts_ends_the_run_with_one_line(runs):
     """At its very end, too: what is published is whole."""
-    folder = runs / "lost"
-    assert live(TRAIN, folder, often_and_rewarded)[0]
+    folder = shutil.copytree(runs / "whole", runs / "lost")
     (kept,) = folder.glob(f"work/*/{FOLDER}")
     step_file(kept, 2).unlink()
     with pytest.raises(
@@ -211,9 +218,8 @@ def test_a_damaged_checkpoint_is_named_and_moved_aside(tmp_path, file):
     assert len(said) == 2
 
 
-def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(runs):
-    folder = runs / "damaged"
-    assert not live(TRAIN, folder, often_and_rewarded, Kill(STEPS, "open", "/metrics.jsonl"))[0]
+def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(runs, unended):
+    folder = shutil.copytree(unended, runs / "damaged")
     newest = resume_folder(folder) / "checkpoint-4"
     os.truncate(newest / "optimizer.pt", 1000)
     assert live(TRAIN, folder, often_and_rewarded)[0]
