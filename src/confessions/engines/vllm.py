@@ -140,16 +140,12 @@ def start(
     `logprobs` are those of the model itself, or of the distribution that is sampled from: after temperature, top-p and
     top-k. Raises InputError where vLLM is not installed, the memory does not do, or an adapter's rank is beyond vLLM.
     """
-    if _kept is not None:
-        over, engines = _kept
-        if folder.resolve() not in engines:
-            engines[folder.resolve()] = _start({**options, **over}, folder, dtype, tokenizer, adapters, eos, logprobs)
-        engine = engines[folder.resolve()]
-        if engine.llm.model_config.logprobs_mode != logprobs:
-            raise InputError(f"{folder}: one engine for training and evaluation needs train.sampling as it is: {PLAIN}")
-        engine.batch_size = batch_size
-        return engine
-    engine = _start(options, folder, dtype, tokenizer, adapters, eos, logprobs)
+    over, engines = _kept or ({}, {})
+    if (engine := engines.get(folder.resolve())) is None:
+        engine = _start({**options, **over}, folder, dtype, tokenizer, adapters, eos, logprobs)
+        engines[folder.resolve()] = engine
+    elif engine.llm.model_config.logprobs_mode != logprobs:
+        raise InputError(f"{folder}: one engine for training and evaluation needs train.sampling as it is: {PLAIN}")
     engine.batch_size = batch_size
     return engine
 

@@ -403,8 +403,7 @@ def run(
     model = loading.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
     if settings.warm_start:
         model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
-    prompts = range(len(given)) if given else map(json.dumps, specs)
-    prompts = [*map(str, prompts)]
+    prompts = [str(number) for number in range(len(given))] or [json.dumps(spec) for spec in specs]
     order = prompt_order(len(prompts), settings.steps * settings.prompts_per_step, seed)
     metrics = MetricsLog(work / "metrics.jsonl")
     named = {"task": task.name, "model": key, "training_seed": seed, "config_hash": work.name}

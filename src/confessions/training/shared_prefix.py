@@ -6,7 +6,7 @@ from the prefix, and a token sees the prefix and what precedes it in its own row
 row alone, but for rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -23,9 +23,7 @@ class PackedRow:
     positions: list[int]
     segments: list[int]  # 0: the prefix; k: the k-th row
     scored: list[bool]
-    rows: list[tuple[int, int, int, int]] = field(
-        default_factory=list
-    )  # (row, its first column, packed column, length)
+    rows: list[tuple[int, int, int, int]] = field(default_factory=list)  # row, its column, packed column, length
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,13 @@ class Packed:
     positions_RL: torch.Tensor
     scored_RL: torch.Tensor
     visible_R1LL: torch.Tensor  # True where a token (third) sees another (fourth)
-    rows: list[list[tuple[int, int, int, int]]]
+    places_4N: torch.Tensor  # of each token behind a prefix: row and column, packed row and column
 
     def unpacked(self, values_RL: torch.Tensor, n_rows: int, width: int) -> torch.Tensor:
         """(R, L - 1) values of the tokens from the second on -> (n_rows, width), 0 where nothing was scored."""
+        row, column, packed_row, packed_column = self.places_4N
         out = values_RL.new_zeros(n_rows, width)
-        for packed, rows in enumerate(self.rows):
-            for row, column, start, n in rows:
-                out[row, column : column + n] = values_RL[packed, start - 1 : start - 1 + n]
+        out[row, column] = values_RL[packed_row, packed_column - 1]
         return out
 
 
@@ -56,11 +53,11 @@ def check(config: PretrainedConfig) -> None:
         raise InputError(f"train.shared_prefix: this model has layers of {other}: set it to false")
 
 
-def alike(ids: Sequence[Sequence[int]], n_prefix: Sequence[int]) -> list[list[int]]:
-    """Groups of rows, in order, whose ids before the first trained one are the same; n_prefix has their numbers."""
+def alike(prefixes: Iterable[Sequence[int]]) -> list[list[int]]:
+    """Groups of rows, in order, whose ids before the first trained one are the same."""
     groups: dict[tuple[int, ...], list[int]] = {}
-    for row, (row_ids, n) in enumerate(zip(ids, n_prefix, strict=True)):
-        groups.setdefault(tuple(row_ids[:n]), []).append(row)
+    for row, prefix in enumerate(prefixes):
+        groups.setdefault(tuple(prefix), []).append(row)
     return list(groups.values())
 
 
@@ -72,7 +69,7 @@ def pack(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -
     flags = [[row[c] for c in at] for row, at in zip(scored, columns, strict=True)]
     n_prefix = [row.index(True) if True in row else len(row) for row in flags]
     packed = []
-    for group in alike(kept, n_prefix):
+    for group in alike(row[:n] for row, n in zip(kept, n_prefix, strict=True)):
         n = n_prefix[group[0]]
         one = PackedRow(kept[group[0]][: n - 1], [*range(n - 1)], [0] * (n - 1), [False] * (n - 1))
         for segment, row in enumerate(group, start=1):
@@ -94,9 +91,14 @@ def pack(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -
     own_RLL = (segments_RL.unsqueeze(2) == segments_RL.unsqueeze(1)) | (segments_RL == 0).unsqueeze(1)
     order = torch.arange(length, device=ids_BW.device)
     visible_R1LL = (own_RLL & (order.unsqueeze(1) >= order)).unsqueeze(1)
-    return Packed(
-        tensor("ids"), tensor("positions"), tensor("scored").bool(), visible_R1LL, [one.rows for one in packed]
-    )
+    places = [
+        (row, column + i, number, start + i)
+        for number, one in enumerate(packed)
+        for row, column, start, n in one.rows
+        for i in range(n)
+    ]
+    places_4N = torch.tensor(places, dtype=torch.long, device=ids_BW.device).view(-1, 4).T
+    return Packed(tensor("ids"), tensor("positions"), tensor("scored").bool(), visible_R1LL, places_4N)
 
 
 def lengths(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -> tuple[list[list[int]], list[int]]:
@@ -105,7 +107,7 @@ def lengths(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor
     first_B = torch.where(scored_BW.any(1), scored_BW.float().argmax(1), mask_BW.shape[1])
     before_BW = valid & (torch.arange(mask_BW.shape[1], device=mask_BW.device) < first_B.unsqueeze(1))
     prefixes = [row[at].tolist() for row, at in zip(ids_BW.cpu(), before_BW.cpu(), strict=True)]
-    groups = alike(prefixes, list(map(len, prefixes)))
+    groups = alike(prefixes)
     n_B = valid.sum(1).tolist()
     sizes = [len(prefixes[g[0]]) - 1 + sum(n_B[row] - len(prefixes[row]) + 1 for row in g) for g in groups]
     return groups, sizes

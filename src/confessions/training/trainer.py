@@ -226,18 +226,16 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
 
     def _by_line(self, rollouts: list[Rollout], lines_BS: torch.Tensor, n_tokens: int) -> torch.Tensor:
         """(B, T) advantages of the confession's tokens: of the claim on the token's line, else of the report."""
+        n_B = [len(score["met"]) for score in self._scores]
         read = [
-            lines_of_tokens(
-                self.chat, r.confession.ids, r.report.body_start, r.variant, len(self.task.objectives(r.spec))
-            )
-            for r in rollouts
+            lines_of_tokens(self.chat, r.confession.ids, r.report.body_start, r.variant, n)
+            for r, n in zip(rollouts, n_B, strict=True)
         ]
         logprobs = [[r.confession.logprobs[at] for at in at_S] for r, (_, at_S) in zip(rollouts, read, strict=True)]
         bonuses = entropy_bonus(logprobs, self.settings.confession_reward.entropy)
         by_token_BT = torch.zeros(len(rollouts), n_tokens)
         for row, (rollout, (about, at_S), lines) in enumerate(zip(rollouts, read, lines_BS.tolist(), strict=True)):
-            n = len(self.task.objectives(rollout.spec))
-            report, before = sum(lines[:n]) / n, len(rollout.completion_ids) - len(about)
+            report, before = sum(lines[: n_B[row]]) / n_B[row], len(rollout.completion_ids) - len(about)
             paid = torch.tensor([report if s is None else lines[s] for s in about])
             paid[at_S] += torch.tensor(bonuses[row])
             by_token_BT[row, before : before + len(about)] = paid
@@ -485,8 +483,8 @@ def _refuse_mixing(args: GRPOConfig) -> None:
 
 
 def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
-    """TRL's rollout_func: `prompts` are specs as JSON, one a row, already repeated G times; returns one
-    entry a row, in order."""
+    """TRL's rollout_func: `prompts` are specs as JSON, or numbers of stored answers, one a row, already repeated G
+    times; returns one entry a row, in order."""
     given = [trainer.stored[int(p)] if trainer.stored else (json.loads(p), None) for p in prompts]
     specs, answers = zip(*given, strict=True)
     model = trainer.accelerator.unwrap_model(trainer.model)

@@ -23,11 +23,10 @@ from confessions.rollouts.answers import stored
 from confessions.runtime.files import published_folder
 from confessions.tasks.base import Task
 from confessions.training import post_training
-from confessions.training.own_confessions import own_right_lines
+from confessions.training.own_confessions import Row, own_right_lines
 
 UNTRAINED = -1  # the step that its adapter, which does nothing, is handed over as
 FOLDER = "warm_start"  # in a run's working folder: the adapter that training begins with
-Row = dict[str, list[int]]
 
 
 def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> list[Row]:

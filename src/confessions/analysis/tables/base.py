@@ -99,9 +99,13 @@ def read_all_cells(
     return every
 
 
-def last_steps(scores: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """The last step of each training seed, of pairs of them."""
-    return {seed: max(step for other, step in scores if other == seed) for seed, _ in scores}
+def checkpoints(scores: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Row]:
+    """The columns that name each checkpoint, of pairs of training seed and step: these, and the step as a percentage of
+    the seed's last."""
+    last = {seed: max(step for other, step in scores if other == seed) for seed, _ in scores}
+    return {
+        (seed, step): {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)} for seed, step in scores
+    }
 
 
 def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Statistic], at: Row, kind: str) -> Iterator[Row]:

@@ -22,8 +22,8 @@ from confessions.analysis.tables.base import (
     GRID_COLUMNS,
     Row,
     cell_rows,
+    checkpoints,
     difference_rows,
-    last_steps,
     read_all_cells,
 )
 
@@ -33,10 +33,10 @@ def stress_grid(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[st
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    last = last_steps(scores)
+    named = checkpoints(scores)
     rows: list[Row] = []
-    for (seed, step), cells in read_all_cells(scores).items():
-        checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}
+    for key, cells in read_all_cells(scores).items():
+        checkpoint = named[key]
         counts = {name: measure(cell) for name, cell in cells.items()}
         for (condition, variant), cell in cells.items():
             here, at = counts[condition, variant], checkpoint | {"condition": condition, "variant": variant}

@@ -20,7 +20,7 @@ import pandas as pd
 
 from confessions.analysis.metrics import Counts
 from confessions.analysis.stats import auroc, cluster_bootstrap, wilson
-from confessions.analysis.tables.base import DEFAULT, LABELS, NUMBER, Row, last_steps, read_all_cells
+from confessions.analysis.tables.base import DEFAULT, LABELS, NUMBER, Row, checkpoints, read_all_cells
 
 JUDGE_COLUMNS = (
     *(*LABELS, "judge", "judge_prompt", "seed", "step", "progress", "condition", "metric", "kind", "k"),
@@ -34,10 +34,10 @@ def judge(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    last = last_steps(scores)
+    named = checkpoints(scores)
     rows: list[Row] = []
-    for (seed, step), cells in read_all_cells(scores, SCORED).items():
-        checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}
+    for key, cells in read_all_cells(scores, SCORED).items():
+        checkpoint = named[key]
         for (condition, variant), cell in cells.items():
             if variant == DEFAULT:
                 who = cell.iloc[0][["judge", "judge_prompt"]].to_dict()

@@ -14,7 +14,7 @@ import pandas as pd
 
 from confessions.analysis.metrics import measure
 from confessions.analysis.stats import estimates
-from confessions.analysis.tables.base import GRID_COLUMNS, Row, difference_rows, last_steps, read_cells
+from confessions.analysis.tables.base import GRID_COLUMNS, Row, checkpoints, difference_rows, read_cells
 from confessions.runtime.errors import InputError
 
 Scores = Mapping[tuple[int, int], str | Path]  # score files by training seed and step
@@ -29,15 +29,13 @@ def paired(scores: Scores, others: Scores, labels: Mapping[str, str]) -> pd.Data
     both = [key for key in scores if key in others]
     if not both:
         raise InputError(f"{next(iter(scores))}: the experiments have no seed and step in common")
-    last = last_steps(both)
     rows: list[Row] = []
-    for seed, step in both:
-        here, there = read_cells(scores[seed, step]), read_cells(others[seed, step])
-        at = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}
+    for key, at in checkpoints(both).items():
+        here, there = read_cells(scores[key]), read_cells(others[key])
         for condition, variant in (cell for cell in here if cell in there):
             cells = here[condition, variant], there[condition, variant]
             if list(cells[0]["row"]) != list(cells[1]["row"]):
-                raise InputError(f"{others[seed, step]}: does not hold the rows of {scores[seed, step]}")
+                raise InputError(f"{others[key]}: does not hold the rows of {scores[key]}")
             this, other = map(measure, cells)
             named = at | {"condition": condition, "variant": variant}
             for kind, counts in (("cell", this), ("other", other)):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from confessions.analysis.metrics import measure
-from confessions.analysis.tables.base import NUMBER, Row, cell_rows, last_steps, read_all_cells
+from confessions.analysis.tables.base import NUMBER, Row, cell_rows, checkpoints, read_all_cells
 
 PROBE_COLUMNS = (
     "experiment", "source", "model", "label", "seed", "step", "progress", "probe", "task", "variant", "metric", "kind",
@@ -36,11 +36,11 @@ def probes(
 
     InputError where a file is damaged, or lacks a variant that another one of its probe has.
     """
-    last = last_steps([(seed, step) for _, seed, step in policy])
+    trained = checkpoints([(seed, step) for _, seed, step in policy])
     named: dict[str, dict[str | Path, Row]] = {}
     for (probe, seed, step), path in policy.items():
-        at = {"model": labels["model"], "label": labels["model"], "seed": seed, "step": step}
-        named.setdefault(probe, {})[path] = at | {"progress": 100 * step / (last[seed] or 1)}
+        at = {"model": labels["model"], "label": labels["model"]} | trained[seed, step]
+        named.setdefault(probe, {})[path] = at
     for (probe, key), path in models.items():
         at = {"model": key, "label": model_labels[key], "seed": None, "step": 0, "progress": math.nan}
         named.setdefault(probe, {})[path] = at

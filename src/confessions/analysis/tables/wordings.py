@@ -19,7 +19,7 @@ from confessions import prompts
 from confessions.analysis.metrics import METRICS, measure
 from confessions.analysis.stats import between, contrast
 from confessions.analysis.sums import Statistic
-from confessions.analysis.tables.base import GRID_COLUMNS, Row, last_steps, read_all_cells
+from confessions.analysis.tables.base import GRID_COLUMNS, Row, checkpoints, read_all_cells
 
 
 def wordings(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
@@ -27,10 +27,10 @@ def wordings(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, 
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    last = last_steps(scores)
+    named = checkpoints(scores)
     rows: list[Row] = []
-    for (seed, step), cells in read_all_cells(scores).items():
-        checkpoint = {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)}
+    for key, cells in read_all_cells(scores).items():
+        checkpoint = named[key]
         families = prompts.families(dict.fromkeys(condition for condition, _ in cells))
         variants = dict.fromkeys(variant for _, variant in cells)
         for (family, names), variant in product(families.items(), variants):

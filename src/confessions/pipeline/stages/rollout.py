@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ from confessions.rollouts.two_turns import Asked, check_lengths, first_turn, str
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, read_parquet, write_parquet
+from confessions.tasks import get as get_task
 from confessions.tasks.base import Task
 from confessions.training.run import config_hash
 
@@ -175,13 +177,20 @@ def _turns(spec: RolloutSpec, block: Cells) -> list[Sampling]:
 
 def stored(block: Cells) -> pd.DataFrame:
     """The answers that a block asks about: the first held-out ones of its file. InputError where it has too few."""
-    task, n = block.get_task(), block.rollouts
-    table = answers.stored(block.answers, task, "evaluation")
+    file, n = Path(block.answers), block.rollouts
+    table = _held_out(block.answers, file.stat().st_mtime_ns if file.exists() else None, block.task, block.problems)
     if len(table) < n:
+        name = block.get_task().name
         raise InputError(
-            f"{block.answers}: {len(table)} held-out answers to {task.name}, and {n} are asked about: lower rollouts"
+            f"{block.answers}: {len(table)} held-out answers to {name}, and {n} are asked about: lower rollouts"
         )
     return table[:n]
+
+
+@lru_cache(maxsize=8)
+def _held_out(file: str, modified: int | None, task: str, problems: str | None) -> pd.DataFrame:
+    """The held-out answers of a file, which every checkpoint is asked about: read and graded once."""
+    return answers.stored(file, get_task(task, problems), "evaluation")
 
 
 def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
