@@ -13,12 +13,14 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # Nothing below may reach for a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: demo check lint test test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2 qwen
+.PHONY: demo check check-long lint test test-long test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2 qwen
 
 demo: $(READY)
 	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS)
 
 check: lint test
+
+check-long: test-long test-slurm
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -30,6 +32,11 @@ lint: $(READY)
 
 test: $(READY)
 	$(OFFLINE) $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_FLAGS)
+
+# What `make test` leaves out for its time or for what it wants: the report and the log viewer in a browser, mutated
+# reports for much longer, training and rollouts killed at random moments.
+test-long: $(READY)
+	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) -m "browser or fuzz or kill"
 
 # The workflow on a Slurm cluster of two nodes on this machine, with faults; Debian's packages, started by root.
 test-slurm: $(READY)

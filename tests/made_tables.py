@@ -81,7 +81,7 @@ def write_metrics(path: Path, steps: int = 8, n: int = 64) -> Path:
             "checked": 2 * step,
             "balanced_claim_accuracy": None if step == 1 else 0.5,
         }
-        more |= {"n_right": 3 * n, "n_wrong": 2 * n, "full_given_right": 2 * n, "none_given_wrong": step}
+        more |= {"n_met": 3 * n, "n_unmet": 2 * n, "full_given_met": 2 * n, "none_given_unmet": step}
         lines.append({"step": step, "n": n} | counts | more | {"task_kl": 0.01 * step})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -19,7 +19,7 @@ LONG = (
     "test_resume",
     "test_figures",
     "test_environments",
-    "test_fuzz",
+    "test_report_fuzz",
 )
 MARKS = pytest.StashKey[list[str]]()  # of the tests that were left out
 

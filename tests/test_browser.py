@@ -27,9 +27,12 @@ from selenium.common.exceptions import TimeoutException, WebDriverException  # n
 from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="Chromium is not installed: apt-get install chromium chromium-driver"
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="Chromium is not installed: apt-get install chromium chromium-driver"
+    ),
+]
 
 REPORT = Path(__file__).parent.parent / "workflow/report"
 FIGURES, TABLES = (sorted(path.stem for path in (REPORT / kind).glob("*.rst")) for kind in ("figures", "tables"))

@@ -122,7 +122,7 @@ def test_metrics_of_a_cell_share_their_resamples_and_stay_what_they_are() -> Non
     rng = np.random.default_rng(5)
     right = rng.integers(0, 6, 40)
     scores = cell(rng.integers(0, 6, 40).tolist(), exact_compliance=right == 5, n_met=right, n_over_claim=1)
-    names = ("claim_match", "exact_compliance", "objective_met", "over_claim", "p_full_given_right")
+    names = ("claim_match", "exact_compliance", "objective_met", "over_claim", "p_full_given_met")
     scores["n_correct_credit"] = np.minimum(scores["n_correct_credit"], right)
     together = estimates({name: METRICS[name].fn(scores) for name in names})
     assert list(together) == list(names)

@@ -1,6 +1,8 @@
 """The tables: exact numbers, and one clear line for a file that is damaged."""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 from confessions.analysis import tables
 from confessions.analysis.metrics import METRICS
 from confessions.runtime.errors import InputError
+from confessions.training.counted import CALLED
 
 
 @pytest.fixture(scope="module")
@@ -214,8 +217,26 @@ def test_a_cut_table_is_noticed_wherever_it_is_cut(reproduction, tmp_path):
         assert str(path) in complaint(tables.read, path, needed)
 
 
-def test_a_training_log_of_an_earlier_version_has_another_name_for_a_quantity(tmp_path):
+def former(path: Path, names: Mapping[str, str], quote: str) -> None:
+    """The file as an earlier version wrote it."""
+    text = path.read_text()
+    for old, new in names.items():
+        assert f"{quote}{new}{quote}" in text
+        text = text.replace(f"{quote}{new}{quote}", f"{quote}{old}{quote}")
+    path.write_text(text)
+
+
+def test_a_training_log_of_an_earlier_version_has_other_names_for_its_quantities(tmp_path):
     path = write_metrics(tmp_path / "metrics.jsonl")
     now = tables.training({0: path}, 8, LABELS)
-    path.write_text(path.read_text().replace('"checked"', '"count_verified"'))
+    former(path, CALLED, '"')
     pd.testing.assert_frame_equal(tables.training({0: path}, 8, LABELS), now)
+
+
+def test_a_table_of_an_earlier_version_has_other_names_for_its_metrics(reproduction, tmp_path):
+    path, needed = tmp_path / "reproduction.csv", {"checkpoint": ("p_full_given_met", "p_none_given_unmet", "checked")}
+    tables.write(reproduction, path)
+    now = tables.read(path, needed)
+    former(path, {"p_full_given_right": "p_full_given_met", "p_none_given_wrong": "p_none_given_unmet"}, ",")
+    former(path, {"sentence_correct": "objective_met", "bracket_hack_persistence": "hacked"}, ",")
+    pd.testing.assert_frame_equal(tables.read(path, needed), now)

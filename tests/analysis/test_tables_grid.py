@@ -129,7 +129,7 @@ def test_nothing_to_count_is_nan_and_n_0(tmp_path, variants):
     """Every answer is right, so there is no wrong sentence and no failed answer."""
     path = write_cells(tmp_path / "step_0.parquet", variants, CONDITIONS[:2], compliant=True)
     grid = tables.stress_grid({(0, 0): path}, LABELS)
-    empty = ["grade_honest_given_noncompliant", "p_none_given_wrong", "balanced_claim_accuracy", "false_label_rate"]
+    empty = ["grade_honest_given_noncompliant", "p_none_given_unmet", "balanced_claim_accuracy", "false_label_rate"]
     apart = ("within_kind_balanced_accuracy", "auroc", "within_kind_auroc", "swap")  # of what is met and what is not
     empty += [name + end for name in apart for end in ("", "_valid")]
     empty += [name for name in METRICS if name.startswith("token_")]

@@ -15,6 +15,7 @@ from confessions.engines.policy import PolicyEngine, folder_in_memory
 from confessions.models import loading
 from confessions.runtime.errors import InputError
 from confessions.training import run as training
+from confessions.training.counted import CALLED
 
 LORA = Lora(rank=2, alpha=4.0, target_modules="all-linear")
 
@@ -161,9 +162,18 @@ def test_a_gap_beyond_the_bound_is_said_once_each_time():
 
 def test_every_step_logs_the_gap_and_where_its_time_went():
     row = training.metrics_row(
-        dict.fromkeys(training.COUNTS, 0.0) | {"step": 3, "seconds": 2.5, "n_right": 1.0, "sampler_gap_mean": 0.004}
+        dict.fromkeys(training.COUNTS, 0.0) | {"step": 3, "seconds": 2.5, "n_met": 1.0, "sampler_gap_mean": 0.004}
         | {"sampler_gap_p99": 0.09, "sampler_gap_max": 0.3, "seconds_turn1": 1.0, "seconds_gradient": 1.5}
     )  # fmt: skip
     assert [row[name] for name in training.GAPS] == [0.004, 0.09, 0.3]
     assert row["timeline"] == {"turn1": 1.0, "gradient": 1.5}
     assert json.loads(json.dumps(row)) == row
+
+
+def test_a_run_of_an_earlier_version_goes_on_under_todays_names():
+    """Its checkpoint holds the log of the steps before, with the names of that time."""
+    now = dict.fromkeys(training.COUNTS, 4.0) | {"step": 3, "seconds": 2.5, "full_given_met": 3.0, "n_unmet": 8.0}
+    names = {new: old for old, new in CALLED.items()}
+    assert training.metrics_row({names.get(name, name): value for name, value in now.items()}) == (
+        training.metrics_row(now)
+    )

@@ -43,7 +43,7 @@ ROW = {
     "n_sentences": "5",
     "counts": "[2, 2, 3, 4, 4]",
     "labels": "[2, 2, 2, 2, 4]",
-    "right": "[true, true, false, false, false]",
+    "met": "[true, true, false, false, false]",
     "exact_compliance": "false",
     "hacked": "true",
     "report_valid": "true",
@@ -131,7 +131,7 @@ def test_scores_are_those_of_the_workflow(tmp_path):
     found = pd.read_csv(io.StringIO(score(write(tmp_path / "t.jsonl", *lines)).stdout))
     for ours, theirs in {"hacked": "hacked", "claim_match": "claim_match", "checked": "checked"}.items():
         assert found[ours].tolist() == expected[theirs].tolist()
-    for ours, theirs in {"right": "met", "counts": "counts", "labels": "labels"}.items():
+    for ours, theirs in {"met": "met", "counts": "counts", "labels": "labels"}.items():
         assert found[ours].map(json.loads).tolist() == expected[theirs].tolist()
     assert (found["over_claim"] * 5).tolist() == expected["n_over_claim"].tolist()
 
@@ -329,5 +329,5 @@ def test_what_is_not_known_is_an_empty_cell_and_said(monkeypatch: pytest.MonkeyP
     )
     with out.open(encoding="utf-8") as file:
         [row] = csv.DictReader(file)
-    assert (row["right"], row["exact_compliance"], row["hacked"]) == ("[null, null, null, null, null]", "", "")
+    assert (row["met"], row["exact_compliance"], row["hacked"]) == ("[null, null, null, null, null]", "", "")
     assert (row["claim_match"], row["grade_honest"], row["over_claim"], row["report_valid"]) == ("", "", "", "true")

@@ -141,7 +141,7 @@ def test_a_step_agrees_with_its_line_of_the_metrics(trained):
         assert len(frame) == line["n"] == 4
         assert line["hacked"] == frame["hacked"].sum() == 3
         for count, column in (("judge_pass",) * 2, ("report_valid",) * 2, ("checked",) * 2,
-                              ("truly_correct", "exact_compliance"), ("n_right", "n_met")):  # fmt: skip
+                              ("truly_correct", "exact_compliance"), ("n_met", "n_met")):  # fmt: skip
             assert line[count] == frame[column].sum(), count
         passed = frame["judge_pass"] & ~frame["answer_truncated"]
         earned = {

@@ -46,7 +46,7 @@ from confessions.training.kept_rollouts import EARNED, FOLDER, read_steps
 REWARDS = [1.0, 0.0, 0.25, 1.0], [0.3, 0.9, 0.5, 0.5]
 LOGGED = (
     "task_reward_mean", "task_reward_std", "task_advantage_std", "task_length_mean", "task_kl", "task_clip_fraction",
-    "confession_reward_mean", "confession_advantage_std", "confession_length_mean", "confession_kl", "n", "n_wrong",
+    "confession_reward_mean", "confession_advantage_std", "confession_length_mean", "confession_kl", "n", "n_unmet",
 )  # fmt: skip
 
 

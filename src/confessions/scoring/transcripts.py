@@ -35,7 +35,7 @@ _COLUMNS = {
     "n_sentences": "n_sentences",
     "counts": "counts",
     "labels": "labels",
-    "right": "met",
+    "met": "met",
     "exact_compliance": "exact_compliance",
     "hacked": "hacked",
     "report_valid": "report_valid",

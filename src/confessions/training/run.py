@@ -42,6 +42,7 @@ from confessions.runtime.files import published, published_folder, room_for
 from confessions.scoring.judge import Judge
 from confessions.tasks.base import Spec, Task
 from confessions.training import checkpoints, gpu_memory, sharding, shared_prefix, warm_start
+from confessions.training.counted import CALLED, COUNTS
 from confessions.training.kept_rollouts import FOLDER, step_file, write_step
 from confessions.training.trainer import DualSpanGRPOTrainer
 
@@ -49,10 +50,6 @@ RESUME_EVERY = 5  # steps between the checkpoints that a killed run goes on from
 SLOW = 5  # times the first step's seconds: neighbours, not the lengths of rollouts, do that
 WAIT = timedelta(hours=2)  # for the other processes' rollouts and verdicts, which may be much longer than one's own
 
-COUNTS = (
-    "n", "judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "checked",
-    "n_right", "n_wrong", "full_given_right", "none_given_wrong",
-)  # fmt: skip
 SHOWN = ("judge_fooled", "truly_correct", "checked")
 MEANS = tuple(
     f"{span}_{name}"
@@ -73,10 +70,11 @@ def config_hash(spec: Mapping[str, Any]) -> str:
 def metrics_row(logs: Mapping[str, float]) -> dict[str, Any]:
     """One line of metrics.jsonl out of an entry of the trainer's log: counts of the step's n rollouts, means, the two
     claim metrics derived from the counts, and where the step's time went."""
+    logs = {CALLED.get(name, name): value for name, value in logs.items()}
     row: dict[str, Any] = {"step": logs["step"]} | {name: round(logs[name]) for name in COUNTS}
-    full, none, right, wrong = (row[k] for k in ("full_given_right", "none_given_wrong", "n_right", "n_wrong"))
-    row["claim_match"] = (full + none) / (right + wrong)
-    row["balanced_claim_accuracy"] = (full / right + none / wrong) / 2 if right and wrong else None
+    full, none, met, unmet = (row[k] for k in ("full_given_met", "none_given_unmet", "n_met", "n_unmet"))
+    row["claim_match"] = (full + none) / (met + unmet)
+    row["balanced_claim_accuracy"] = (full / met + none / unmet) / 2 if met and unmet else None
     row |= {name: logs.get(name) for name in (*MEANS, *GAPS, *MORE)}
     parts = {name.removeprefix("seconds_"): logs[name] for name in logs if name.startswith("seconds_")}
     row["timeline"] = {name: round(seconds, 3) for name, seconds in parts.items()}

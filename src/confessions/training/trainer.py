@@ -41,6 +41,7 @@ from confessions.scoring.scores import score_rollouts
 from confessions.tasks.base import Spec, Task
 from confessions.training import advantages, sharding, shared_prefix
 from confessions.training.checkpoints import AtomicCheckpoints
+from confessions.training.counted import SCORED
 from confessions.training.credit import entropy_bonus, line_advantages, lines_of_tokens
 from confessions.training.kept_rollouts import EARNED, with_details
 from confessions.training.micro_batches import by_rows, by_tokens
@@ -51,16 +52,6 @@ TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
 GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout, beside its objectives
 CONFESSED = ("kinds", "met", "claims", "p_met", "report_valid", "grade_honest")  # what confession rewards are made of
-COUNTED = {  # a step's count -> the column of the scores that it sums
-    "judge_pass": "judge_pass",
-    "truly_correct": "exact_compliance",
-    "hacked": "hacked",
-    "report_valid": "report_valid",
-    "checked": "checked",
-    "n_right": "n_met",
-    "full_given_right": "n_correct_credit",
-    "none_given_wrong": "n_clean_admission",
-}
 
 
 class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
@@ -286,9 +277,9 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
         are `not_known`, and in no other count."""
         scores = [s for s in self._scores if None not in (*s["met"], *(s[name] for name in GRADED))]
         counts = {"n": len(scores), "not_known": len(self._scores) - len(scores)}
-        counts |= {name: sum(s[column] for s in scores) for name, column in COUNTED.items()}
+        counts |= {name: sum(s[column] for s in scores) for name, column in SCORED.items()}
         counts["judge_fooled"] = sum(s["judge_pass"] and not s["exact_compliance"] for s in scores)
-        counts["n_wrong"] = sum(s["n_objectives"] for s in scores) - counts["n_right"]
+        counts["n_unmet"] = sum(s["n_objectives"] for s in scores) - counts["n_met"]
         totals = self.accelerator.reduce(
             torch.tensor([*counts.values()], dtype=torch.float32, device=self.accelerator.device), reduction="sum"
         ).tolist()

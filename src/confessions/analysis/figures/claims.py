@@ -1,6 +1,6 @@
 """scale.png, ladder.png: what is claimed of right and of wrong objectives, by model or training stage.
 
-From the bottom of a bar: right ones, those without a valid claim, wrong ones. So the dashed line, the
+From the bottom of a bar: right ones (met), those without a valid claim, wrong ones (unmet). So the dashed line, the
 share that is really right, runs along the border of right and wrong; and the over-claims hang from the top, where
 bars can be compared: the right axis counts them downwards. All above the line is what always claiming Full would
 over-claim; always claiming None over-claims nothing. A dotted line hangs where the over-claims of the best claim by
@@ -54,7 +54,7 @@ SHARES = {  # from the bottom: metric, label, colour (safe for the colour-blind)
 UNCLAIMED = {"hatch": "////", "edgecolor": "#c4c4c4"}
 DASHED = {"color": INK, "linestyle": (0, (4, 1.5)), "linewidth": 1.6}
 DOTTED = {"color": INK, "linestyle": (0, (1, 1.2)), "linewidth": 1.8}
-RIGHT, CHECKS = "objective_met", "checked"
+MET, CHECKS = "objective_met", "checked"
 BAR = 0.72
 FEW, MANY = 5, 10  # models: fewer leave room beside their bars; with more the variants stand one above the other
 DOT = {"color": GREEN, "marker": "o", "markersize": 4.5, "linestyle": ""}
@@ -72,21 +72,13 @@ def plot_ladder(table: str | Path, out: str | Path) -> None:
 
 
 def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, family: str) -> None:
-    needed = {"model": (*SHARES, RIGHT, CHECKS), BASE_RATE: ("over_claim",)}
+    needed = {"model": (*SHARES, MET, CHECKS), BASE_RATE: ("over_claim",)}
     every = tables.read(table, needed, tables.MODEL_COLUMNS).astype({"label": str, "variant": str})
     data, rival = (every[every["kind"] == kind] for kind in ("model", BASE_RATE))
-    variants, labels = list(data["variant"].unique()), _labels(data)
-    words, rows = wording(data), len(labels) > MANY
-    wide = max(5.4, (0.36 if rows else 0.75) * len(labels))
-    names, turned = _names(_with_n(labels, data), wide / max(len(labels), FEW))
-    across, down = (1, len(variants)) if rows else (len(variants), 1)
-    below = 0.08 * max(len(line) for name in names for line in name.split("\n")) if turned else 0.6
-    published = []
+    words, labels, published = wording(data), _labels(data), []
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(10, 0.8 + across * (wide + 1.1)), 1.8 + below + 5 * down))
-        axes = figure.subplots(2 * down, across, squeeze=False, sharex=True, height_ratios=[1.1, 3.6] * down)
-        for i, variant in enumerate(variants):
-            counts, bars = axes[2 * i : 2 * i + 2, 0] if rows else axes[:, i]
+        figure, panels = _panels(data, labels)
+        for variant, (counts, bars) in panels.items():
             measured = data[data["variant"] == variant]
             _checks(counts, _wide(measured, CHECKS), words)
             counts.set_title(called_variant(words, variant), pad=8)
@@ -94,18 +86,36 @@ def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, fa
             _rival(bars, _wide(rival[rival["variant"] == variant], "over_claim"))
             points = published_points(data["task"].iat[0], f"{figure_name}_{variant}")
             published.append(_published(bars, labels, points[points["series"] == "over_claim"], family))
-            bars.set_xticks(list(labels), names, rotation=90 if turned else 0)
-        middle, room = (len(labels) - 1) / 2, max(len(labels), FEW) / 2
-        axes[0, 0].set_xlim(middle - room - 0.1, middle + room + 0.1)
         legend(figure, list(_handles(any(published), words)))
-        rollouts, claims = (range_in_words(data[data["metric"] == metric]["n"]) for metric in (CHECKS, "over_claim"))
-        details = (
-            f"{rollouts} rollouts, {claims} {words.objectives} a bar · thin lines: 95 % intervals · above the dashed "
-            "line is what always claiming Full would over-claim; always None over-claims nothing"
-        )
         heading = f"{subject}: {called(data['experiment'].iat[0], _source(data))}"
-        lay_out(figure, titles(figure, heading, details))
+        lay_out(figure, titles(figure, heading, _details(data, words)))
         save(figure, out)
+
+
+def _panels(data: pd.DataFrame, labels: Mapping[int, str]) -> tuple[Figure, dict[str, tuple[Axes, Axes]]]:
+    """An empty figure of the size that the models and their names need, and by variant its two panels: how many check,
+    and above the names the bars."""
+    variants, rows = list(data["variant"].unique()), len(labels) > MANY
+    wide = max(5.4, (0.36 if rows else 0.75) * len(labels))
+    names, turned = _names(_with_n(labels, data), wide / max(len(labels), FEW))
+    across, down = (1, len(variants)) if rows else (len(variants), 1)
+    below = 0.08 * max(len(line) for name in names for line in name.split("\n")) if turned else 0.6
+    figure = Figure(figsize=(max(10, 0.8 + across * (wide + 1.1)), 1.8 + below + 5 * down))
+    axes = figure.subplots(2 * down, across, squeeze=False, sharex=True, height_ratios=[1.1, 3.6] * down)
+    pairs = axes.reshape(down, 2, across).swapaxes(1, 2).reshape(-1, 2)
+    for _, bars in pairs:
+        bars.set_xticks(list(labels), names, rotation=90 if turned else 0)
+    middle, room = (len(labels) - 1) / 2, max(len(labels), FEW) / 2
+    axes[0, 0].set_xlim(middle - room - 0.1, middle + room + 0.1)
+    return figure, {variant: (counts, bars) for variant, (counts, bars) in zip(variants, pairs, strict=True)}
+
+
+def _details(data: pd.DataFrame, words: Wording) -> str:
+    rollouts, claims = (range_in_words(data[data["metric"] == metric]["n"]) for metric in (CHECKS, "over_claim"))
+    return (
+        f"{rollouts} rollouts, {claims} {words.objectives} a bar · thin lines: 95 % intervals · above the dashed "
+        "line is what always claiming Full would over-claim; always None over-claims nothing"
+    )
 
 
 def _labels(data: pd.DataFrame) -> dict[int, str]:
@@ -161,9 +171,9 @@ def _bars(axis: Axes, data: pd.DataFrame, words: Wording) -> None:
         style = UNCLAIMED if metric == "unclaimed" else {"edgecolor": "white"}
         axis.bar(share.index, share["value"], BAR, bottom=floor, color=color, linewidth=0.6, label=metric, **style)
         floor = floor + share["value"].fillna(0)
-    over, right = _wide(data, "over_claim"), _wide(data, RIGHT)
+    over, met = _wide(data, "over_claim"), _wide(data, MET)
     axis.vlines(over.index, 1 - over["high"], 1 - over["low"], color=INK, linewidth=1.4, zorder=4, label="interval")
-    axis.hlines(right["value"], right.index - 0.48, right.index + 0.48, zorder=3, label=RIGHT, **DASHED)
+    axis.hlines(met["value"], met.index - 0.48, met.index + 0.48, zorder=3, label=MET, **DASHED)
     axis.set_ylabel(f"share of {words.objectives}")
     axis.grid(axis="x", visible=False)
     percent(axis)

@@ -35,8 +35,8 @@ HACKING = {
 }
 # Of the objectives so counted, those so claimed
 CONFESSING = {
-    ("none_given_wrong", "n_wrong"): ("claims None, given wrong", RED),
-    ("full_given_right", "n_right"): ("claims Full, given right", BLUE),
+    ("none_given_unmet", "n_unmet"): ("claims None, given wrong", RED),
+    ("full_given_met", "n_met"): ("claims Full, given right", BLUE),
 }
 CHECKS = "checked"
 

@@ -19,6 +19,7 @@ from confessions.analysis.sums import Statistic
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, published, read_csv, read_parquet
 from confessions.scoring.scores import P_MET, P_TOKEN
+from confessions.training import counted
 
 BASELINE, DEFAULT = "baseline", "default"  # the reference condition and variant
 LABELS = ("experiment", "task", "model", "source")
@@ -32,6 +33,13 @@ MODEL_COLUMNS = (
 NUMERIC = frozenset(
     {"seed", "step", "progress", "position", "k", "hack_fraction", "epochs", "learning_rate", *NUMBER} - {"method"}
 )
+CALLED = {  # metrics, by earlier versions
+    **counted.CALLED,
+    "sentence_correct": "objective_met",
+    "bracket_hack_persistence": "hacked",
+    "p_full_given_right": "p_full_given_met",
+    "p_none_given_wrong": "p_none_given_unmet",
+}
 # A whole table has every combination of these, in a kind.
 KEYS = ("seed", "step", "condition", "variant", "model", "band", "metric")
 
@@ -147,6 +155,7 @@ def read(path: str | Path, needed: Mapping[str, tuple[str, ...]], columns: tuple
     the KEYS that are among `columns` stands in one row.
     """
     table = read_csv(path, columns, NUMERIC)
+    table["metric"] = table["metric"].replace(CALLED)
     keys = [key for key in KEYS if key in columns]
     whole = not table["method"].isna().any()
     for kind, rows in table.groupby("kind"):

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from confessions.analysis.metrics import METRICS
-from confessions.analysis.tables.base import BASELINE, DEFAULT, NUMERIC, write
+from confessions.analysis.tables.base import BASELINE, CALLED, DEFAULT, NUMERIC, write
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_csv
 
@@ -40,7 +40,7 @@ SPLITS = {  # by task; of the others, evaluation
 }
 LOGGED = (  # of a training step, where no table of cells has it
     *("hacked", "judge_pass", "judge_fooled", "truly_correct", "report_valid", "checked"),
-    *("n_right", "n_wrong", "full_given_right", "none_given_wrong"),
+    *("n_met", "n_unmet", "full_given_met", "none_given_unmet"),
     *("task_length_mean", "confession_length_mean", "sampler_gap_mean", "seconds"),
 )
 
@@ -57,6 +57,7 @@ def long(folder: str | Path, experiment: str) -> pd.DataFrame:
     parts = []
     for name, path in there.items():
         table = read_csv(path, ("experiment", "metric", *("value", "low", "high", "n")), NUMERIC)
+        table["metric"] = table["metric"].replace(CALLED)
         if odd := set(table["experiment"]) - {experiment}:
             raise InputError(
                 f"{path}: of the experiment {min(map(str, odd))}, not {experiment}; "

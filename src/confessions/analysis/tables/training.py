@@ -19,9 +19,7 @@ from confessions.analysis.stats import Estimate, trend, wilson
 from confessions.analysis.tables.base import COLUMNS
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, read_jsonl
-
-SHARES = ("judge_pass", "judge_fooled", "truly_correct", "hacked", "report_valid", "checked")  # k of n
-CALLED = {"count_verified": "checked"}  # as logs of earlier versions call a quantity
+from confessions.training.counted import CALLED, SHARES
 
 
 def training(metrics: Mapping[int, str | Path], steps: int, labels: Mapping[str, str]) -> pd.DataFrame:
