@@ -53,6 +53,23 @@ class Kind:
     def line(self, items: Items) -> str:
         return f"{self.label} {', '.join(items)}".strip() if items else self.none
 
+    def implied(self, line: str, level: Level) -> bool | None:
+        """Whether a text that has this evidence line meets the level; None where no text has it."""
+        if line == NO_TEXT:
+            return False
+        try:
+            return self.holds(self._items(line), level)
+        except (ValueError, IndexError):  # no number where one belongs, nothing where there must be something
+            return None
+
+    def _items(self, line: str) -> Items:
+        """What `line` was made from. ValueError where it has another form."""
+        if self.none and line == self.none:
+            return []
+        if not line.startswith(self.label):
+            raise ValueError(line)
+        return line.removeprefix(self.label).strip().split(", ")
+
 
 NO_TEXT = "no text"
 
