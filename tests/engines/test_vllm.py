@@ -201,11 +201,16 @@ def test_turn_2_continues_turn_1(engine, prompts):
     specs, n = task.specs("train")[20 : 20 + N], N
     calls = []
 
+    def cache(llm) -> tuple[int, int]:
+        """Prompt tokens since the start that were looked up in the cache, and those found there."""
+        counts = {metric.name: metric.value for metric in llm.get_metrics() if hasattr(metric, "value")}
+        return counts["vllm:prefix_cache_queries"], counts["vllm:prefix_cache_hits"]
+
     class Counting(VllmEngine):
         def generate(self, prompts, *rest):
-            before = self.prefix_cache()
+            before = cache(self.llm)
             completions = super().generate(prompts, *rest)
-            calls.append([len(p) for p in prompts] + [b - a for a, b in zip(before, self.prefix_cache(), strict=True)])
+            calls.append([len(p) for p in prompts] + [b - a for a, b in zip(before, cache(self.llm), strict=True)])
             return completions
 
     counting = Counting(engine.llm, engine.tokenizer)
