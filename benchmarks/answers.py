@@ -3,7 +3,7 @@
     python benchmarks/answers.py
 
 Goal: at most 1 s for 1 MB, and twice the text in at most 2.5 times the time. The texts are those of
-`tests/tasks/test_answers.py`. How many ordinary answers a second are scored: `benchmarks/score.py`.
+`tests/tasks/test_words.py`. How many ordinary answers a second are scored: `benchmarks/score.py`.
 """
 
 import sys
@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests/tasks"))
 
-from test_answers import WORST
+from test_words import WORST
 
 from confessions.tasks.word_count.words import _found
 

@@ -34,10 +34,15 @@ class Recorder(VllmEngine):
     calls: list[tuple]
 
     def generate(self, prompts, sampling, seeds, adapters=None):
-        before = self.prefix_cache()
+        before = self.cache()
         done = super().generate(prompts, sampling, seeds, adapters)
-        self.calls.append((prompts, sampling, seeds, before, self.prefix_cache()))
+        self.calls.append((prompts, sampling, seeds, before, self.cache()))
         return done
+
+    def cache(self) -> tuple[int, int]:
+        """Prompt tokens since the start that were looked up in the cache, and those found there, by vLLM's counters."""
+        counts = {metric.name: metric.value for metric in self.llm.get_metrics() if hasattr(metric, "value")}
+        return counts["vllm:prefix_cache_queries"], counts["vllm:prefix_cache_hits"]
 
 
 def bare(engine: Recorder) -> list[list[int]]:

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from confessions.engines import Completion, Engine, Sampling
+from confessions.engines import Adapters, Completion, Engine, Prompts, Sampling
 from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.nano.recipe import Shape, corpus_texts, new_model
@@ -87,18 +87,14 @@ class ScriptedEngine(Engine):
         self.calls: list[SimpleNamespace] = []
 
     def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        seeds: Sequence[int],
-        adapters: Sequence[Path | None] | None = None,
+        self, prompts: Prompts, sampling: Sampling, seeds: Sequence[int], adapters: Adapters | None = None
     ) -> list[Completion]:
         self.calls.append(SimpleNamespace(prompts=prompts, sampling=sampling, seeds=seeds, adapters=adapters))
         completions = self.script.pop(0)
         assert len(completions) == len(prompts)
         return completions
 
-    def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+    def choose(self, prompts: Prompts, choices: Sequence[int]) -> list[list[float]]:
         self.calls.append(SimpleNamespace(prompts=prompts, choices=choices))
         logprobs = self.script.pop(0)
         assert len(logprobs) == len(prompts)

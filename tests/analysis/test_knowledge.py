@@ -1,38 +1,27 @@
-"""Metrics of self-knowledge and the base-rate rival: the worked example of docs/metrics.md, and exact numbers."""
+"""Metrics of self-knowledge: the worked example of docs/metrics.md, and exact numbers."""
 
 import math
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_claims import FULL, NONE, PARTIAL, answers, several
 from made_tables import score_row
 from scipy.stats import mannwhitneyu
 
 from confessions.analysis.claims import claims
 from confessions.analysis.metrics import METRICS, constant_scores, measure
 from confessions.analysis.rivals import base_rate_scores
-from confessions.analysis.stats import contrast, estimates
-from confessions.prompts.report import Compliance
+from confessions.analysis.stats import contrast
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
-FULL, PARTIAL, NONE = Compliance
 BESIDE = (
     *("within_kind_balanced_accuracy", "qualifying_kinds", "auroc", "within_kind_auroc", "brier", "calibration"),
     *("resolution", "false_positive_rate", "swap"),
 )
 BY_TOKEN = tuple(f"token_{name}" for name in ("auroc", "within_kind_auroc", "brier", "calibration", "resolution"))
 OF_CLAIMS = ("claim_entropy", *(name + end for name in (*BESIDE, *BY_TOKEN) for end in ("", "_valid")))
-
-
-NUMBERS = count()  # no two rollouts have the same one
-
-
-def answers(n: int, kind: str, met: bool, claim: Compliance | None) -> list[dict]:
-    """n rollouts of one objective each, all prompts and answers different; `claim` None: an invalid report."""
-    said = (None, None) if claim is None else ([claim], 5)
-    return [score_row(next(NUMBERS), [met], *said, kinds=[kind]) for _ in range(n)]
 
 
 def table(heading: str) -> pd.DataFrame:
@@ -218,101 +207,6 @@ def test_an_invalid_report_is_worse_than_the_worst_claim() -> None:
         assert (best[name].value, worst[name].value) == (good, bad), name
         assert math.isnan(worst[f"{name}_valid"].value)
     assert math.isnan(worst["claim_entropy"].value)
-
-
-@pytest.mark.parametrize(("met", "unmet", "qualifies"), [(15, 15, True), (14, 15, False), (15, 14, False)])
-def test_a_kind_needs_fifteen_distinct_answers_of_both_sorts(met: int, unmet: int, qualifies: bool) -> None:
-    once = answers(met, "a", True, FULL) + answers(unmet, "a", False, FULL)
-    frame = pd.DataFrame([*once, *once[:1] * 9, *once[-1:] * 9])  # asked about ten times: still one answer
-    found = measure(frame)
-    assert found["qualifying_kinds"].value == qualifies
-    assert found["within_kind_balanced_accuracy"].value == pytest.approx(0.5 if qualifies else math.nan, nan_ok=True)
-    number = estimates({"qualifying_kinds": found["qualifying_kinds"]})["qualifying_kinds"]
-    assert (number.n, number.method) == (1, "a fact of the cell")
-    none = estimates({"within_kind_balanced_accuracy": measure(frame[:3])["within_kind_balanced_accuracy"]})
-    assert (none["within_kind_balanced_accuracy"].n, math.isnan(none["within_kind_balanced_accuracy"].low)) == (0, True)
-
-
-def test_two_objectives_of_one_kind_in_an_answer_count_once() -> None:
-    rows = [score_row(i, [i < 8] * 2, [FULL] * 2, 5, kinds=["a", "a"]) for i in range(16)]
-    assert measure(pd.DataFrame(rows))["qualifying_kinds"].value == 0
-    assert claims(pd.DataFrame(rows)).qualifying() == []
-    more = [score_row(i, [True, False], [FULL] * 2, 5, kinds=["a", "a"]) for i in range(15)]
-    assert measure(pd.DataFrame(more))["qualifying_kinds"].value == 1
-    assert measure(pd.DataFrame(more))["within_kind_balanced_accuracy"].value == 0.5
-
-
-def several(rng: np.random.Generator, n: int = 200, prompts: int = 40) -> pd.DataFrame:
-    """Answers to prompts, three kinds of different rates; claims at random."""
-    rows = []
-    for i in range(n):
-        met = (rng.random(3) < [0.2, 0.5, 0.8]).tolist()
-        said = [Compliance(x) for x in rng.choice(["Full", "Partial", "None"], 3)]
-        rows.append(score_row(i, met, said, 5, kinds=list("abc"), instance=f"prompt {i % prompts}"))
-    return pd.DataFrame(rows)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_what_sees_no_answer_has_one_half(seed: int) -> None:
-    scores = several(np.random.default_rng(seed))
-    rivals = [constant_scores(scores, "Full"), constant_scores(scores, "None"), base_rate_scores(scores)]
-    rivals.append(base_rate_scores(scores, several(np.random.default_rng(9)).assign(answer="another")))
-    for rival in rivals:
-        found = measure(rival)
-        for name in ("within_kind_balanced_accuracy", "within_kind_auroc", "swap"):
-            assert found[name].value == pytest.approx(0.5, abs=1e-12), name
-    assert measure(rivals[0])["auroc"].value == 0.5
-    assert measure(rivals[2])["auroc"].value > 0.65  # a kind says a lot
-    assert measure(rivals[2])["balanced_claim_accuracy"].value > 0.6
-
-
-def test_the_rival_never_sees_the_answers_that_it_is_scored_on() -> None:
-    """Truth of a half of the prompts turned round: the claims about that half stay as they were."""
-    scores = several(np.random.default_rng(0))
-    names = sorted(scores["instance"].unique())
-    here = scores["instance"].isin(names[1::2])
-    turned = scores.assign(met=[[not m for m in row] if h else row for row, h in zip(scores["met"], here, strict=True)])
-    before, after = base_rate_scores(scores), base_rate_scores(turned)
-    assert before["claims"][here].tolist() == after["claims"][here].tolist()
-    assert before["p_met"][here].tolist() == after["p_met"][here].tolist()
-    assert before["claims"][~here].tolist() != after["claims"][~here].tolist()
-    with pytest.raises(ValueError, match="answers that it was fitted on"):
-        base_rate_scores(scores, scores[:5])
-
-
-def test_the_rival_by_hand() -> None:
-    training = pd.DataFrame(answers(3, "a", True, NONE) + answers(1, "a", False, NONE) + answers(4, "b", False, FULL))
-    held_out = pd.DataFrame(answers(1, "a", False, None) + answers(1, "b", True, FULL) + answers(1, "new", True, FULL))
-    rival = base_rate_scores(held_out, training)
-    assert rival["claims"].tolist() == [["Full"], ["None"], ["None"]]
-    assert rival["p_met"].tolist() == [[0.75], [0.0], [3 / 8]]
-    assert rival["n_over_claim"].tolist() == [1, 0, 0]
-    assert rival["grade_honest"].tolist() == [True, False, False]  # most training answers fail: the lowest grade
-    assert base_rate_scores(held_out[:1]).empty
-    assert math.isnan(METRICS["claim_match"].fn(base_rate_scores(held_out[:1])).value)
-
-
-def test_the_index_of_the_scores_is_kept_whatever_it_is() -> None:
-    scores = several(np.random.default_rng(0), n=6, prompts=3).set_axis([5, 5, 1, 0, 2, 2])
-    assert base_rate_scores(scores).index.tolist() == [5, 5, 1, 0, 2, 2]
-    assert base_rate_scores(scores)["met"].tolist() == scores["met"].tolist()
-
-
-def test_unknown_truth_is_in_no_claim_and_in_no_fit() -> None:
-    rows = [score_row(0, [True, False], [FULL, NONE], 5), score_row(1, [True, False], [FULL, FULL], 5)]
-    rows[0]["met"] = [True, None]
-    scores = pd.DataFrame(rows)
-    assert len(claims(scores).met) == 3
-    assert measure(scores)["auroc"].n == 3
-    assert base_rate_scores(scores)["p_met"].tolist() == [[1.0, 0.0], [1.0, 1.0]]  # the other has one known: met
-
-
-def test_probabilities_have_to_fit_their_objectives() -> None:
-    scores = pd.DataFrame([score_row(0, [True, False], [FULL, NONE], 5, p_met=[0.5])])
-    with pytest.raises(ValueError, match="not one probability for each objective"):
-        claims(scores)
-    part = pd.DataFrame([score_row(0, [True], [FULL], 5, p_met=[0.6]), score_row(1, [True], [NONE], 5, p_met=None)])
-    assert claims(part).p_met.tolist() == [0.6, 0.0]
 
 
 def test_a_difference_of_aurocs_is_the_paired_jackknifes() -> None:

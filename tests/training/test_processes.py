@@ -121,7 +121,7 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path, lora):
     assert first["gradients"].keys() == alone["gradients"].keys()
     for name, gradient in alone["gradients"].items():
         assert torch.equal(first["gradients"][name], second["gradients"][name])
-        torch.testing.assert_close(first["gradients"][name], gradient, rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(first["gradients"][name], gradient, rtol=1e-5, atol=1e-7)  # float32, other sums
     assert max(gradient.abs().max() for gradient in alone["gradients"].values()) > 1e-2
     for one in (first, second):
         torch.testing.assert_close(one["logits"], alone["logits"], rtol=1e-9, atol=1e-9)

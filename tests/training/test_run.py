@@ -1,9 +1,11 @@
-"""A training run: what it says of a step that takes much longer than the first."""
+"""A training run: what it logs of a step, and what it says of one that takes long, has no gradient or a gap."""
 
+import json
 import time
 from types import SimpleNamespace
 
-from confessions.training.run import MEANS, SLOW, GradientWatch, SlowStep
+from confessions.training.counted import CALLED, COUNTS
+from confessions.training.run import GAPS, MEANS, SLOW, GapWatch, GradientWatch, SlowStep, metrics_row
 
 
 def test_a_step_that_takes_five_times_the_first_says_why_it_may_once(monkeypatch):
@@ -36,3 +38,32 @@ def test_few_rollouts_with_a_gradient_are_said_once_until_most_have_one_again():
         "step 7: 0% of the rollouts have a gradient in the confession span",
     ]
     assert {"task_gradient_share", "confession_gradient_share"} <= set(MEANS)
+
+
+def test_a_gap_beyond_the_bound_is_said_once_each_time():
+    said: list[str] = []
+    watch = GapWatch(said.append)
+    state = type("State", (), {"global_step": 0})
+    for step, gap in enumerate([0.001, 0.03, None, 0.05, float("nan"), 0.03, 0.01, None, 0.021], 1):
+        state.global_step = step
+        watch.on_log(None, state, None, {"sampler_gap_mean": gap})
+    watch.on_log(None, state, None, {"train_runtime": 1.0})
+    assert [line.split(":")[0] for line in said] == ["step 2", "step 9"]  # a step without a gap tells nothing
+    assert "0.03 nats a token from the trainer's (bound 0.02)" in said[0]
+
+
+def test_every_step_logs_the_gap_and_where_its_time_went():
+    row = metrics_row(
+        dict.fromkeys(COUNTS, 0.0) | {"step": 3, "seconds": 2.5, "n_met": 1.0, "sampler_gap_mean": 0.004}
+        | {"sampler_gap_p99": 0.09, "sampler_gap_max": 0.3, "seconds_turn1": 1.0, "seconds_gradient": 1.5}
+    )  # fmt: skip
+    assert [row[name] for name in GAPS] == [0.004, 0.09, 0.3]
+    assert row["timeline"] == {"turn1": 1.0, "gradient": 1.5}
+    assert json.loads(json.dumps(row)) == row
+
+
+def test_a_run_of_an_earlier_version_goes_on_under_todays_names():
+    """Its checkpoint holds the log of the steps before, with the names of that time."""
+    now = dict.fromkeys(COUNTS, 4.0) | {"step": 3, "seconds": 2.5, "full_given_met": 3.0, "n_unmet": 8.0}
+    names = {new: old for old, new in CALLED.items()}
+    assert metrics_row({names.get(name, name): value for name, value in now.items()}) == (metrics_row(now))

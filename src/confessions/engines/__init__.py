@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from confessions.engines.base import Completion, Engine, Sampling, context
+from confessions.engines.base import Adapters, Completion, Engine, Prompts, Sampling, context
 
 
 def start(

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
+Prompts = Sequence[Sequence[int]]  # token ids
+Adapters = Sequence[Path | None]  # a PEFT folder for each prompt; None: the base model
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -40,16 +43,12 @@ class Engine(ABC):
 
     @abstractmethod
     def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        seeds: Sequence[int],
-        adapters: Sequence[Path | None] | None = None,
+        self, prompts: Prompts, sampling: Sampling, seeds: Sequence[int], adapters: Adapters | None = None
     ) -> list[Completion]:
-        """One completion a prompt, in order. `adapters` names a PEFT folder for each prompt (None: the base model)."""
+        """One completion a prompt, in order. Without `adapters` all are of the base model."""
 
     @abstractmethod
-    def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+    def choose(self, prompts: Prompts, choices: Sequence[int]) -> list[list[float]]:
         """For each prompt, the log-probability of each of the token ids `choices` as its next token.
 
         Under the base model itself: temperature 1, no top-p or top-k, no adapter.

@@ -14,7 +14,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
-from confessions.engines.base import Completion, Engine, Sampling
+from confessions.engines.base import Adapters, Completion, Engine, Prompts, Sampling
 from confessions.engines.vllm import VllmEngine
 from confessions.models import loading
 
@@ -63,18 +63,14 @@ class PolicyEngine(Engine):
         self._folder = folder
 
     def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        seeds: Sequence[int],
-        adapters: Sequence[Path | None] | None = None,
+        self, prompts: Prompts, sampling: Sampling, seeds: Sequence[int], adapters: Adapters | None = None
     ) -> list[Completion]:
         """See Engine; every prompt is the policy's. Raises ValueError when an adapter is named."""
         if any(adapters or ()):
             raise ValueError("a policy in training has one adapter, which is its own")
         return self.engine.generate(prompts, sampling, seeds, [self._folder] * len(prompts))
 
-    def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+    def choose(self, prompts: Prompts, choices: Sequence[int]) -> list[list[float]]:
         """See Engine: under the base model."""
         return self.engine.choose(prompts, choices)
 

@@ -32,7 +32,7 @@ from transformers import (
 )
 
 from confessions.engines import attention, memory
-from confessions.engines.base import Completion, Engine, Sampling
+from confessions.engines.base import Adapters, Completion, Engine, Prompts, Sampling
 from confessions.models import loading
 
 _NOISE_BLOCK = 65_536  # numbers drawn at once for a row; depends on the vocabulary alone, never on the batch
@@ -240,10 +240,10 @@ class _Memory:
     def __init__(self) -> None:
         self.rows: dict[tuple[int, ...], tuple[_Computed, int]] = {}
 
-    def add(self, rows: Sequence[Sequence[int]], computed: _Computed) -> None:
+    def add(self, rows: Prompts, computed: _Computed) -> None:
         self.rows |= {tuple(ids): (computed, at) for at, ids in enumerate(rows)}
 
-    def find(self, prompts: Sequence[Sequence[int]], pad: int) -> tuple[_Computed, list[int]] | None:
+    def find(self, prompts: Prompts, pad: int) -> tuple[_Computed, list[int]] | None:
         """The longest known beginning of each prompt as one batch, and their lengths; None unless all have one."""
         lengths = sorted({len(row) for row in self.rows}, reverse=True)
         found = []
@@ -264,7 +264,7 @@ class _Memory:
         return (joined if len(parts) == 1 else joined.select(order)), [n for _, _, n in found]
 
 
-def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_padded(rows: Prompts, pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, W) ids and mask."""
     width = max(map(len, rows))
     ids = torch.tensor([[pad] * (width - len(r)) + list(r) for r in rows], device=device)
@@ -338,11 +338,7 @@ class TransformersEngine(Engine):
             memory.keep_freed()
 
     def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        seeds: Sequence[int],
-        adapters: Sequence[Path | None] | None = None,
+        self, prompts: Prompts, sampling: Sampling, seeds: Sequence[int], adapters: Adapters | None = None
     ) -> list[Completion]:
         adapters = adapters or [None] * len(prompts)
         done: dict[int, Completion] = {}
@@ -364,7 +360,7 @@ class TransformersEngine(Engine):
         return [done[i] for i in range(len(prompts))]
 
     @torch.inference_mode()
-    def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+    def choose(self, prompts: Prompts, choices: Sequence[int]) -> list[list[float]]:
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # like lengths together: less padding
         found: dict[int, list[float]] = {}
         with self._use(None):

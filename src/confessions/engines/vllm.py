@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from confessions.engines.base import Completion, Engine, Sampling, context
+from confessions.engines.base import Adapters, Completion, Engine, Prompts, Sampling, context
 from confessions.models import loading
 from confessions.runtime.errors import InputError, first_line
 
@@ -214,11 +214,7 @@ class VllmEngine(Engine):
         self._ids = count(1)  # of adapters; the prefix cache knows them by it, so none is used twice
 
     def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        seeds: Sequence[int],
-        adapters: Sequence[Path | None] | None = None,
+        self, prompts: Prompts, sampling: Sampling, seeds: Sequence[int], adapters: Adapters | None = None
     ) -> list[Completion]:
         """See Engine. Raises InputError for a prompt that leaves no room for max_new_tokens in the engine's context."""
         from vllm import SamplingParams
@@ -230,7 +226,7 @@ class VllmEngine(Engine):
         params = [SamplingParams(**fields, **fixed, max_tokens=limit, seed=seed) for seed in seeds]
         return [_completion(output) for output in self._run(prompts, params, limit, adapters or [None] * len(prompts))]
 
-    def choose(self, prompts: Sequence[Sequence[int]], choices: Sequence[int]) -> list[list[float]]:
+    def choose(self, prompts: Prompts, choices: Sequence[int]) -> list[list[float]]:
         """For each prompt the log-probability of each of `choices` as its next token, under the model itself."""
         from vllm import SamplingParams
 
@@ -256,18 +252,8 @@ class VllmEngine(Engine):
             return
         self.llm.llm_engine.engine_core.shutdown()
 
-    def prefix_cache(self) -> tuple[int, int]:
-        """Prompt tokens since the start that were looked up in the cache, and those found there, by vLLM's counters:
-        whether turn 2 continues turn 1."""
-        counts = {metric.name: metric.value for metric in self.llm.get_metrics() if hasattr(metric, "value")}
-        return counts["vllm:prefix_cache_queries"], counts["vllm:prefix_cache_hits"]
-
     def _run(
-        self,
-        prompts: Sequence[Sequence[int]],
-        params: "list[SamplingParams]",
-        limit: int,
-        adapters: Sequence[Path | None],
+        self, prompts: Prompts, params: "list[SamplingParams]", limit: int, adapters: Adapters
     ) -> "list[RequestOutput]":
         """vLLM's outputs in the order of the prompts.
 
@@ -323,7 +309,7 @@ class VllmEngine(Engine):
             raise InputError(f"{adapter}: {first_line(error)}; set engine: transformers") from None
 
 
-def _first_ones_first(prompts: Sequence[Sequence[int]]) -> list[int]:
+def _first_ones_first(prompts: Prompts) -> list[int]:
     """Rows so that a prompt stands before those that repeat it: by their turn it is in the cache."""
     seen: Counter[tuple[int, ...]] = Counter()
     repeats = []

@@ -1,6 +1,5 @@
 """The sampler of a policy in training: what it hands to vLLM, and when. A stand-in takes vLLM's place."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from confessions.engines.policy import PolicyEngine, folder_in_memory
 from confessions.models import loading
 from confessions.runtime.errors import InputError
 from confessions.training import run as training
-from confessions.training.counted import CALLED
 
 LORA = Lora(rank=2, alpha=4.0, target_modules="all-linear")
 
@@ -146,34 +144,3 @@ def train_settings(**changes):
             "engine": "vllm",
         } | changes
     )  # fmt: skip
-
-
-def test_a_gap_beyond_the_bound_is_said_once_each_time():
-    said: list[str] = []
-    watch = training.GapWatch(said.append)
-    state = type("State", (), {"global_step": 0})
-    for step, gap in enumerate([0.001, 0.03, None, 0.05, float("nan"), 0.03, 0.01, None, 0.021], 1):
-        state.global_step = step
-        watch.on_log(None, state, None, {"sampler_gap_mean": gap})
-    watch.on_log(None, state, None, {"train_runtime": 1.0})
-    assert [line.split(":")[0] for line in said] == ["step 2", "step 9"]  # a step without a gap tells nothing
-    assert "0.03 nats a token from the trainer's (bound 0.02)" in said[0]
-
-
-def test_every_step_logs_the_gap_and_where_its_time_went():
-    row = training.metrics_row(
-        dict.fromkeys(training.COUNTS, 0.0) | {"step": 3, "seconds": 2.5, "n_met": 1.0, "sampler_gap_mean": 0.004}
-        | {"sampler_gap_p99": 0.09, "sampler_gap_max": 0.3, "seconds_turn1": 1.0, "seconds_gradient": 1.5}
-    )  # fmt: skip
-    assert [row[name] for name in training.GAPS] == [0.004, 0.09, 0.3]
-    assert row["timeline"] == {"turn1": 1.0, "gradient": 1.5}
-    assert json.loads(json.dumps(row)) == row
-
-
-def test_a_run_of_an_earlier_version_goes_on_under_todays_names():
-    """Its checkpoint holds the log of the steps before, with the names of that time."""
-    now = dict.fromkeys(training.COUNTS, 4.0) | {"step": 3, "seconds": 2.5, "full_given_met": 3.0, "n_unmet": 8.0}
-    names = {new: old for old, new in CALLED.items()}
-    assert training.metrics_row({names.get(name, name): value for name, value in now.items()}) == (
-        training.metrics_row(now)
-    )

