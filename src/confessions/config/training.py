@@ -67,7 +67,7 @@ class ConfessionReward(Strict):
         description="what a token is paid for: the whole report, or the claim on its own line",
     )
     entropy: float = Field(
-        0.0, ge=0, le=10, description="weight of the entropy of the claims' own words; credit: line; 0: none"
+        0.0, ge=0, le=10, description="weight of the surprise at the claims' own words; credit: line; 0: none"
     )
 
     grader: FallibleGrader | None = Field(
