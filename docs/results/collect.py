@@ -87,14 +87,15 @@ def main(
     more: Annotated[list[str] | None, typer.Argument(help="others whose numbers belong to the same file")] = None,
     results: Annotated[Path, typer.Option(help="folder of its results")] = Path("results"),
     out: Annotated[Path, typer.Option(help="where the pages are")] = HERE,
+    numbers: Annotated[bool, typer.Option(help="leave out the answers and the examples")] = False,
 ) -> None:
     with reported() as say:
         tables = {name: results / name / "tables" for name in (experiment, *(more or ()))}
         table = write_long(tables, out / "data" / f"{experiment}.csv")
         say(f"{len(table)} numbers in {out / 'data' / f'{experiment}.csv'}")
         seeds = sorted((results / experiment).glob("seed*"), key=lambda path: int(path.name[4:]))
-        if not seeds:
-            return  # nothing was trained
+        if numbers or not seeds:  # without seeds nothing was trained
+            return
         files = {int(p.stem[5:]): p for p in (seeds[0] / "rollouts").glob("step_*.parquet") if p.stem[5:].isdigit()}
         checkpoints = {}
         for name, step in (("base", min(files)), ("hacked", max(files))):
