@@ -16,8 +16,9 @@ was chosen: docs/statistics.md. Nothing to count: value and interval are NaN and
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -253,18 +254,7 @@ def auroc(
 
     value, n = float(of(*classes)), len(positive) + len(negative)
     if units >= EVENTS:
-        with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-            warnings.simplefilter("ignore", DegenerateDataWarning)  # gives NaN
-            result = bootstrap(
-                classes,
-                of,
-                paired=paired,
-                vectorized=True,
-                n_resamples=RESAMPLES,
-                confidence_level=level,
-                method="BCa",
-                rng=np.random.default_rng(seed),
-            )
+        result = _bootstrap(classes, of, seed, level, paired=paired)
         limits = result.confidence_interval
         if np.isfinite(limits).all() and np.ptp(result.bootstrap_distribution) > TINY:
             return Estimate(value, float(limits.low), float(limits.high), n, method)
@@ -376,20 +366,20 @@ def _bca(cells: Sequence[Statistic], seed: int, level: float) -> np.ndarray:
         parts = np.split(weights.astype(float) @ columns, ends, axis=1)
         return np.stack([c.of(part) for c, part in zip(cells, parts, strict=True)])
 
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # gives NaN
-        result = bootstrap(
-            (np.arange(n_clusters),),
-            values,
-            vectorized=True,
-            n_resamples=RESAMPLES,
-            confidence_level=level,
-            method="BCa",
-            rng=np.random.default_rng(seed),
-        )
+    result = _bootstrap((np.arange(n_clusters),), values, seed, level)
     limits = np.column_stack(result.confidence_interval)
     spread = np.ptp(result.bootstrap_distribution, axis=-1)
     return np.where((spread > TINY)[:, None], limits, np.nan)
+
+
+def _bootstrap(
+    data: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], seed: int, level: float, paired: bool = False
+) -> Any:
+    """scipy's result, bias-corrected and accelerated; limits are NaN where resamples do not vary."""
+    how = {"method": "BCa", "n_resamples": RESAMPLES, "confidence_level": level, "rng": np.random.default_rng(seed)}
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        return bootstrap(data, statistic, paired=paired, vectorized=True, **how)
 
 
 def _cluster_robust(

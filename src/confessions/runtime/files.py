@@ -33,19 +33,43 @@ def published(path: str | Path) -> Iterator[Path]:
     of it there. Raises InputError when the disk is full, where a folder has that name already, and where a file has the
     name of a folder that it lies in.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, and a file is to be written here; {ASIDE}")
-    _check_above(path)
-    temporary = _aside(path, path.stem, path.suffix)
+    with _published(Path(path), is_folder=False) as temporary:
+        yield temporary
+
+
+@contextmanager
+def published_folder(path: str | Path) -> Iterator[Path]:
+    """As `published`, for a folder, which the block makes itself; a folder of that name is replaced."""
+    with _published(Path(path), is_folder=True) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _published(path: Path, is_folder: bool) -> Iterator[Path]:
+    made, there = ("folder", "file") if is_folder else ("file", "folder")
+    if path.is_file() if is_folder else path.is_dir():
+        raise InputError(f"{path}: a {there}, and a {made} is to be written here; {ASIDE}")
+    if files := [above for above in path.parents if above.is_file()]:
+        raise InputError(f"{files[0]}: a file, and {path} is to be written in a folder of this name; {ASIDE}")
+    temporary = _aside(path, *((path.name, "") if is_folder else (path.stem, path.suffix)))
     try:
         with room_for(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             sync(temporary)
+            if is_folder:
+                remove(path)
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, where there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def blocks(path: str | Path) -> Iterator[bytes]:
@@ -63,37 +87,12 @@ def spread_blocks(path: str | Path) -> Iterator[bytes]:
             yield stream.read(BLOCK)
 
 
-@contextmanager
-def published_folder(path: str | Path) -> Iterator[Path]:
-    """As `published`, for a folder, which the block makes itself; a folder of that name is replaced."""
-    path = Path(path)
-    if path.is_file():
-        raise InputError(f"{path}: a file, and a folder is to be written here; {ASIDE}")
-    _check_above(path)
-    temporary = _aside(path, path.name)
-    try:
-        with room_for(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            sync(temporary)
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _check_above(path: Path) -> None:
-    """Raise InputError where one of the folders that `path` lies in is a file."""
-    if files := [above for above in path.parents if above.is_file()]:
-        raise InputError(f"{files[0]}: a file, and {path} is to be written in a folder of this name; {ASIDE}")
-
-
 def _aside(path: Path, name: str, suffix: str = "") -> Path:
     """A name of this process's own to write to. What killed processes left under theirs is removed."""
     theirs = re.compile(rf"\.{re.escape(name)}\.\d+{re.escape(suffix)}")
     for left in path.parent.iterdir() if path.parent.is_dir() else ():
         if theirs.fullmatch(left.name):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            remove(left)
     return path.with_name(f".{name}.{os.getpid()}{suffix}")
 
 

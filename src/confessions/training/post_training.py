@@ -35,6 +35,7 @@ from confessions.rollouts.two_turns import opening, stream_seed
 from confessions.runtime.errors import InputError
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec, Task
+from confessions.training.arguments import trl_arguments
 
 BATCH = 256  # answers sampled together
 
@@ -103,23 +104,10 @@ def run(settings: PostTrained, model_folder: Path, dtype: str, thinking: bool, w
 
 def arguments(settings: PostTrained | WarmStart, sequences: int, seed: int, dtype: str, work: Path) -> dict[str, Any]:
     """What the three trainers' arguments have in common; `sequences` a step."""
-    return {
-        "output_dir": str(work),
-        "seed": seed,
-        "max_steps": settings.steps,
-        "per_device_train_batch_size": settings.micro_batch,
-        "gradient_accumulation_steps": sequences // settings.micro_batch,
-        "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup",
+    return trl_arguments(settings, seed, work, dtype, sequences, settings.micro_batch) | {
         "warmup_steps": min(2, settings.steps - 1),
-        "bf16": dtype == "bfloat16",
-        "use_cpu": not torch.cuda.is_available(),  # said outright, bfloat16 is allowed there
         "gradient_checkpointing": False,
-        "logging_steps": 1,
         "save_strategy": "no",
-        "report_to": [],
-        "disable_tqdm": True,
-        "dataloader_pin_memory": torch.cuda.is_available(),
     }
 
 

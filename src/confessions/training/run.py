@@ -38,10 +38,11 @@ from confessions.prompts import digest
 from confessions.rollouts.answers import completions, stored
 from confessions.rollouts.two_turns import check_lengths
 from confessions.runtime.errors import InputError
-from confessions.runtime.files import published, published_folder, room_for
+from confessions.runtime.files import published, published_folder, remove, room_for
 from confessions.scoring.judge import Judge
 from confessions.tasks.base import Spec, Task
 from confessions.training import checkpoints, gpu_memory, sharding, shared_prefix, warm_start
+from confessions.training.arguments import trl_arguments
 from confessions.training.counted import CALLED, COUNTS
 from confessions.training.kept_rollouts import FOLDER, step_file, write_step
 from confessions.training.trainer import DualSpanGRPOTrainer
@@ -175,7 +176,7 @@ def rewind(kept: Mapping[int, Path], step: int, run: Path) -> None:
     """
     for at, path in kept.items():
         if at > step:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            remove(path)
         elif not path.exists():
             raise InputError(f"{path}: missing, and training is beyond it; delete {run} to train again")
 
@@ -286,28 +287,16 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
     rows = settings.prompts_per_step * settings.generations // settings.processes
     micro_batch = rows if settings.micro_batch_tokens else settings.micro_batch  # the trainer takes them apart itself
     return GRPOConfig(
-        output_dir=str(output),
-        seed=seed,
-        max_steps=settings.steps,
-        per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=rows // micro_batch,
+        **trl_arguments(settings, seed, output, dtype, rows, micro_batch),
         num_generations=settings.generations,
         max_completion_length=settings.max_task_tokens + settings.max_confession_tokens,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
         warmup_steps=settings.warmup_steps,
         max_grad_norm=settings.max_grad_norm,
         beta=settings.kl_weight,
         **settings.sampling.model_dump(),
         loss_type="dr_grpo",
-        bf16=dtype == "bfloat16",
-        use_cpu=not torch.cuda.is_available(),  # said outright, bfloat16 is allowed there
-        logging_steps=1,
         save_steps=RESUME_EVERY,
         shuffle_dataset=False,  # prompt_order
-        report_to=[],
-        disable_tqdm=True,  # MetricsLog shows the progress
-        dataloader_pin_memory=torch.cuda.is_available(),
         **(
             sharding.arguments(settings)
             if settings.sharded
