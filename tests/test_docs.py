@@ -62,3 +62,9 @@ def test_a_link_to_a_section_finds_it(page):
 @pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.name)
 def test_the_manual_holds_no_dated_run(page):
     assert not DATED.findall(page.read_text(encoding="utf-8")), "a run belongs to docs/results"
+
+
+def test_the_site_has_every_page():
+    """`make docs` builds it, with a package that no test needs."""
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")}
+    assert set(re.findall(r"([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)) == pages
