@@ -108,9 +108,9 @@ def test_the_long_form_holds_each_number_once(results):
     )
     assert one(table, arm="always_none", seed=1, step=4, **cell).value == 0.7
     assert one(table, model="Big 8M", arm="measured", metric="exact_compliance", variant="default").unit == "rollouts"
-    hacked = one(table, split="train", seed=0, step=3, metric="hacked")
+    hacked = one(table, split="training", seed=0, step=3, metric="hacked")
     assert (hacked.value, hacked.n) == (pytest.approx(50 / 64), 64)
-    slope = one(table, split="train", seed=0, metric="hacked_slope")
+    slope = one(table, split="training", seed=0, metric="hacked_slope")
     assert (pd.isna(slope["step"]), slope.low < slope.value < slope.high) == (True, True)
     assert one(table, metric="onset", seed=1).value == 1
     assert one(table, metric="onset_median").n == 2

@@ -17,7 +17,7 @@ MARKERS = "osD"  # by seed
 def training(ax: plt.Axes, every: pd.DataFrame) -> None:
     """The hack and true correctness by training step: a mark a seed, a line over the mean of the three."""
     for metric, colour in (("hacked", HACK), ("truly_correct", RIGHT)):
-        found = every[(every["split"] == "train") & (every["metric"] == metric)]
+        found = every[(every["split"] == "training") & (every["metric"] == metric)]
         wide = found.pivot(index="step", columns="seed", values="value")
         for seed, marker in zip(wide, MARKERS, strict=True):
             ax.plot(wide.index, wide[seed], marker, ms=3.5, color=colour, alpha=0.35, mew=0)
