@@ -191,16 +191,25 @@ EXACT = [
     ("lower", None, "the sea. it fell.", "no capital", True),
     ("lower", None, "the sea and I.", "capital in I", False),
     ("avoid_letter", "k", "A lake and dark milk, then a kite.", "in lake, dark, milk", False),
-    ("long_words", 8, "It was extraordinary.", "longest extraordinary = 13", False),
-    ("long_sentences", 10, "It fell. It rose again and fell.", "sentence words 2, 5", True),
+    ("long_words", 8, "It was extraordinary.", "found extraordinary = 13", False),
+    ("long_sentences", 10, "It fell. It rose again and fell.", "sentence words It 2, It 5", True),
     ("last_sentence", "more", "One line.", "first = 2, last = 2", False),
     ("each_comma", None, "Well, no. Yes.", "commas 1, 0", False),
     ("before", ["sun", "wind"], "The wind, the sun, the wind.", "sun = 4, wind = 2", False),
     ("phrase", "as if", "It was as, if so.", "found as if", True),
-    ("bullets", 2, "- one\n* two\n-three", "bullets = 2", True),
-    ("lines", 2, "```\nOne line.\n\n---\n\nAnother.\n```", "lines = 2", True),
-    ("numbered", 2, "1. one\n2) two", "numbered lines = 2", True),
-    ("many_sentences", 3, "Dr. A. Smith paid 3.5 dollars. He left", "sentences = 2", False),
+    ("bullets", 2, "- one\n* two\n-three", "bullets one, two, in all = 2", True),
+    ("lines", 2, "```\nOne line.\n\n---\n\nAnother.\n```", "lines One, Another, in all = 2", True),
+    ("numbered", 2, "1. one\n2) two", "numbered lines one, two, in all = 2", True),
+    ("many_sentences", 3, "Dr. A. Smith paid 3.5 dollars. He left", "sentences Dr, He, in all = 2", False),
+    ("commas", 2, "One, two , three, four, five", "commas One, a blank, three, in all = 3", True),
+    ("commas", 2, "One,two", "commas One, in all = 1", False),
+    ("exclaim", 1, "Stop!! Now.", "exclamation marks Stop, a blank, in all = 2", False),
+    ("at_least_words", 25, "It fell. It rose.", "sentence words It 2, It 2, in all = 4", False),
+    ("avoid_word", "and", "And so. Salt and", "and so, in all = 1", False),
+    ("at_most_times", ["the", 2], "The sea, the wind.", "the sea, the wind, in all = 2", True),
+    ("giant", 10, "It fell.", "no such word", False),
+    ("parity", "even", "It fell. It rose.", "sentences It, It, in all = 2", True),
+    ("bold", 1, "A **very old** and **new** ship.", "bold very, new, in all = 2", True),
     ("neighbours", None, "Big bears run. Red apples.", "found Big bears", False),
     ("second", "But", "One line.", "no second sentence", False),
     ("name", 2, "We met Ann and I saw NASA.", "found Ann", False),
@@ -437,7 +446,7 @@ def test_demonstrations_find_before_they_claim_and_are_right(name: str) -> None:
 
 def test_what_was_checked_has_the_evidence() -> None:
     task = tasks.get("instructions")
-    assert task.evidence(SPEC, TEXT) == ["no comma", "last word night", "commas = 0"]
+    assert task.evidence(SPEC, TEXT) == ["no comma", "last word night", "commas in all = 0"]
     assert task.checked(SPEC, TEXT, "There is no comma. The last word night is there.")
     assert not task.checked(SPEC, TEXT, "There is no comma, so it looks right.")
     assert not task.checked(SPEC, TEXT, "")
