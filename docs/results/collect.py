@@ -100,8 +100,7 @@ def main(
         for name, step in (("base", min(files)), ("hacked", max(files))):
             frame = frozen(files[step], seeds[0] / "scores" / files[step].name)
             checkpoints[f"Step {step}"] = frame
-            with published(out / "data" / f"{experiment}_{name}.parquet") as temporary:
-                write_parquet(frame, temporary)
+            write_parquet(frame, out / "data" / f"{experiment}_{name}.parquet")
         with published(out / f"{experiment}_examples.md") as temporary:
             temporary.write_text(examples(experiment, checkpoints), encoding="utf-8")
         say(f"frozen answers of {', '.join(checkpoints)} and examples of {seeds[0].name}")
