@@ -25,7 +25,7 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from peft import PeftModel
 from tqdm import tqdm
-from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig
 
 from confessions import engines
@@ -43,6 +43,7 @@ from confessions.scoring.judge import Judge
 from confessions.tasks.base import Spec, Task
 from confessions.training import checkpoints, gpu_memory, sharding, shared_prefix, warm_start
 from confessions.training.arguments import trl_arguments
+from confessions.training.base import Base
 from confessions.training.counted import CALLED, COUNTS
 from confessions.training.kept_rollouts import FOLDER, step_file, write_step
 from confessions.training.trainer import DualSpanGRPOTrainer
@@ -305,21 +306,19 @@ def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> G
     )
 
 
-def check_memory(settings: Train, model_folder: Path, dtype: str, longest: int) -> None:
+def check_memory(settings: Train, base: Base, longest: int) -> None:
     """Raise InputError where a training step on rollouts of up to `longest` tokens cannot fit into what is free of this
     process' GPU: before anything is loaded, and not an hour later."""
-    shape = loading.shape_of(model_folder)
-    trained = loading.adapter_parameters(settings.lora, model_folder) if settings.lora else shape.parameters
+    shape = loading.shape_of(base.folder)
+    trained = loading.adapter_parameters(settings.lora, base.folder) if settings.lora else shape.parameters
     free, memory = torch.cuda.mem_get_info()
-    parts = gpu_memory.training(settings, shape, trained, dtype, longest, memory)
+    parts = gpu_memory.training(settings, shape, trained, base.dtype, longest, memory)
     if vllm.running():  # and its memory is not free
         parts.pop("vLLM", None)
     gpu_memory.refuse(parts, free, torch.cuda.get_device_name(), settings)
 
 
-def sampler(
-    settings: Train, model_folder: Path, dtype: str, chat: Chat, longest: int, work: Path
-) -> PolicyEngine | None:
+def sampler(settings: Train, base: Base, chat: Chat, longest: int, work: Path) -> PolicyEngine | None:
     """vLLM, to sample the rollouts of a policy that is trained in `work`; None where its own weights do.
 
     `longest` is the longest conversation, in tokens. Raises InputError where vLLM is not installed.
@@ -333,7 +332,8 @@ def sampler(
     logprobs = "raw_logprobs" if plain else "processed_logprobs"  # which are the same where it is plain
 
     def start(adapter: Path) -> vllm.VllmEngine:
-        return vllm.start(options, model_folder, dtype, chat.tokenizer, rows, [adapter], chat.eos, logprobs=logprobs)
+        how = base.folder, base.dtype, chat.tokenizer, rows, [adapter], chat.eos
+        return vllm.start(options, *how, logprobs=logprobs)
 
     return PolicyEngine(start, folder_in_memory(config_hash({"work": str(work.resolve())})))
 
@@ -363,55 +363,43 @@ def run(
     seed: int,
     task: Task,
     judge: Judge,
-    model_folder: Path,
-    dtype: str,
-    thinking: bool,
-    base: str,
-    key: str,
+    base: Base,
     work: Path,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train in `work` until it holds every checkpoint and the rollouts of every step; `base` is the fingerprint of the
-    base model, `key` its name.
-
-    Does nothing when the run is finished.
-    """
+    """Train in `work` until it holds every checkpoint and the rollouts of every step. Does nothing when the run is
+    finished."""
     state = join(settings)
     if is_finished(settings, work):
         return
     given = stored_answers(settings, task)
     specs = [spec for spec, _ in given] or task.specs("train")
-    chat, longest = check(settings, task, specs, model_folder, dtype, thinking)
-    policy_engine = sampler(settings, model_folder, dtype, chat, longest, work)
+    chat, longest = check(settings, task, specs, base)
+    policy_engine = sampler(settings, base, chat, longest, work)
     work.mkdir(parents=True, exist_ok=True)
-    if settings.warm_start:
-        adapter = warm_start.run(settings, seed, task, chat, model_folder, base, dtype, work, policy_engine)
-    # Every weight is trained in float32, see saver; accelerate makes it so when it shards.
-    model = loading.load_model(model_folder, dtype if settings.lora or settings.sharded else "float32")
-    if settings.warm_start:
-        model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    adapter = warm_start.run(settings, seed, task, chat, base, work, policy_engine) if settings.warm_start else None
     prompts = [str(number) for number in range(len(given))] or [json.dumps(spec) for spec in specs]
     order = prompt_order(len(prompts), settings.steps * settings.prompts_per_step, seed)
     metrics = MetricsLog(work / "metrics.jsonl")
-    named = {"task": task.name, "model": key, "training_seed": seed, "config_hash": work.name}
+    named = {"task": task.name, "model": base.key, "training_seed": seed, "config_hash": work.name}
     rollouts = RolloutKeeper(work, rollout_files(settings, work), named | settings.sampling.model_dump())
     own = [metrics, rollouts, *(watch(above_the_bar) for watch in WATCHES)]
     trainer = DualSpanGRPOTrainer(
-        model=model,
-        args=trainer_arguments(settings, seed, work / "resume", dtype),
+        model=begun(settings, base, adapter),
+        args=trainer_arguments(settings, seed, work / "resume", base.dtype),
         task=task,
         judge=judge,
         settings=settings,
         chat=chat,
         dataset=Dataset.from_dict({"prompt": [prompts[at] for at in order]}),
-        peft_config=loading.lora_config(settings.lora) if settings.lora and not settings.warm_start else None,
+        peft_config=loading.lora_config(settings.lora) if settings.lora and not adapter else None,
         callbacks=own if state.is_main_process else [],
         sampler=policy_engine,
         keep=rollouts.write,
         stored=given,
     )
     trainer.remove_callback(PrinterCallback)
-    save = saver(trainer, settings, dtype, model_folder, base)
+    save = saver(trainer, settings, base)
     trainer.add_callback(Keeper(work, checkpoint_folders(settings, work), save, state.is_main_process))
     resume = [checkpoints.newest(work / "resume", say) if state.is_main_process else None]
     try:
@@ -423,6 +411,13 @@ def run(
         metrics.close()
         if policy_engine:
             policy_engine.close()
+
+
+def begun(settings: Train, base: Base, adapter: Path | None) -> PreTrainedModel | PeftModel:
+    """The policy at step 0, with the adapter of a warm start where there is one. Every weight is trained in float32,
+    see saver; accelerate makes it so when it shards."""
+    model = loading.load_model(base.folder, base.dtype if settings.lora or settings.sharded else "float32")
+    return PeftModel.from_pretrained(model, adapter, is_trainable=True) if adapter else model
 
 
 def stored_answers(settings: Train, task: Task) -> list[tuple[Spec, Completion]]:
@@ -440,36 +435,32 @@ def stored_answers(settings: Train, task: Task) -> list[tuple[Spec, Completion]]
     return [*zip(table["spec"], answers, strict=True)]
 
 
-def check(
-    settings: Train, task: Task, specs: Sequence[Spec], model_folder: Path, dtype: str, thinking: bool
-) -> tuple[Chat, int]:
+def check(settings: Train, task: Task, specs: Sequence[Spec], base: Base) -> tuple[Chat, int]:
     """The model's chat and the longest possible conversation, in tokens. Raises InputError for what cannot work, before
     the weights are read."""
-    chat = loading.load_chat(model_folder, thinking)
+    chat = loading.load_chat(base.folder, base.thinking)
     if settings.lora:
-        loading.check_targets(settings.lora, loading.load_config(model_folder), "train.lora")
+        loading.check_targets(settings.lora, loading.load_config(base.folder), "train.lora")
     if settings.shared_prefix:
-        shared_prefix.check(loading.load_config(model_folder))
+        shared_prefix.check(loading.load_config(base.folder))
     new_tokens = settings.max_task_tokens + settings.max_confession_tokens
-    context = engines.context({}, model_folder)
+    context = engines.context({}, base.folder)
     longest = check_lengths(chat, task, specs, new_tokens, context, variants=[settings.variant])
     if torch.cuda.is_available():
-        check_memory(settings, model_folder, dtype, longest)
+        check_memory(settings, base, longest)
     return chat, longest
 
 
-def saver(
-    trainer: DualSpanGRPOTrainer, settings: Train, dtype: str, model_folder: Path, base: str
-) -> Callable[[torch.nn.Module, Path | None], None]:
+def saver(trainer: DualSpanGRPOTrainer, settings: Train, base: Base) -> Callable[[torch.nn.Module, Path | None], None]:
     """What Keeper writes a policy with: an adapter, or all weights: trained in float32, where a small step is not lost,
     and kept in their dtype."""
 
     def save(policy: torch.nn.Module, folder: Path | None) -> None:
         weights = {} if settings.lora else trainer.accelerator.get_state_dict(policy)
         if folder and settings.lora:
-            loading.save_adapter(policy, folder, base)
+            loading.save_adapter(policy, folder, base.fingerprint)
         elif folder:
-            loading.save_model(policy, weights, folder, dtype, model_folder)
+            loading.save_model(policy, weights, folder, base.dtype, base.folder)
 
     return save
 
