@@ -21,6 +21,7 @@ from confessions.pipeline.blocks import TrainSpec
 from confessions.pipeline.stages.judges import make_judge
 from confessions.training import run as training
 from confessions.training.base import Base
+from confessions.training.callbacks import GAPS
 
 
 def digest(model: torch.nn.Module) -> dict[str, str]:
@@ -68,7 +69,7 @@ def main() -> None:
     rows = [json.loads(line) for line in (options.work / "metrics.jsonl").read_text().splitlines()]
     names = rows[-1]["timeline"]
     parts = {name: statistics.median(row["timeline"].get(name, 0.0) for row in rows[1:]) for name in names}
-    gaps = {name: [row[name] for row in rows] for name in training.GAPS}
+    gaps = {name: [row[name] for row in rows] for name in GAPS}
     shown = [0, *range(len(rows) // 4 - 1, len(rows), max(1, len(rows) // 4))]
     report = {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
