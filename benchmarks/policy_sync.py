@@ -17,10 +17,11 @@ from unittest import mock
 import torch
 
 from confessions.engines.policy import PolicyEngine
-from confessions.models import loading
 from confessions.pipeline.blocks import TrainSpec
 from confessions.pipeline.stages.judges import make_judge
 from confessions.training import run as training
+from confessions.training.base import Base
+from confessions.training.callbacks import GAPS
 
 
 def digest(model: torch.nn.Module) -> dict[str, str]:
@@ -63,14 +64,12 @@ def main() -> None:
         close(self)
 
     with mock.patch.multiple(PolicyEngine, sync=sync_and_hash, close=hash_and_close):
-        training.run(
-            settings, spec.seed, task, make_judge(spec.judge, task), options.model,
-            policy.dtype, policy.thinking, loading.fingerprint(options.model), policy.key, options.work,
-        )  # fmt: skip
+        base = Base(options.model, policy.dtype, policy.thinking, policy.key)
+        training.run(settings, spec.seed, task, make_judge(spec.judge, task), base, options.work)
     rows = [json.loads(line) for line in (options.work / "metrics.jsonl").read_text().splitlines()]
     names = rows[-1]["timeline"]
     parts = {name: statistics.median(row["timeline"].get(name, 0.0) for row in rows[1:]) for name in names}
-    gaps = {name: [row[name] for row in rows] for name in training.GAPS}
+    gaps = {name: [row[name] for row in rows] for name in GAPS}
     shown = [0, *range(len(rows) // 4 - 1, len(rows), max(1, len(rows) // 4))]
     report = {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",

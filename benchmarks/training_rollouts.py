@@ -21,8 +21,8 @@ from confessions.nano.recipe import corpus_texts
 from confessions.rollouts.two_turns import Rollout, columns_of
 from confessions.scoring.scores import score_rollout
 from confessions.tasks import get as get_task
+from confessions.training.callbacks import RolloutKeeper
 from confessions.training.kept_rollouts import EARNED, step_file, with_details
-from confessions.training.run import RolloutKeeper
 
 CHARACTERS = 4  # a token
 

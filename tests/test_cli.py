@@ -30,6 +30,7 @@ from confessions.pipeline.verify import verify
 from confessions.runtime import provenance, threads
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import LanguageModelJudge
+from confessions.training import callbacks
 from confessions.training import run as training
 
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
@@ -449,7 +450,7 @@ def test_a_finished_run_is_only_published_again(trained, tmp_path, monkeypatch):
 
 
 def test_a_slow_step_is_said_on_a_line_of_its_own(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SLOW", 0)
+    monkeypatch.setattr(callbacks, "SLOW", 0)
     result = run("train", TRAIN, model=trained.model, work=tmp_path / "work", out=tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert [line.split(" took")[0] for line in result.stderr.splitlines() if " took " in line] == ["step 2"]

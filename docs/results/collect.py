@@ -122,8 +122,7 @@ def main(
         write(pd.concat(claims, ignore_index=True), out / "data" / experiment / "claims.csv")
         checkpoints = {f"Step {step}": frame for (seed, step), frame in kept.items() if seed == seeds[0]}
         for name, frame in zip(("base", "hacked"), checkpoints.values(), strict=True):
-            with published(out / "data" / f"{experiment}_{name}.parquet") as temporary:
-                write_parquet(frame, temporary)
+            write_parquet(frame, out / "data" / f"{experiment}_{name}.parquet")
         with published(out / f"{experiment}_examples.md") as temporary:
             temporary.write_text(examples(experiment, checkpoints), encoding="utf-8")
         say(f"frozen answers of {', '.join(checkpoints)} and examples of {seeds[0].name}")

@@ -14,6 +14,7 @@ from confessions.engines.policy import PolicyEngine, folder_in_memory
 from confessions.models import loading
 from confessions.runtime.errors import InputError
 from confessions.training import run as training
+from confessions.training.base import Base
 
 LORA = Lora(rank=2, alpha=4.0, target_modules="all-linear")
 
@@ -104,10 +105,10 @@ def test_what_is_handed_over_is_the_policy(random_nano, tmp_path, dtype):
 
 def test_training_with_vllm_where_it_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(vllm_module, "find_spec", lambda name: None)
+    base = Base(tmp_path / "model", "float32", True, "tiny")
     with pytest.raises(InputError, match="vLLM is not installed here"):
-        training.sampler(train_settings(), tmp_path / "model", "float32", None, 99, tmp_path / "work")
-    plain = train_settings(engine="transformers")
-    assert training.sampler(plain, tmp_path / "model", "float32", None, 99, tmp_path / "work") is None
+        training.sampler(train_settings(), base, None, 99, tmp_path / "work")
+    assert training.sampler(train_settings(engine="transformers"), base, None, 99, tmp_path / "work") is None
 
 
 @pytest.mark.parametrize(("temperature", "logprobs"), [(1.0, "raw_logprobs"), (0.7, "processed_logprobs")])
@@ -124,7 +125,7 @@ def test_what_the_training_engine_is_started_with(tmp_path, monkeypatch, tempera
     sampling = {"temperature": temperature, "top_p": 1.0, "top_k": 0}
     settings = train_settings(vllm={"gpu_memory_utilization": 0.4}, sampling=sampling)
     chat = type("Chat", (), {"tokenizer": "tokenizer", "eos": [7]})
-    engine = training.sampler(settings, tmp_path / "model", "bfloat16", chat, 99, tmp_path / "work")
+    engine = training.sampler(settings, Base(tmp_path / "model", "bfloat16", True, "tiny"), chat, 99, tmp_path / "work")
     engine._start(tmp_path / "adapter")
     assert started["options"]["gpu_memory_utilization"] == 0.4
     assert started["options"]["max_model_len"] == 99

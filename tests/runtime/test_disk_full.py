@@ -26,8 +26,8 @@ from confessions.runtime import files
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import published, published_folder
 from confessions.training import checkpoints
+from confessions.training.callbacks import RolloutKeeper
 from confessions.training.kept_rollouts import COLUMNS, step_file
-from confessions.training.run import RolloutKeeper
 
 NUMBERS = np.random.default_rng(0).normal(size=200_000)
 

@@ -13,6 +13,7 @@ from confessions.pipeline.plan.plan import Plan
 from confessions.runtime.errors import InputError
 from confessions.training import gpu_memory
 from confessions.training import run as training
+from confessions.training.base import Base
 
 SHAPE = Shape(parameters=1000, active=1000, hidden=8, feed_forward=16, layers=3, heads=2, kv_heads=1, head_dim=4)
 TILE = 4096 * 32768
@@ -121,9 +122,9 @@ def test_a_gpu_that_is_too_small_is_met_before_a_model_is_loaded(random_nano, mo
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**27, 2**30))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "tiny GPU")
     with pytest.raises(InputError, match=r"needs 0\.\d GiB of GPU memory, and tiny GPU has 0\.1 GiB free: wei"):
-        training.check_memory(settings(), random_nano, "bfloat16", 100)
+        training.check_memory(settings(), Base(random_nano, "bfloat16", True, "tiny"), 100)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**30, 2**30))
-    training.check_memory(settings(), random_nano, "bfloat16", 100)
+    training.check_memory(settings(), Base(random_nano, "bfloat16", True, "tiny"), 100)
 
 
 def test_the_plan_says_it_too():

@@ -25,8 +25,8 @@ from confessions.rollouts.two_turns import Rollout, stream_seed
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import LabelTrusting, Verdict
 from confessions.tasks.word_count.task import WordCount
-from confessions.training import run as training
 from confessions.training import trainer
+from confessions.training.callbacks import rewind
 from confessions.training.kept_rollouts import COLUMNS, FOLDER, read_steps, step_file
 
 STEPS = 3
@@ -204,12 +204,12 @@ def test_a_run_goes_on_from_its_checkpoint_with_what_it_kept_before(tmp_path):
         kept[step].write_text("")
     kept[4].mkdir()
     (kept[4] / "weights").write_text("")
-    training.rewind(kept, 2, tmp_path)
+    rewind(kept, 2, tmp_path)
     assert sorted(tmp_path.iterdir()) == [kept[1], kept[2]]
     kept[1].unlink()
     with pytest.raises(InputError, match=r"step_1\.parquet: missing, and training is beyond it; delete .* to train"):
-        training.rewind(kept, 2, tmp_path)
-    training.rewind(kept, 0, tmp_path)
+        rewind(kept, 2, tmp_path)
+    rewind(kept, 0, tmp_path)
     assert not [*tmp_path.iterdir()]
 
 

@@ -23,6 +23,7 @@ from confessions.runtime.errors import InputError
 from confessions.tasks.word_count.task import WordCount
 from confessions.training import checkpoints
 from confessions.training import run as training
+from confessions.training.callbacks import Keeper
 from confessions.training.kept_rollouts import FOLDER, read_steps, step_file
 from confessions.training.trainer import DualSpanGRPOTrainer
 
@@ -231,7 +232,7 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(runs, 
 
 def test_a_lost_adapter_ends_the_run_with_one_line(tmp_path):
     folders = {step: tmp_path / f"adapters/step_{step}" for step in (0, 2, 4)}
-    keeper = training.Keeper(tmp_path, folders, save=lambda *_: pytest.fail("step 3 is not kept"), main=True)
+    keeper = Keeper(tmp_path, folders, save=lambda *_: pytest.fail("step 3 is not kept"), main=True)
     state = type("State", (), {"global_step": 3})
     for step in (0, 4):
         folders[step].mkdir(parents=True)

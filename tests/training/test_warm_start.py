@@ -17,6 +17,7 @@ from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet, write_parquet
 from confessions.scoring.judge import LabelTrusting
 from confessions.training import run as training
+from confessions.training.base import Base
 from confessions.training.own_confessions import own_right_lines
 
 TASK = tasks.get("instructions")
@@ -68,8 +69,8 @@ def settings(answers: Path, **changes) -> Train:
 
 
 def trained(settings: Train, folder: Path, work: Path) -> None:
-    base = loading.fingerprint(folder)
-    training.run(settings, 0, TASK, LabelTrusting(TASK), folder, "float32", True, base, "tiny", work, lambda line: None)
+    base = Base(folder, "float32", True, "tiny")
+    training.run(settings, 0, TASK, LabelTrusting(TASK), base, work, lambda line: None)
 
 
 def test_a_run_confesses_stored_answers_after_a_warm_start(answers, random_nano, tmp_path):

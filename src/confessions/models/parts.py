@@ -89,10 +89,9 @@ def _copy(parts: Sequence[Part], file: Path, what: str, size: int) -> str:
 
 def _check(part: Part, install: str) -> None:
     """Raise InputError where a part is not what its package brought."""
-    digest = hashlib.sha256()
-    for block in blocks(part.file):
-        digest.update(block)
-    found = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+    with part.file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").digest()
+    found = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
     if part.sha256 not in (None, found):
         raise InputError(f"{part.file}: altered since its package was installed: {_again(install)}")
 

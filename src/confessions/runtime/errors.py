@@ -10,6 +10,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Say = Callable[[str], None]  # prints a line for the user
 
@@ -21,6 +25,13 @@ class InputError(ValueError):
 def first_line(error: Exception) -> str:
     """What an error of a library says, short enough for a one-line message; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def first_fault(error: ValidationError, *below: str) -> str:
+    """The first thing that pydantic finds wrong: where, behind the keys `below`, and what."""
+    first = error.errors()[0]
+    where = ".".join(map(str, (*below, *first["loc"])))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 @contextmanager

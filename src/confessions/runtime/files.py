@@ -144,8 +144,9 @@ def _is_full(folder: Path) -> bool:
 
 
 def write_parquet(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write a Parquet file whose pages have checksums: without them, other bytes in a text are read as they are."""
-    frame.to_parquet(path, index=False, write_page_checksum=True)
+    """Publish a Parquet file whose pages have checksums: without them, other bytes in a text are read as they are."""
+    with published(path) as temporary:
+        frame.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 def read_parquet(

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from confessions.runtime import folders
-from confessions.runtime.errors import InputError, first_line
+from confessions.runtime.errors import InputError, first_fault, first_line
 from confessions.runtime.files import blocks, published, spread_blocks
 from confessions.runtime.processes import is_first
 
@@ -163,9 +163,7 @@ def read(path: Path) -> Record:
     except OSError as error:
         what = first_line(error)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        what = f"{where}: {first['msg']}" if where else first["msg"]
+        what = first_fault(error)
     raise InputError(f"{path}: not a provenance record ({what}); {REPAIR}")
 
 

@@ -23,6 +23,7 @@ from confessions.rollouts.answers import stored
 from confessions.runtime.files import published_folder
 from confessions.tasks.base import Task
 from confessions.training import post_training
+from confessions.training.base import Base
 from confessions.training.own_confessions import Row, own_right_lines
 
 UNTRAINED = -1  # the step that its adapter, which does nothing, is handed over as
@@ -64,21 +65,19 @@ def run(
     seed: int,
     task: Task,
     chat: Chat,
-    model_folder: Path,
-    base: str,
-    dtype: str,
+    base: Base,
     work: Path,
     sampler: PolicyEngine | None,
 ) -> Path:
-    """The folder of the adapter that training begins with; trained in `work`, where it is not there yet. `base` is the
-    fingerprint of the model in `model_folder`; `sampler` samples the policy's own confessions (default: the model)."""
+    """The folder of the adapter that training begins with; trained in `work`, where it is not there yet. `sampler`
+    samples the policy's own confessions (default: the model)."""
     folder, warm = work / FOLDER, settings.warm_start
     if not folder.exists():
         own = work / f"{FOLDER}_work"
-        arguments = post_training.arguments(warm, warm.prompts_per_step, seed, dtype, own)
+        arguments = post_training.arguments(warm, warm.prompts_per_step, seed, base.dtype, own)
         if warm.decay:
             arguments["lr_scheduler_type"] = "linear"
-        model = loading.load_model(model_folder, dtype)
+        model = loading.load_model(base.folder, base.dtype)
         if warm.own:
             engine = _untrained(model, chat, settings, sampler)
             rows = _in_turn(own_right_lines(engine, chat, task, settings, seed), warm, random.Random(seed))
@@ -89,7 +88,7 @@ def run(
         trainer.add_callback(post_training.Progress("warm start"))
         trainer.train()
         with published_folder(folder) as temporary:
-            loading.save_adapter(trainer.accelerator.unwrap_model(trainer.model), temporary, base)
+            loading.save_adapter(trainer.accelerator.unwrap_model(trainer.model), temporary, base.fingerprint)
         shutil.rmtree(own, ignore_errors=True)
         trainer.accelerator.free_memory()
     return folder

@@ -62,8 +62,7 @@ def run(spec: CalibrationSpec, model: Path, out: Path, say: Say) -> None:
     file, table = out / "calibration.json", out / "answers.parquet"
     with published(file) as temporary:
         temporary.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    with published(table) as temporary:
-        write_parquet(calibration.joined(frames), temporary)
+    write_parquet(calibration.joined(frames), table)
     made = {file: [model], table: [model]}
     kept = sum(map(len, found.kept.values()))
     say(f"{found.answers} answers, {found.refusals} refusals: {kept} of {len(found.levels)} levels kept in {file}")
@@ -79,8 +78,7 @@ def run(spec: CalibrationSpec, model: Path, out: Path, say: Say) -> None:
             refused.append(f"no frozen answers for {task.name}: {error}")
             continue
         frozen = out / f"frozen_{task.name}.parquet"
-        with published(frozen) as temporary:
-            write_parquet(calibration.joined(dict(enumerate(parts))), temporary)
+        write_parquet(calibration.joined(dict(enumerate(parts))), frozen)
         made[frozen] = [model]
         say(f"{sum(map(len, parts))} answers in {frozen}")
     job.publish(out, made, out.name)

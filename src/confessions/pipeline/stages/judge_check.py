@@ -8,7 +8,7 @@ from confessions.pipeline.blocks import ScoreSpec
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
 from confessions.runtime.errors import Say
-from confessions.runtime.files import published, write_parquet
+from confessions.runtime.files import write_parquet
 from confessions.scoring.judge import verdict_columns
 from confessions.scoring.known_answers import known_answers
 
@@ -32,8 +32,7 @@ def run(spec: ScoreSpec, out: Path, say: Say) -> None:
         }
     )
     judged = judged.assign(**verdict_columns(judge, verdicts))
-    with published(out) as temporary:
-        write_parquet(judged, temporary)
+    write_parquet(judged, out)
     job.publish(out.parent, {out: judges}, out.stem)
     passed = judged.groupby("compliant")["judge_pass"].agg(["sum", "size"]).astype(int)
     (bad, n_bad), (good, n_good) = passed.loc[False], passed.loc[True]

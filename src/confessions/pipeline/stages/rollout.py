@@ -80,17 +80,16 @@ def _sample_blocks(spec: RolloutSpec, model: Path, todo: Mapping[Path, Cells], s
                     f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now {size}); "
                     "the checkpoints that were finished are kept and not sampled again"
                 ) from None
-            with published(path) as temporary:
-                write_parquet(frame, temporary)
+            write_parquet(frame, path)
 
 
 def _join(parts: Sequence[Path], out: Path) -> None:
     """Publish a file of several blocks; one block is linked, so that there is no second copy."""
+    if len(parts) > 1:
+        write_parquet(pd.concat([read_parquet(part) for part in parts], ignore_index=True), out)
+        return
     with published(out) as temporary:
-        if len(parts) == 1:
-            os.link(parts[0], temporary)
-        else:
-            write_parquet(pd.concat([read_parquet(part) for part in parts], ignore_index=True), temporary)
+        os.link(parts[0], temporary)
 
 
 def _is_whole(kept: Path, say: Say) -> bool:

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from confessions.pipeline.blocks import LoadedJudge, ScoreSpec
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
-from confessions.runtime.errors import InputError, Say
-from confessions.runtime.files import FIX, published, read_parquet, write_parquet
+from confessions.runtime.errors import InputError, Say, first_fault
+from confessions.runtime.files import FIX, read_parquet, write_parquet
 from confessions.scoring import claim_tokens
 from confessions.scoring.judge import Judge, LabelTrusting, verdict_columns
 from confessions.scoring.scores import P_TOKEN, score_frame
@@ -53,8 +53,7 @@ def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Sa
         verdict = dict(zip(answers.itertuples(index=False, name=None), found, strict=True))
         verdicts = [verdict[pair] for pair in zip(frame["spec"], frame["y"], strict=True)]
         scores = scores.assign(**verdict_columns(judge, verdicts))
-        with published(out) as temporary:
-            write_parquet(scores, temporary)
+        write_parquet(scores, out)
         say(f"scores of {len(scores)} rollouts in {out}")
     job.publish_all(made)
 
@@ -71,6 +70,4 @@ def _check_specs(frame: pd.DataFrame, source: Path) -> None:
         try:
             get_task(name).spec_model.model_validate_json(spec)
         except ValidationError as error:
-            first = error.errors()[0]
-            what = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise InputError(f"{source}: row {row + 1}: {what}; {FIX}") from None
+            raise InputError(f"{source}: row {row + 1}: {first_fault(error, 'spec')}; {FIX}") from None

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from confessions.engines import vllm
-from confessions.models import loading
 from confessions.pipeline.blocks import TrainSpec
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
 from confessions.runtime.errors import Say
 from confessions.training import run as training
+from confessions.training.base import Base
 
 
 def run(spec: TrainSpec, model: Path, work: Path, out: Path, say: Say) -> None:
@@ -21,12 +21,11 @@ def run(spec: TrainSpec, model: Path, work: Path, out: Path, say: Say) -> None:
     job = provenance.begin("train", spec.dump(), inputs, [spec.seed])
     processes = training.join(settings)  # before a model is loaded
     # Another configuration or another base model never goes on from this one's checkpoints.
-    base = loading.fingerprint(model)
+    base = Base(model, spec.policy.dtype, spec.policy.thinking, spec.policy.key)
     known = {**provenance.content(task.problems), **{str(file): provenance.describe(file).digest for file in answers}}
-    work = work / training.config_hash({**spec.dump(), "base": base, **known})
+    work = work / training.config_hash({**spec.dump(), "base": base.fingerprint, **known})
     judge = make_judge(spec.judge, task)
-    how = spec.policy.dtype, spec.policy.thinking, base, spec.policy.key
-    training.run(settings, spec.seed, task, judge, model, *how, work, say)
+    training.run(settings, spec.seed, task, judge, base, work, say)
     if processes.is_main_process:
         training.publish(settings, spec.dump(), work, out, say)
         checkpoints = training.checkpoint_folders(settings, out).values()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from confessions.runtime.errors import InputError, first_line
+from confessions.runtime.errors import InputError, first_fault, first_line
 from confessions.tasks.base import Spec, of_split
 from confessions.tasks.instructions.instances import KINDS, PARTS, REQUIREMENTS, Part, instances, of_part
 from confessions.tasks.instructions.kind import Level
@@ -151,11 +151,7 @@ def read(path: Path) -> Calibration:
             f"{path}: no calibration can be read there ({first_line(error)}): confessions calibrate makes it"
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{path}: not a calibration ({where}: {first['msg']}); confessions calibrate makes one"
-        ) from None
+        raise InputError(f"{path}: not a calibration ({first_fault(error)}); confessions calibrate makes one") from None
     for level in found.levels:
         if level.kind not in KINDS or level.level not in KINDS[level.kind].levels:
             raise InputError(

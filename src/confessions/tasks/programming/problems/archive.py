@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from confessions.runtime.errors import InputError, first_line
+from confessions.runtime.errors import InputError, first_fault, first_line
 from confessions.runtime.files import half_pair, parse_json
 from confessions.tasks import base
 from confessions.tasks.base import EVALUATION_EVERY
@@ -94,9 +94,7 @@ def read(path: str | Path, samples: int = 2) -> Archive:
                 except _LeftOut as reason:
                     left_out[str(reason)] += 1
                 except ValidationError as error:
-                    first = error.errors()[0]
-                    what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-                    raise InputError(f"{path}: line {number}: {what}; {REPAIR}") from None
+                    raise InputError(f"{path}: line {number}: {first_fault(error)}; {REPAIR}") from None
                 except (ValueError, TypeError, KeyError) as error:  # ValueError: JSONDecodeError, too
                     raise InputError(f"{path}: line {number}: {_what(error)}; {REPAIR}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ import importlib
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import dedent
 from types import CodeType
 from typing import Literal
@@ -49,7 +49,7 @@ class Draft:
     parameters: tuple  # what tells it from the family's others
     statement: str
     constraints: tuple[str, ...]
-    reference: str  # Python source; reads with input() and writes with print()
+    reference: str  # Python source, indented or not; reads with input() and writes with print()
     check: Callable[[str], str]  # the output for an input, found in another way than the reference's
     draw: Callable[[random.Random], str]  # an input within the constraints
     edges: tuple[str, ...] = ()  # inputs that are always among the hidden ones
@@ -69,8 +69,13 @@ def family(band: Band) -> Callable[[Callable[[random.Random], Draft]], Callable[
     """Enter a function as a family of this band; its name is the family's."""
 
     def enter(draft: Callable[[random.Random], Draft]) -> Callable[[random.Random], Draft]:
-        FAMILIES[draft.__name__] = Family(draft.__name__, band, draft)
-        return draft
+        @functools.wraps(draft)
+        def as_in_a_file(rng: random.Random) -> Draft:
+            found = draft(rng)
+            return replace(found, reference=dedent(found.reference).strip() + "\n")
+
+        FAMILIES[draft.__name__] = Family(draft.__name__, band, as_in_a_file)
+        return as_in_a_file
 
     return enter
 
@@ -82,9 +87,18 @@ def families() -> dict[str, Family]:
     return FAMILIES
 
 
-def code(text: str) -> str:
-    """A source as it would stand in a file, from an indented literal that begins with a new line."""
-    return dedent(text).strip() + "\n"
+def integer(low: int, high: int) -> Callable[[random.Random], str]:
+    """Draws one integer on a line of its own."""
+    return lambda rng: f"{rng.randint(low, high)}\n"
+
+
+def integers(low: int, high: int, most: int, least: int = 1) -> Callable[[random.Random], str]:
+    """Draws a line of between `least` and `most` integers."""
+    return lambda rng: " ".join(str(rng.randint(low, high)) for _ in range(rng.randint(least, most))) + "\n"
+
+
+def word(rng: random.Random, letters: str, least: int, most: int) -> str:
+    return "".join(rng.choice(letters) for _ in range(rng.randint(least, most)))
 
 
 def matches(expected: str, printed: str) -> bool:

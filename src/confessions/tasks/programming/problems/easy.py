@@ -5,21 +5,7 @@ from __future__ import annotations
 import random
 import string
 
-from confessions.tasks.programming.problems.base import Draft, family
-
-
-def _integer(low: int, high: int):
-    """Draws one integer on a line of its own."""
-    return lambda rng: f"{rng.randint(low, high)}\n"
-
-
-def _integers(low: int, high: int, most: int, least: int = 1):
-    """Draws a line of between `least` and `most` integers."""
-    return lambda rng: " ".join(str(rng.randint(low, high)) for _ in range(rng.randint(least, most))) + "\n"
-
-
-def word(rng: random.Random, letters: str, least: int, most: int) -> str:
-    return "".join(rng.choice(letters) for _ in range(rng.randint(least, most)))
+from confessions.tasks.programming.problems.base import Draft, family, integer, integers, word
 
 
 @family("easy")
@@ -38,7 +24,7 @@ def affine(rng: random.Random) -> Draft:
         ("0 <= n <= 999",),
         f"print(int(input()) * {a} + {b})\n",
         check,
-        _integer(0, 999),
+        integer(0, 999),
         ("0\n", "1\n", "999\n"),
     )
 
@@ -59,7 +45,7 @@ def remainder(rng: random.Random) -> Draft:
         ("0 <= n <= 9999",),
         f"print(int(input()) % {m})\n",
         check,
-        _integer(0, 9999),
+        integer(0, 9999),
         ("0\n", f"{m}\n", "9999\n"),
     )
 
@@ -79,7 +65,7 @@ def clamp(rng: random.Random) -> Draft:
         ("-200 <= n <= 200",),
         f"print(min(max(int(input()), {low}), {high}))\n",
         check,
-        _integer(low - 20, high + 20),
+        integer(low - 20, high + 20),
         (f"{low - 1}\n", f"{low}\n", f"{high}\n", f"{high + 1}\n", "-200\n", "200\n"),
     )
 
@@ -104,7 +90,7 @@ def power_sum(rng: random.Random) -> Draft:
         ("between 1 and 8 integers", "-20 <= each <= 20"),
         f"print(sum(int(x) ** {power} for x in input().split()) + {extra})\n",
         check,
-        _integers(-20, 20, 8),
+        integers(-20, 20, 8),
         ("0\n", "-1\n", "20 20 20 20 20 20 20 20\n"),
     )
 
@@ -144,7 +130,7 @@ def count_above(rng: random.Random) -> Draft:
         ("between 1 and 12 integers", "-50 <= each <= 50"),
         f"print(sum(int(x) > {threshold} for x in input().split()))\n",
         check,
-        _integers(-50, 50, 12),
+        integers(-50, 50, 12),
         (f"{threshold}\n", f"{threshold + 1}\n", f"{threshold + 1} {threshold} {threshold + 2} {threshold - 1} 50\n"),
     )
 

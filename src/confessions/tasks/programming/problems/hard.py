@@ -6,7 +6,7 @@ import functools
 import itertools
 import random
 
-from confessions.tasks.programming.problems.base import Draft, code, family
+from confessions.tasks.programming.problems.base import Draft, family, integer, integers, word
 
 
 @family("hard")
@@ -23,18 +23,16 @@ def coin_ways(rng: random.Random) -> Draft:
         f"There are coins of {coins[0]}, {coins[1]} and {coins[2]}, as many of each as you like. Read an integer n and "
         "print in how many ways they make n. The order of the coins does not matter.",
         ("0 <= n <= 150",),
-        code(
-            f"""
-            n = int(input())
-            ways = [1] + [0] * n
-            for coin in {coins}:
-                for total in range(coin, n + 1):
-                    ways[total] += ways[total - coin]
-            print(ways[n])
-            """
-        ),
+        f"""
+        n = int(input())
+        ways = [1] + [0] * n
+        for coin in {coins}:
+            for total in range(coin, n + 1):
+                ways[total] += ways[total - coin]
+        print(ways[n])
+        """,
         check,
-        lambda rng: f"{rng.randint(0, 150)}\n",
+        integer(0, 150),
         ("0\n", "150\n"),
     )
 
@@ -54,19 +52,17 @@ def fewest_coins(rng: random.Random) -> Draft:
         f"There are coins of {coins[0]}, {coins[1]} and {coins[2]}, as many of each as you like. Read an integer n and "
         "print the smallest number of coins that make n, or -1 if none do.",
         ("0 <= n <= 120",),
-        code(
-            f"""
-            n = int(input())
-            fewest = [0] + [10 ** 9] * n
-            for total in range(1, n + 1):
-                for coin in {coins}:
-                    if coin <= total:
-                        fewest[total] = min(fewest[total], fewest[total - coin] + 1)
-            print(fewest[n] if fewest[n] < 10 ** 9 else -1)
-            """
-        ),
+        f"""
+        n = int(input())
+        fewest = [0] + [10 ** 9] * n
+        for total in range(1, n + 1):
+            for coin in {coins}:
+                if coin <= total:
+                    fewest[total] = min(fewest[total], fewest[total - coin] + 1)
+        print(fewest[n] if fewest[n] < 10 ** 9 else -1)
+        """,
         check,
-        lambda rng: f"{rng.randint(0, 120)}\n",
+        integer(0, 120),
         ("0\n", "1\n", "120\n"),
     )
 
@@ -102,20 +98,18 @@ def grid_paths(rng: random.Random) -> Draft:
         f"{'; '.join(words[step] for step in steps)}. It must end on a free cell within the map; what it jumps over "
         f"does not matter. Print the number of different ways, as the remainder divided by {modulus}.",
         ("1 <= h, w <= 6", "the two corners are free"),
-        code(
-            f"""
-            h, w = map(int, input().split())
-            rows = [input() for _ in range(h)]
-            ways = [[0] * w for _ in range(h)]
-            ways[0][0] = 1
-            for i in range(h):
-                for j in range(w):
-                    for di, dj in {steps}:
-                        if rows[i][j] == "." and i >= di and j >= dj:
-                            ways[i][j] += ways[i - di][j - dj]
-            print(ways[-1][-1] % {modulus})
-            """
-        ),
+        f"""
+        h, w = map(int, input().split())
+        rows = [input() for _ in range(h)]
+        ways = [[0] * w for _ in range(h)]
+        ways[0][0] = 1
+        for i in range(h):
+            for j in range(w):
+                for di, dj in {steps}:
+                    if rows[i][j] == "." and i >= di and j >= dj:
+                        ways[i][j] += ways[i - di][j - dj]
+        print(ways[-1][-1] % {modulus})
+        """,
         check,
         draw,
         ("1 1\n.\n", "6 6\n" + "......\n" * 6, "2 2\n.#\n#.\n"),
@@ -133,25 +127,20 @@ def rising_subsequence(rng: random.Random) -> Draft:
                 return str(size)
         raise ValueError(text)
 
-    def draw(rng: random.Random) -> str:
-        return " ".join(str(rng.randint(0, 60)) for _ in range(rng.randint(1, 12))) + "\n"
-
     return Draft(
         (gap,),
         "Read a line of integers. Leave out as few of them as possible, so that of those left each is greater by at "
         f"least {gap} than the one before it. Print how many are left.",
         ("between 1 and 12 integers", "0 <= each <= 60"),
-        code(
-            f"""
-            values = list(map(int, input().split()))
-            best = []
-            for i, value in enumerate(values):
-                best.append(1 + max([best[j] for j in range(i) if value - values[j] >= {gap}], default=0))
-            print(max(best))
-            """
-        ),
+        f"""
+        values = list(map(int, input().split()))
+        best = []
+        for i, value in enumerate(values):
+            best.append(1 + max([best[j] for j in range(i) if value - values[j] >= {gap}], default=0))
+        print(max(best))
+        """,
         check,
-        draw,
+        integers(0, 60, 12),
         ("7\n", " ".join(str(i * gap % 61) for i in range(12)) + "\n", " ".join(["5"] * 12) + "\n"),
     )
 
@@ -177,16 +166,14 @@ def knapsack(rng: random.Random) -> Draft:
         "Read an integer n, then n lines with two integers each: the weight and the value of a thing. You can carry "
         f"things of a total weight of {capacity} at most, each once. Print the greatest total value you can carry.",
         ("1 <= n <= 8", "1 <= weight <= 50", "1 <= value <= 50"),
-        code(
-            f"""
-            best = [0] * ({capacity} + 1)
-            for _ in range(int(input())):
-                weight, value = map(int, input().split())
-                for total in range({capacity}, weight - 1, -1):
-                    best[total] = max(best[total], best[total - weight] + value)
-            print(best[-1])
-            """
-        ),
+        f"""
+        best = [0] * ({capacity} + 1)
+        for _ in range(int(input())):
+            weight, value = map(int, input().split())
+            for total in range({capacity}, weight - 1, -1):
+                best[total] = max(best[total], best[total - weight] + value)
+        print(best[-1])
+        """,
         check,
         draw,
         (f"1\n{capacity} 9\n", f"1\n{capacity + 1} 9\n", f"2\n{capacity - 9} 3\n9 4\n"),
@@ -210,28 +197,23 @@ def edit_cost(rng: random.Random) -> Draft:
 
         return str(cost(0, 0))
 
-    def draw(rng: random.Random) -> str:
-        return "\n".join("".join(rng.choice("abc") for _ in range(rng.randint(1, 10))) for _ in range(2)) + "\n"
-
     return Draft(
         (insert, delete, replace),
         "Read two words, one a line. Change the first into the second: to insert a letter costs "
         f"{insert}, to delete one costs {delete}, to replace one by another costs {replace}. Print the lowest cost.",
         ("between 1 and 10 letters a word, of a, b and c",),
-        code(
-            f"""
-            s, t = input(), input()
-            row = [{insert} * j for j in range(len(t) + 1)]
-            for i, c in enumerate(s, start=1):
-                last, row = row, [{delete} * i]
-                for j, d in enumerate(t):
-                    kept = last[j] + (0 if c == d else {replace})
-                    row.append(min(kept, last[j + 1] + {delete}, row[j] + {insert}))
-            print(row[-1])
-            """
-        ),
+        f"""
+        s, t = input(), input()
+        row = [{insert} * j for j in range(len(t) + 1)]
+        for i, c in enumerate(s, start=1):
+            last, row = row, [{delete} * i]
+            for j, d in enumerate(t):
+                kept = last[j] + (0 if c == d else {replace})
+                row.append(min(kept, last[j + 1] + {delete}, row[j] + {insert}))
+        print(row[-1])
+        """,
         check,
-        draw,
+        lambda rng: f"{word(rng, 'abc', 1, 10)}\n{word(rng, 'abc', 1, 10)}\n",
         ("a\na\n", "a\nb\n", "aaaaaaaaaa\nb\n", "c\nabababcaba\n"),
     )
 
@@ -265,20 +247,18 @@ def leaper(rng: random.Random) -> Draft:
         "board. Read three integers n, r and c. Print the smallest number of moves that take it from row 0, column 0 "
         "to row r, column c of a board of n rows and n columns, or -1 if none do.",
         ("3 <= n <= 10", "0 <= r, c < n"),
-        code(
-            f"""
-            n, r, c = map(int, input().split())
-            moves = [(i * x, j * y) for x, y in (({a}, {b}), ({b}, {a})) for i in (-1, 1) for j in (-1, 1)]
-            steps, front = {{(0, 0): 0}}, [(0, 0)]
-            for i, j in front:
-                for di, dj in moves:
-                    cell = i + di, j + dj
-                    if cell not in steps and 0 <= min(cell) and max(cell) < n:
-                        steps[cell] = steps[i, j] + 1
-                        front.append(cell)
-            print(steps.get((r, c), -1))
-            """
-        ),
+        f"""
+        n, r, c = map(int, input().split())
+        moves = [(i * x, j * y) for x, y in (({a}, {b}), ({b}, {a})) for i in (-1, 1) for j in (-1, 1)]
+        steps, front = {{(0, 0): 0}}, [(0, 0)]
+        for i, j in front:
+            for di, dj in moves:
+                cell = i + di, j + dj
+                if cell not in steps and 0 <= min(cell) and max(cell) < n:
+                    steps[cell] = steps[i, j] + 1
+                    front.append(cell)
+        print(steps.get((r, c), -1))
+        """,
         check,
         draw,
         ("3 0 0\n", "10 9 9\n", "4 3 3\n"),

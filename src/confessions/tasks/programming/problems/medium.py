@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import string
 
-from confessions.tasks.programming.problems.base import Draft, code, family
-from confessions.tasks.programming.problems.easy import word
+from confessions.tasks.programming.problems.base import Draft, family, integer, integers, word
 
 
 @family("medium")
@@ -22,14 +21,12 @@ def caesar(rng: random.Random) -> Draft:
         f"Read a line of lower-case letters and spaces. Replace every letter by the one {shift} places later in the "
         "alphabet, where a follows z again; leave spaces as they are. Print the result.",
         ("between 1 and 30 characters", "no space at either end"),
-        code(
-            f"""
-            line = ""
-            for c in input():
-                line += c if c == " " else chr((ord(c) - 97 + {shift}) % 26 + 97)
-            print(line)
-            """
-        ),
+        f"""
+        line = ""
+        for c in input():
+            line += c if c == " " else chr((ord(c) - 97 + {shift}) % 26 + 97)
+        print(line)
+        """,
         check,
         lambda rng: " ".join(word(rng, string.ascii_lowercase, 1, 9) for _ in range(rng.randint(1, 3))) + "\n",
         ("z\n", "abcdefghijklmnopqrstuvwxyz\n"),
@@ -54,15 +51,13 @@ def digit_sum(rng: random.Random) -> Draft:
         (base, wanted),
         f"Read an integer n, given in base 10. Write it in base {base} and print, in base 10, {what}.",
         ("0 <= n <= 1000000000",),
-        code(
-            f"""
-            n, total = int(input()), 0
-            while n:
-                total += n % {base}{"" if wanted == "sum" else " > 0"}
-                n //= {base}
-            print(total)
-            """
-        ),
+        f"""
+        n, total = int(input()), 0
+        while n:
+            total += n % {base}{"" if wanted == "sum" else " > 0"}
+            n //= {base}
+        print(total)
+        """,
         check,
         lambda rng: f"{rng.randint(0, 10 ** rng.randint(1, 9))}\n",
         ("0\n", f"{base}\n", f"{base**3 - 1}\n", "1000000000\n"),
@@ -81,14 +76,12 @@ def divisible_in_range(rng: random.Random) -> Draft:
         (p, q),
         f"Read two integers a and b. How many integers n with a <= n <= b can be divided by {p}, by {q} or by both?",
         ("1 <= a <= b <= 10000",),
-        code(
-            f"""
-            from math import lcm
-            a, b = map(int, input().split())
-            count = lambda m: b // m - (a - 1) // m
-            print(count({p}) + count({q}) - count(lcm({p}, {q})))
-            """
-        ),
+        f"""
+        from math import lcm
+        a, b = map(int, input().split())
+        count = lambda m: b // m - (a - 1) // m
+        print(count({p}) + count({q}) - count(lcm({p}, {q})))
+        """,
         check,
         lambda rng: "{} {}\n".format(*sorted(rng.randint(1, 10 ** rng.randint(1, 4)) for _ in range(2))),
         ("1 1\n", f"{p} {p}\n", f"{p * q} {p * q}\n", "1 10000\n"),
@@ -115,16 +108,14 @@ def recurrence(rng: random.Random) -> Draft:
         f"Let f(0) = 0, f(1) = 1 and f(n) = {a} f(n-1) + {b} f(n-2). Read an integer n and print the remainder of f(n) "
         f"divided by {modulus}.",
         ("0 <= n <= 2000",),
-        code(
-            f"""
-            f, g = 0, 1
-            for _ in range(int(input())):
-                f, g = g, ({a} * g + {b} * f) % {modulus}
-            print(f)
-            """
-        ),
+        f"""
+        f, g = 0, 1
+        for _ in range(int(input())):
+            f, g = g, ({a} * g + {b} * f) % {modulus}
+        print(f)
+        """,
         check,
-        lambda rng: f"{rng.randint(0, 2000)}\n",
+        integer(0, 2000),
         ("0\n", "1\n", "2\n", "2000\n"),
     )
 
@@ -149,16 +140,14 @@ def run_lengths(rng: random.Random) -> Draft:
         f"is, by the letter and its number ({example} for seven times c); leave shorter runs as they are. Print the "
         "result.",
         ("between 1 and 40 letters",),
-        code(
-            f"""
-            from itertools import groupby
-            line = ""
-            for c, run in groupby(input()):
-                n = len(list(run))
-                line += {"f'{c}{n}'" if form == "letter first" else "f'{n}{c}'"} if n >= {least} else c * n
-            print(line)
-            """
-        ),
+        f"""
+        from itertools import groupby
+        line = ""
+        for c, run in groupby(input()):
+            n = len(list(run))
+            line += {"f'{c}{n}'" if form == "letter first" else "f'{n}{c}'"} if n >= {least} else c * n
+        print(line)
+        """,
         check,
         lambda rng: "".join(rng.choice("abc") * rng.randint(1, 8) for _ in range(rng.randint(1, 5))) + "\n",
         ("a\n", "b" * least + "\n", "b" * (least - 1) + "\n", "c" * 40 + "\n"),
@@ -174,24 +163,19 @@ def window_sum(rng: random.Random) -> Draft:
         values = list(map(int, text.split()))
         return str(best(sum(values[i : i + width]) for i in range(len(values) - width + 1)))
 
-    def draw(rng: random.Random) -> str:
-        return " ".join(str(rng.randint(-20, 20)) for _ in range(rng.randint(width, 15))) + "\n"
-
     return Draft(
         (width, wanted),
         f"Read a line of integers. Print the {wanted} sum of {width} integers that stand next to each other.",
         (f"between {width} and 15 integers", "-20 <= each <= 20"),
-        code(
-            f"""
-            values = list(map(int, input().split()))
-            best = total = sum(values[:{width}])
-            for new, old in zip(values[{width}:], values):
-                total += new - old
-                best = {"max" if wanted == "largest" else "min"}(best, total)
-            print(best)
-            """
-        ),
+        f"""
+        values = list(map(int, input().split()))
+        best = total = sum(values[:{width}])
+        for new, old in zip(values[{width}:], values):
+            total += new - old
+            best = {"max" if wanted == "largest" else "min"}(best, total)
+        print(best)
+        """,
         check,
-        draw,
+        integers(-20, 20, 15, width),
         (" ".join(["-20"] * width) + "\n", " ".join(["20"] * 15) + "\n"),
     )

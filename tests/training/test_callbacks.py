@@ -1,11 +1,11 @@
-"""A training run: what it logs of a step, and what it says of one that takes long, has no gradient or a gap."""
+"""Beside a training run: its log, and what is said of a step that takes long, has no gradient or a gap."""
 
 import json
 import time
 from types import SimpleNamespace
 
+from confessions.training.callbacks import GAPS, MEANS, SLOW, GapWatch, GradientWatch, SlowStep, metrics_row
 from confessions.training.counted import CALLED, COUNTS
-from confessions.training.run import GAPS, MEANS, SLOW, GapWatch, GradientWatch, SlowStep, metrics_row
 
 
 def test_a_step_that_takes_five_times_the_first_says_why_it_may_once(monkeypatch):
