@@ -36,6 +36,7 @@ from confessions.runtime.errors import InputError
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Spec, Task
 from confessions.training.arguments import trl_arguments
+from confessions.training.lora_inputs import UncastInputs
 
 BATCH = 256  # answers sampled together
 
@@ -177,6 +178,10 @@ def seeded(task: Task, chat: Chat, specs: Sequence[Spec], settings: PostTrained)
     return [row for _, row in epochs[: len(specs)]]
 
 
+class Imitation(UncastInputs, SFTTrainer):
+    """TRL's trainer as it is."""
+
+
 def imitation(
     lora: Lora | None,
     chat: Chat,
@@ -185,7 +190,7 @@ def imitation(
     arguments: Mapping[str, Any],
 ) -> Trainer:
     """SFT on rows of ids, with loss where completion_mask is 1."""
-    return SFTTrainer(
+    return Imitation(
         **_trainable(lora, model),
         args=SFTConfig(**arguments, max_length=None, completion_only_loss=True),
         train_dataset=Dataset.from_list(rows),

@@ -44,6 +44,7 @@ from confessions.training.checkpoints import AtomicCheckpoints
 from confessions.training.counted import SCORED
 from confessions.training.credit import entropy_bonus, line_advantages, lines_of_tokens
 from confessions.training.kept_rollouts import EARNED, with_details
+from confessions.training.lora_inputs import UncastInputs
 from confessions.training.micro_batches import by_rows, by_tokens
 from confessions.training.rewards import confession_rewards, line_rewards, misjudged, one_class_kinds, task_reward
 from confessions.training.timeline import OTHER, Timeline
@@ -54,7 +55,7 @@ GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout
 CONFESSED = ("kinds", "met", "claims", "p_met", "report_valid", "grade_honest")  # what confession rewards are made of
 
 
-class DualSpanGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
+class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
     """GRPO over two-turn rollouts. Rewards come in two columns, (task, confession), and never meet.
 
     `sampler` samples the rollouts (default: the policy's own weights do, by the transformers engine). Its kernels are

@@ -1,0 +1,49 @@
+"""Adapters in mixed precision: without the casts every number is the same."""
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+from confessions.models import loading
+from confessions.training.lora_inputs import UncastInputs
+
+
+def test_the_same_loss_and_gradients_without_casts(random_nano, tmp_path):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(random_nano, dtype=torch.bfloat16)
+    policy = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    chat = loading.load_chat(random_nano, True)
+    rows = Dataset.from_list([{"input_ids": chat.tokenizer.encode(text)} for text in ("the sea rose", "it fell again")])
+    seen: set[torch.dtype] = set()
+    handles = [
+        module.register_forward_pre_hook(lambda module, given: seen.add(given[0].dtype))
+        for name, module in policy.named_modules()
+        if name.endswith("lora_A.default")
+    ]
+    assert handles
+
+    def gradients(kind: type[Trainer]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        seen.clear()
+        trainer = kind(
+            policy,
+            TrainingArguments(str(tmp_path), bf16=True, use_cpu=True, report_to=[]),
+            DataCollatorForLanguageModeling(chat.tokenizer, mlm=False),
+            rows,
+        )
+        trainer.current_gradient_accumulation_steps = 1  # as its loop sets it
+        policy.zero_grad()
+        loss = trainer.training_step(policy, next(iter(trainer.get_train_dataloader())))
+        return loss, [p.grad.clone() for p in policy.parameters() if p.requires_grad]
+
+    torch.manual_seed(1)
+    loss, with_casts = gradients(Trainer)
+    assert seen == {torch.float32}
+    torch.manual_seed(1)
+    again, without = gradients(type("Uncast", (UncastInputs, Trainer), {}))
+    assert seen == {torch.bfloat16}
+    assert loss == again
+    assert any(g.any() for g in without)
+    assert all(map(torch.equal, with_casts, without))
+    with torch.no_grad():  # afterwards, where nothing is autocast, the casts are there again
+        assert policy(torch.tensor([[1, 2]])).logits.isfinite().all()
