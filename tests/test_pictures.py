@@ -21,14 +21,15 @@ def test_the_picture_of_the_workflow_has_its_rules():
     assert placed == {rule for pair in drawn for rule in pair}
 
 
-@pytest.mark.parametrize("name", ["countdown", "real_model"])
+@pytest.mark.parametrize("name", ["countdown", "real_model", "instructions_evidence"])
 def test_a_picture_of_results_is_the_one_that_its_data_draw(name, tmp_path):
     """Pixel for pixel where the fonts are the same; here its size and nearly all of it."""
     spec = importlib.util.spec_from_file_location(name, PICTURES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.draw(tmp_path / "drawn.png")
-    drawn, kept = (Image.open(path).convert("L") for path in (tmp_path / "drawn.png", PICTURES / f"{name}.png"))
+    stored = getattr(module, "PICTURE", PICTURES / f"{name}.png")
+    drawn, kept = (Image.open(path).convert("L") for path in (tmp_path / "drawn.png", stored))
     assert drawn.size == kept.size
     differing = sum(ImageChops.difference(drawn, kept).point(lambda value: value > 64).histogram()[1:])
     assert differing < 0.01 * drawn.width * drawn.height, f"its data have changed: python docs/pictures/{name}.py"
