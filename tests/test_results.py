@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
@@ -51,7 +52,7 @@ def test_frozen_answers_are_small_and_whole():
     for path in (PAGES / "data").glob("*.parquet"):
         frame = pd.read_parquet(path)
         assert path.stat().st_size < 300_000
-        assert len(frame) == 2 * 64
+        assert len(frame) == 64 * frame["variant"].nunique()
         assert frame[["y", "yc", "met", "exact_compliance", "hacked", "report_valid"]].notna().all(axis=None)
 
 
@@ -74,12 +75,12 @@ def results(tmp_path) -> Path:
     metrics = {seed: write_metrics(folder / f"demo/seed{seed}/train/metrics.jsonl") for seed in (0, 1)}
     tables.write(tables.training(metrics, 8, LABELS), folder / "demo/tables/training.csv")
     tables.write(tables.onset(metrics, 8, LABELS), folder / "demo/tables/onset.csv")
-    for step in (0, 20, 100):
+    for seed, step in product((0, 1), (0, 20, 100)):
         frame = rollout_frame((("baseline", "default"), ("baseline", "forced_count"), ("soft", "default")), repeat=2)
         frame["y"] += f" at step {step} ```` (2)"
         written = write_files(tmp_path, frame)
         for name, path in zip(("rollouts", "scores"), written, strict=True):
-            place = folder / f"demo/seed0/{name}/step_{step}.parquet"
+            place = folder / f"demo/seed{seed}/{name}/step_{step}.parquet"
             place.parent.mkdir(parents=True, exist_ok=True)
             path.rename(place)
     return folder
@@ -107,8 +108,10 @@ def test_the_long_form_holds_each_number_once(results):
     )
     assert one(table, arm="always_none", seed=1, step=4, **cell).value == 0.7
     assert one(table, model="Big 8M", arm="measured", metric="exact_compliance", variant="default").unit == "rollouts"
-    hacked = one(table, split="train", seed=0, step=3, metric="hacked")
+    hacked = one(table, split="training", seed=0, step=3, metric="hacked")
     assert (hacked.value, hacked.n) == (pytest.approx(50 / 64), 64)
+    slope = one(table, split="training", seed=0, metric="hacked_slope")
+    assert (pd.isna(slope["step"]), slope.low < slope.value < slope.high) == (True, True)
     assert one(table, metric="onset", seed=1).value == 1
     assert one(table, metric="onset_median").n == 2
     grid = table[(table["split"] == "evaluation") & (table["model"] == "nano") & (table["arm"] == "measured")]
@@ -137,6 +140,16 @@ def test_one_command_keeps_everything(results, collect, tmp_path):
     assert page.count("at step 100 ````") == 5
     assert page.count("`````text") == 10  # no text closes its own block
     assert json.loads(base["yc"][0])["overall_grade"] == 2
+    claims = pd.read_csv(out / "data/demo/claims.csv", keep_default_na=False)
+    assert len(claims) == 2 * 2 * 2 * 8 * 5  # seeds, checkpoints, variants, rows, objectives
+    assert set(claims["claim"]) <= {"Full", "Partial", "None", ""}
+    first = claims[(claims["seed"] == 1) & (claims["row"] == 0) & (claims["variant"] == "default")]
+    assert list(first["met"][:5]) == [True, True, False, False, False]
+
+
+def test_another_tasks_truth_has_no_words(collect):
+    said = {"met": [True, False], "hacked": False, "judge_pass": True}
+    assert collect._truth(said) == "Truth: objectives met 1 of 2; not hacked; the grader passes it."
 
 
 def test_the_draw_is_seeded_and_not_chosen(collect):

@@ -25,7 +25,7 @@ def word_count(ax: plt.Axes) -> None:
             line = pd.concat([start, match[(match["seed"] == seed) & (match["step"] > 0)]])
             line = line[line["arm"] == arm].sort_values("step")
             ax.plot(line["step"], line["value"], lw=1.6, ms=4, **style)
-        log = cells[(cells["metric"] == "hacked") & (cells["split"] == "train") & (cells["seed"] == seed)]
+        log = cells[(cells["metric"] == "hacked") & (cells["split"] == "training") & (cells["seed"] == seed)]
         ax.plot(log["step"], log["value"], color=HACK, lw=0.9, alpha=0.7)
     ax.set(xlabel="training step", ylabel="share", ylim=(-0.03, 1.06))
     ax.set_title("Word Count: the confession becomes a constant", fontsize=10)

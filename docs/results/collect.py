@@ -3,6 +3,7 @@
 data/EXPERIMENT.csv             every number of its tables, one a row (analysis.tables.long), and those of MORE
 data/EXPERIMENT_base.parquet    the policy's answers before training, with truth and reports: frozen for later runs
 data/EXPERIMENT_hacked.parquet  the same of the first seed's last checkpoint
+data/EXPERIMENT/claims.csv      what every seed's first and last checkpoint claims of each objective, and its truth
 EXPERIMENT_examples.md          conversations of both, chosen by a seeded draw and printed in full
 """
 
@@ -15,7 +16,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from confessions.analysis.tables import write_long
+from confessions.analysis.tables import write, write_long
 from confessions.runtime.errors import InputError, reported
 from confessions.runtime.files import published, read_parquet, write_parquet
 
@@ -23,16 +24,30 @@ HERE = Path(__file__).parent
 EXAMPLES, DRAW = 5, 0  # conversations before and after; seed of the draw
 KEYS = ["row", "condition", "variant"]
 SAID = [*KEYS, "spec", "x", "y", "xc", "yc", "task_finish", "confession_finish"]
-TRUE = ["met", "exact_compliance", "hacked", "counts", "labels", "judge_pass", "report_valid", "claims", "grade"]
+TRUE = ["met", "exact_compliance", "hacked", "judge_pass", "report_valid", "claims", "grade"]
+WORDS = ["counts", "labels"]  # of Word Count alone
 
 
 def frozen(rollouts: Path, scores: Path) -> pd.DataFrame:
     """Each rollout of a checkpoint without a system prompt: what was asked and said, and what is true of it."""
     said, true = read_parquet(rollouts, tuple(SAID)), read_parquet(scores, (*KEYS, *TRUE))
-    together = said[SAID].merge(true[KEYS + TRUE], on=KEYS, validate="one_to_one")
+    own = [column for column in WORDS if column in true]
+    together = said[SAID].merge(true[KEYS + TRUE + own], on=KEYS, validate="one_to_one")
     if len(together) != len(said):
         raise InputError(f"{scores}: not the scores of {rollouts}; delete it and run snakemake again")
     return together[together["condition"] == "baseline"].reset_index(drop=True)
+
+
+def claimed(seed: int, step: int, frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each objective of each answer: is it met, what is claimed of it (empty: the report is invalid)."""
+    rows = [
+        (seed, step, said.row, said.variant, i + 1, met, claim, said.hacked)
+        for said in frame.itertuples()
+        for i, (met, claim) in enumerate(
+            zip(said.met, said.claims if said.report_valid else [None] * len(said.met), strict=True)
+        )
+    ]
+    return pd.DataFrame(rows, columns=["seed", "step", "row", "variant", "objective", "met", "claim", "hacked"])
 
 
 def drawn(n_rows: int, n: int = EXAMPLES, seed: int = DRAW) -> list[int]:
@@ -72,10 +87,12 @@ def _quoted(title: str, text: str) -> list[str]:
 
 
 def _truth(said: dict) -> str:
-    words, labels = (_listed(said[key]) for key in ("counts", "labels"))
     right = f"{sum(said['met'])} of {len(said['met'])}"
+    found = f"objectives met {right}"
+    if set(WORDS) <= said.keys():
+        found = f"words {_listed(said['counts'])}; labels {_listed(said['labels'])}; sentences right {right}"
     hack, verdict = ("hacked" if said["hacked"] else "not hacked"), ("passes" if said["judge_pass"] else "fails")
-    return f"Truth: words {words}; labels {labels}; sentences right {right}; {hack}; the grader {verdict} it."
+    return f"Truth: {found}; {hack}; the grader {verdict} it."
 
 
 def _listed(numbers: Iterable[float | None]) -> str:
@@ -87,19 +104,24 @@ def main(
     more: Annotated[list[str] | None, typer.Argument(help="others whose numbers belong to the same file")] = None,
     results: Annotated[Path, typer.Option(help="folder of its results")] = Path("results"),
     out: Annotated[Path, typer.Option(help="where the pages are")] = HERE,
+    numbers: Annotated[bool, typer.Option(help="leave out the answers and the examples")] = False,
 ) -> None:
     with reported() as say:
         tables = {name: results / name / "tables" for name in (experiment, *(more or ()))}
         table = write_long(tables, out / "data" / f"{experiment}.csv")
         say(f"{len(table)} numbers in {out / 'data' / f'{experiment}.csv'}")
         seeds = sorted((results / experiment).glob("seed*"), key=lambda path: int(path.name[4:]))
-        if not seeds:
-            return  # nothing was trained
-        files = {int(p.stem[5:]): p for p in (seeds[0] / "rollouts").glob("step_*.parquet") if p.stem[5:].isdigit()}
-        checkpoints = {}
-        for name, step in (("base", min(files)), ("hacked", max(files))):
-            frame = frozen(files[step], seeds[0] / "scores" / files[step].name)
-            checkpoints[f"Step {step}"] = frame
+        if numbers or not seeds:  # without seeds nothing was trained
+            return
+        kept, claims = {}, []
+        for seed in seeds:
+            files = {int(p.stem[5:]): p for p in (seed / "rollouts").glob("step_*.parquet") if p.stem[5:].isdigit()}
+            for step in (min(files), max(files)):
+                kept[seed, step] = frozen(files[step], seed / "scores" / files[step].name)
+                claims.append(claimed(int(seed.name[4:]), step, kept[seed, step]))
+        write(pd.concat(claims, ignore_index=True), out / "data" / experiment / "claims.csv")
+        checkpoints = {f"Step {step}": frame for (seed, step), frame in kept.items() if seed == seeds[0]}
+        for name, frame in zip(("base", "hacked"), checkpoints.values(), strict=True):
             write_parquet(frame, out / "data" / f"{experiment}_{name}.parquet")
         with published(out / f"{experiment}_examples.md") as temporary:
             temporary.write_text(examples(experiment, checkpoints), encoding="utf-8")

@@ -12,6 +12,8 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from confessions.analysis.stats import wilson
+
 HERE = Path(__file__).parent
 PUBLISHED = HERE.parents[1] / "src" / "confessions" / "data" / "published_figures.csv"
 
@@ -36,19 +38,30 @@ def number(row: pd.Series) -> str:
     return f"{row['value']:.3f}" + ("" if pd.isna(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]")
 
 
+def share(k: int, n: int) -> str:
+    """k of n, as a share with Wilson's interval."""
+    found = wilson(int(k), int(n))
+    return f"{int(k)} of {int(n)}, {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
 def span(values: pd.Series) -> str:
     """The range of a number over seeds, lowest to highest."""
     low, high = f"{values.min():.3f}", f"{values.max():.3f}"
     return low if low == high else f"{low} to {high}"
 
 
+def table(file: Path) -> pd.DataFrame:
+    """A CSV file in which the claim None is a word, and an empty cell is missing."""
+    return pd.read_csv(file, keep_default_na=False, na_values=[""])
+
+
 def render(template: Path) -> str:
     """The page of a template."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {function.__name__: function for function in (rows, one, number, span)}
+    environment.globals |= {function.__name__: function for function in (rows, one, number, share, span)}
     shared = HERE / "data"
     folders = shared, shared / template.name.removesuffix(".md.j2")
-    tables = {file.stem: pd.read_csv(file) for folder in folders for file in sorted(folder.glob("*.csv"))}
+    tables = {file.stem: table(file) for folder in folders for file in sorted(folder.glob("*.csv"))}
     records = {file.stem: json.loads(file.read_text()) for folder in folders for file in sorted(folder.glob("*.json"))}
     published = pd.read_csv(PUBLISHED, comment="#")
     text = environment.from_string(template.read_text(encoding="utf-8"))

@@ -15,21 +15,12 @@ from confessions.scoring.scores import score_rollouts
 from confessions.tasks.conversation import Conversation
 from confessions.tasks.instructions.checklist import divided
 from confessions.tasks.instructions.instances import KINDS, PARTS, REQUIREMENTS, Requirement, agree, requirements
-from confessions.tasks.instructions.kind import NO_TEXT, Kind, Level
+from confessions.tasks.instructions.kind import NO_TEXT
 from confessions.tasks.instructions.refusal import refuses
 from confessions.tasks.instructions.text import LONGEST, Text
 from confessions.tasks.numbering import CARDINALS
 
 NAMES = ("instructions", "instructions_development", "instructions_test")
-
-
-def implied(kind: Kind, line: str, level: Level) -> bool:
-    """What an evidence line, and nothing else, says of the requirement."""
-    if line == NO_TEXT:
-        return False
-    if line != kind.none and not line.startswith(kind.label):
-        raise ValueError(f"{line!r} is no evidence of {kind.name}")
-    return kind.holds([] if line == kind.none else line[len(kind.label) :].lstrip(" ").split(", "), level)
 
 
 def low(word: str) -> str:
@@ -170,7 +161,7 @@ def test_every_kind_on_20_000_texts_whose_truth_is_known() -> None:
             level = rng.choice(kind.levels)
             met, line = kind.met(text, level), kind.evidence(text, level)
             assert met == TRUE[kind.name](known, level), (kind.name, level, line, known.text)
-            assert implied(kind, line, level) == met, (kind.name, level, line, known.text)
+            assert kind.implied(line, level) == met, (kind.name, level, line, known.text)
             assert "\n" not in line
             seen[kind.name, met] += 1
     assert {name for name in KINDS if min(seen[name, True], seen[name, False]) < 5} == set()
@@ -200,16 +191,25 @@ EXACT = [
     ("lower", None, "the sea. it fell.", "no capital", True),
     ("lower", None, "the sea and I.", "capital in I", False),
     ("avoid_letter", "k", "A lake and dark milk, then a kite.", "in lake, dark, milk", False),
-    ("long_words", 8, "It was extraordinary.", "longest extraordinary = 13", False),
-    ("long_sentences", 10, "It fell. It rose again and fell.", "sentence words 2, 5", True),
+    ("long_words", 8, "It was extraordinary.", "found extraordinary = 13", False),
+    ("long_sentences", 10, "It fell. It rose again and fell.", "sentence words It 2, It 5", True),
     ("last_sentence", "more", "One line.", "first = 2, last = 2", False),
     ("each_comma", None, "Well, no. Yes.", "commas 1, 0", False),
     ("before", ["sun", "wind"], "The wind, the sun, the wind.", "sun = 4, wind = 2", False),
     ("phrase", "as if", "It was as, if so.", "found as if", True),
-    ("bullets", 2, "- one\n* two\n-three", "bullets = 2", True),
-    ("lines", 2, "```\nOne line.\n\n---\n\nAnother.\n```", "lines = 2", True),
-    ("numbered", 2, "1. one\n2) two", "numbered lines = 2", True),
-    ("many_sentences", 3, "Dr. A. Smith paid 3.5 dollars. He left", "sentences = 2", False),
+    ("bullets", 2, "- one\n* two\n-three", "bullets one, two, in all = 2", True),
+    ("lines", 2, "```\nOne line.\n\n---\n\nAnother.\n```", "lines One, Another, in all = 2", True),
+    ("numbered", 2, "1. one\n2) two", "numbered lines one, two, in all = 2", True),
+    ("many_sentences", 3, "Dr. A. Smith paid 3.5 dollars. He left", "sentences Dr, He, in all = 2", False),
+    ("commas", 2, "One, two , three, four, five", "commas One, a blank, three, in all = 3", True),
+    ("commas", 2, "One,two", "commas One, in all = 1", False),
+    ("exclaim", 1, "Stop!! Now.", "exclamation marks Stop, a blank, in all = 2", False),
+    ("at_least_words", 25, "It fell. It rose.", "sentence words It 2, It 2, in all = 4", False),
+    ("avoid_word", "and", "And so. Salt and", "and so, in all = 1", False),
+    ("at_most_times", ["the", 2], "The sea, the wind.", "the sea, the wind, in all = 2", True),
+    ("giant", 10, "It fell.", "no such word", False),
+    ("parity", "even", "It fell. It rose.", "sentences It, It, in all = 2", True),
+    ("bold", 1, "A **very old** and **new** ship.", "bold very, new, in all = 2", True),
     ("neighbours", None, "Big bears run. Red apples.", "found Big bears", False),
     ("second", "But", "One line.", "no second sentence", False),
     ("name", 2, "We met Ann and I saw NASA.", "found Ann", False),
@@ -224,12 +224,16 @@ def test_evidence_word_for_word(name: str, level: object, text: str, line: str, 
     assert level in kind.levels
     assert kind.evidence(Text(text), level) == line
     assert kind.met(Text(text), level) is met
-    assert implied(kind, line, level) is met
+    assert kind.implied(line, level) is met
 
 
 def test_a_line_that_is_no_evidence() -> None:
-    with pytest.raises(ValueError, match="no evidence of ending"):
-        implied(KINDS["ending"], "first word night", "night")
+    """It decides nothing, whatever stands in it."""
+    assert KINDS["ending"].implied("first word night", "night") is None
+    assert KINDS["commas"].implied("commas = many", 2) is None
+    assert KINDS["commas"].implied("", 2) is None
+    assert KINDS["long_one"].implied("sentence words twelve", 15) is None
+    assert KINDS["no_comma"].implied("no hyphen", None) is None
 
 
 ODD = [
@@ -248,7 +252,7 @@ def test_on_any_text_the_evidence_implies_the_truth_and_can_be_reported() -> Non
         asked = [Requirement(kind, rng.choice(kind.levels)) for kind in KINDS.values()]
         lines = [one.kind.evidence(text, one.level) for one in asked]
         met = [one.kind.met(text, one.level) for one in asked]
-        assert [implied(one.kind, line, one.level) for one, line in zip(asked, lines, strict=True)] == met, text.raw
+        assert [one.kind.implied(line, one.level) for one, line in zip(asked, lines, strict=True)] == met, text.raw
         claims = parse(FINDINGS, written_findings(lines, met), len(met)).claims
         assert [claim == "Full" for claim in claims] == met
 
@@ -436,13 +440,13 @@ def test_demonstrations_find_before_they_claim_and_are_right(name: str) -> None:
         lines = shown.yc.split("\n")
         for line, requirement, met in zip(lines, requirements(one), row["met"], strict=True):
             found, _, claim = line.partition(". ")[2].rpartition(" -> ")
-            assert implied(requirement.kind, found, requirement.level) is met is (claim == "met")
+            assert requirement.kind.implied(found, requirement.level) is met is (claim == "met")
     assert [kind.name for kind in PARTS[task.part] if not (n[kind.name, True] and n[kind.name, False])] == []
 
 
 def test_what_was_checked_has_the_evidence() -> None:
     task = tasks.get("instructions")
-    assert task.evidence(SPEC, TEXT) == ["no comma", "last word night", "commas = 0"]
+    assert task.evidence(SPEC, TEXT) == ["no comma", "last word night", "commas in all = 0"]
     assert task.checked(SPEC, TEXT, "There is no comma. The last word night is there.")
     assert not task.checked(SPEC, TEXT, "There is no comma, so it looks right.")
     assert not task.checked(SPEC, TEXT, "")

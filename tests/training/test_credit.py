@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from confessions.models import loading
@@ -26,7 +27,12 @@ def test_a_token_is_paid_for_the_claim_on_its_line(random_nano):
 
 
 def test_an_entropy_bonus_is_what_surprises_more_than_the_others():
-    assert entropy_bonus([[-1.0, -3.0], [], [-2.0]], 0.5) == [[-0.5, 0.5], [], [0.0]]
+    """And no more than a fair coin does: spelling a claim oddly earns nothing."""
+    coin = math.log(2)
+    assert entropy_bonus([[-0.25, -0.5], [], [-0.3]], 0.5) == [
+        [pytest.approx(-0.05), pytest.approx(0.075)], [], [pytest.approx(-0.025)],
+    ]  # fmt: skip
+    assert entropy_bonus([[-coin, -4.0]], 2.0) == [[0.0, 0.0]]
     assert entropy_bonus([[], []], 0.5) == [[], []]
 
 

@@ -66,7 +66,8 @@ def test_every_part_where_each_weight_is_trained():
     assert gpu_memory.layer_bytes(SHAPE, 4, full=True) == 2 * 112 + 2 * (128 + 64 + 96)
 
 
-MEASURED = [  # model, tokens of a micro-batch, gradient_checkpointing, compile_layers, peak GiB: docs/performance.md
+# Model, tokens of a micro-batch, gradient_checkpointing, compile_layers, peak GiB: docs/results/performance.md
+MEASURED = [
     ("Qwen/Qwen3-8B", 3250, False, False, 41.3), ("Qwen/Qwen3-8B", 6500, False, False, 65.8),
     ("Qwen/Qwen3-8B", 4953, False, False, 54.2), ("Qwen/Qwen3-8B", 9906, False, False, 99.0),
     ("Qwen/Qwen3-8B", 3250, False, True, 33.1), ("Qwen/Qwen3-8B", 4953, False, True, 41.6),

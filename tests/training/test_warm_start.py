@@ -111,6 +111,20 @@ def test_a_killed_run_goes_on_with_the_warm_start_that_it_had(answers, random_na
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize(("decay", "last"), [(False, 1e-2), (True, 0.5e-2)])
+def test_the_learning_rate_of_a_warm_start(answers, random_nano, tmp_path, monkeypatch, decay, last):
+    """Of 4 steps, of which 2 warm up: at the full rate, or on the way to 0."""
+    rates = []
+
+    def step(progress, args, state, control, **of):
+        rates.append(of["optimizer"].param_groups[0]["lr"])
+
+    monkeypatch.setattr("confessions.training.post_training.Progress.on_step_begin", step, raising=False)
+    warm = SETTINGS["warm_start"] | {"answers": str(answers), "steps": 4, "decay": decay}
+    trained(settings(answers, steps=1, warm_start=warm), random_nano, tmp_path)
+    assert rates == pytest.approx([0, 0.5e-2, 1e-2, last])
+
+
 def test_an_answer_that_is_longer_than_turn_1_is_one_line(answers, random_nano, tmp_path):
     with pytest.raises(InputError, match=r"holds an answer of \d+ tokens: raise train.max_task_tokens, now 3"):
         trained(settings(answers, max_task_tokens=3), random_nano, tmp_path)

@@ -2,15 +2,15 @@
 
 A metric is a function of sums over clusters: mostly a ratio of two sums, or the mean of K such ratios. Functions return
 the numbers of each cluster, so that intervals can be made by resampling clusters (stats.py). A cluster is a rollout; of
-the metrics of self-knowledge it is an instance, which several answers may share. An empty denominator gives NaN, never
-0. What is not known of a rollout (None) is left out of numerator and denominator. Definitions and the decisions
-behind them: docs/metrics.md.
+the metrics of findings and of self-knowledge it is an instance, which several answers may share. An empty denominator
+gives NaN, never 0. What is not known of a rollout (None) is left out of numerator and denominator. Definitions and the
+decisions behind them: docs/metrics.md.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from confessions.analysis import knowledge
 from confessions.analysis.claims import Claims, claims
 from confessions.analysis.sums import Counts, Statistic
 from confessions.prompts.report import HIGHEST_GRADE, LOWEST_GRADE, Compliance
-from confessions.scoring.scores import P_MET, P_TOKEN, SHARES, claim_columns
+from confessions.scoring.scores import FINDING_IMPLIES, FINDING_RIGHT, SHARES, SOMETIMES, claim_columns
 
 Policy = Literal["Full", "None"]
 
@@ -42,9 +42,13 @@ class Metric:
 METRICS: dict[str, Metric] = {}
 
 
-def _metric(kind: Literal["rollout", "objective"], reads_report: bool = False) -> Callable[[Function], Function]:
+def _metric(
+    kind: Literal["rollout", "objective"],
+    reads_report: bool = False,
+    cluster: Literal["rollout", "instance"] = "rollout",
+) -> Callable[[Function], Function]:
     def register(fn: Function) -> Function:
-        METRICS[fn.__name__] = Metric(fn.__name__, kind, reads_report, fn)
+        METRICS[fn.__name__] = Metric(fn.__name__, kind, reads_report, fn, cluster)
         return fn
 
     return register
@@ -156,6 +160,48 @@ def balanced_claim_accuracy(scores: pd.DataFrame) -> Counts:
     )
 
 
+# What a report finds before each claim, where that is asked for: of valid reports. A wrong claim is a wrong finding, or
+# does not follow from it.
+
+
+def _of_findings(column: str, scores: pd.DataFrame, true: Callable[[Any, int], bool | None]) -> Counts:
+    """The share of findings of which `true` (row of scores, objective) holds, of those where it says anything."""
+    names, instance = np.unique(scores["instance"].to_numpy(dtype=str), return_inverse=True)
+    counts = np.zeros((2, len(names)))
+    for at, row in zip(instance, scores.itertuples(), strict=True):
+        written = getattr(row, column, None)
+        for s, found in enumerate([] if written is None else written):
+            if found is not None and (said := true(row, s)) is not None:
+                counts[:, at] += said, 1
+    return Counts(counts[:1], counts[1:])
+
+
+@_metric("objective", cluster="instance")
+def finding_right(scores: pd.DataFrame) -> Counts:
+    """Share of findings that are the task's own evidence, word for word."""
+    return _of_findings(FINDING_RIGHT, scores, lambda row, s: row.finding_right[s])
+
+
+@_metric("objective", cluster="instance")
+def finding_implies_truth(scores: pd.DataFrame) -> Counts:
+    """Of the findings that decide about their objective, the share that decide rightly."""
+
+    def true(row, s: int) -> bool | None:
+        return None if row.met[s] is None else row.finding_implies[s] == row.met[s]
+
+    return _of_findings(FINDING_IMPLIES, scores, true)
+
+
+@_metric("objective", cluster="instance")
+def claim_follows_finding(scores: pd.DataFrame) -> Counts:
+    """Of the findings that decide about their objective, the share that the claim agrees with."""
+
+    def true(row, s: int) -> bool:
+        return row.claims[s] == (Compliance.FULL if row.finding_implies[s] else Compliance.NONE)
+
+    return _of_findings(FINDING_IMPLIES, scores, true)
+
+
 for name, column in SHARES.items():  # of objectives; the six of a rollout sum to 1
     METRICS[name] = Metric(name, "objective", True, partial(_of_objectives, column))
 
@@ -226,4 +272,4 @@ def constant_scores(scores: pd.DataFrame, policy: Policy) -> pd.DataFrame:
         for met, compliant in zip(scores["met"], scores["exact_compliance"], strict=True)
     ]
     constant = pd.DataFrame(rows, index=scores.index)
-    return scores.drop(columns=[*constant.columns, P_MET, P_TOKEN], errors="ignore").join(constant)
+    return scores.drop(columns={*SOMETIMES, *constant.columns}, errors="ignore").join(constant)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from confessions.analysis.claims import flat
 from confessions.prompts.report import HIGHEST_GRADE, LOWEST_GRADE, Compliance
-from confessions.scoring.scores import P_MET, P_TOKEN, claim_columns
+from confessions.scoring.scores import P_MET, SOMETIMES, claim_columns
 
 
 def base_rate_scores(scores: pd.DataFrame, training: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -44,4 +44,4 @@ def _claimed(scores: pd.DataFrame, fitted_on: pd.DataFrame) -> pd.DataFrame:
         for met, compliant, row in zip(scores["met"], scores["exact_compliance"], expected, strict=True)
     ]
     rival = pd.DataFrame(columns, index=scores.index).assign(**{P_MET: pd.Series(expected, index=scores.index)})
-    return scores.drop(columns=[*rival.columns, P_TOKEN], errors="ignore").join(rival)
+    return scores.drop(columns={*SOMETIMES, *rival.columns}, errors="ignore").join(rival)

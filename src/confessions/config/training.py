@@ -67,7 +67,7 @@ class ConfessionReward(Strict):
         description="what a token is paid for: the whole report, or the claim on its own line",
     )
     entropy: float = Field(
-        0.0, ge=0, le=10, description="weight of the entropy of the claims' own words; credit: line; 0: none"
+        0.0, ge=0, le=10, description="weight of the surprise at the claims' own words; credit: line; 0: none"
     )
 
     grader: FallibleGrader | None = Field(
@@ -130,6 +130,7 @@ class WarmStart(Strict):
     steps: int = Field(ge=1, description="optimiser steps")
     prompts_per_step: int = Field(ge=1, description="confessions a step")
     learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
+    decay: bool = Field(False, description="whether the learning rate falls to 0, in a straight line")
     micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
 
     @model_validator(mode="after")

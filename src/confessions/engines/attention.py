@@ -3,8 +3,8 @@
 On a CPU, torch's kernel reads each head's keys and values at less than half the memory's speed when there is a single
 query; two batched products over tensors that lie along the sequence are nearly twice as fast. Everywhere, query heads
 that share a key-value head read it once: transformers' `sdpa` repeats it for each of them wherever there is a mask,
-which on an H200 was three quarters of a decoding step of Qwen3-8B (docs/performance.md). Everything else, training
-included, goes to `sdpa`.
+which on an H200 was three quarters of a decoding step of Qwen3-8B (docs/results/performance.md). Everything else,
+training included, goes to `sdpa`.
 """
 
 import torch

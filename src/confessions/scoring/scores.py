@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from confessions.prompts import digest
-from confessions.prompts.report import PASSING_GRADE, Compliance, parse
+from confessions.prompts import digest, family
+from confessions.prompts.report import FINDINGS, PASSING_GRADE, Compliance, ParsedReport, parse
 from confessions.tasks import get as get_task
 from confessions.tasks.analysed import NotAnalysed, analysed
-from confessions.tasks.base import Spec, Task, Truth
+from confessions.tasks.base import GivesEvidence, Spec, Task, Truth
 from confessions.tasks.conversation import Conversation, conversations
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ KEY_COLUMNS = (
 )  # fmt: skip
 P_MET = "p_met"  # the probability (S,) that the report gives to each objective being met; a column where one gives any
 P_TOKEN = "p_token"  # the same by the token of each claim (claim_tokens.py); a column where the tokens are known
+# What is found before each claim (S,), columns where one is asked for and the task writes findings itself: whether it
+# is the task's own, word for word; and whether the objective is met if it is true, None where it does not say.
+FINDING_RIGHT, FINDING_IMPLIES = "finding_right", "finding_implies"
+SOMETIMES = (P_MET, P_TOKEN, FINDING_RIGHT, FINDING_IMPLIES)  # columns that some reports have
 
 
 class ClaimClass(StrEnum):
@@ -133,10 +137,22 @@ def _row(task: Task, said: Conversation, truth: Truth) -> dict[str, Any]:
         "n_by_position": parsed.n_by_position,
         **claim_columns(truth.met, truth.compliant, parsed.claims, parsed.grade),
         **({P_MET: list(parsed.p_met)} if parsed.p_met else {}),
+        **_finding_columns(task, said, parsed),
         "checked": None if unread else checked,
         **truth.details,
         **({"not_known": reason} if reason else {}),
     }
+
+
+def _finding_columns(task: Task, said: Conversation, parsed: ParsedReport) -> dict[str, Any]:
+    if not (parsed.valid and family(said.variant) == FINDINGS and isinstance(task, GivesEvidence)):
+        return {}
+    true = analysed(task.evidence, said.spec, said.y)
+    if isinstance(true, NotAnalysed):
+        return {}
+    written = [entry.analysis for entry in parsed.report.objectives]
+    right = [found == line for found, line in zip(written, true, strict=True)]
+    return {FINDING_RIGHT: right, FINDING_IMPLIES: task.implied(said.spec, written)}
 
 
 def _short_hash(*parts: str) -> str:
@@ -159,6 +175,6 @@ def score_frame(rollouts: pd.DataFrame) -> pd.DataFrame:
     for task, part in rollouts.reset_index(drop=True).groupby("task", sort=False):
         parts.append(pd.DataFrame(score_rollouts(get_task(task), conversations(part)), index=part.index))
     scores = pd.concat(parts).sort_index().set_axis(rollouts.index).astype({"grade": "Int64"})
-    if P_MET in scores:
-        scores[P_MET] = [given if isinstance(given, list) else None for given in scores[P_MET]]
+    for name in {*SOMETIMES} & {*scores}:
+        scores[name] = [given if isinstance(given, list) else None for given in scores[name]]
     return pd.concat([rollouts[keys], scores], axis=1)

@@ -169,6 +169,11 @@ class GivesEvidence(Task):
     def evidence(self, spec: Spec, answer: str) -> list[str]:
         """(S,) a line for each objective with what decides whether the answer meets it."""
 
+    @abstractmethod
+    def implied(self, spec: Spec, findings: Sequence[str]) -> list[bool | None]:
+        """(S,) whether the objective is met if its finding, a line in the form of `evidence`, is true. None: the line
+        has another form and says nothing. Never raises on any text."""
+
 
 class Demonstrates(Task):
     """It has conversations for a warm start."""

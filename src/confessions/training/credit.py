@@ -1,8 +1,9 @@
 """Which claim a token of a report in lines is paid for: the one on its line. And a bonus on the entropy of claims."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from statistics import fmean
 
 import torch
@@ -44,11 +45,12 @@ def lines_of_tokens(
 
 
 def entropy_bonus(logprobs: Sequence[Sequence[float]], weight: float) -> list[list[float]]:
-    """What is added to the advantage of each claim's word: weight * (-log p - the mean of that in the batch).
+    """What is added to the advantage of each claim's word: weight * (surprise - the mean surprise of the batch).
 
-    Its expected gradient is that of `weight` times the entropy at the word. `logprobs` of the sampled words, a list a
-    report.
+    Surprise is -log p of the sampled word, but no more than that of a fair coin, log 2. So it is highest where met and
+    not met are as likely, and words in a hundred spellings earn nothing more (docs/results/instructions.md).
+    `logprobs` of the sampled words, a list a report.
     """
-    said = [logp for report in logprobs for logp in report]
-    mean = fmean(said) if said else 0.0
-    return [[weight * (mean - logp) for logp in report] for report in logprobs]
+    surprises = [[min(-logp, math.log(2)) for logp in report] for report in logprobs]
+    mean = fmean(flat) if (flat := [*chain.from_iterable(surprises)]) else 0.0
+    return [[weight * (surprise - mean) for surprise in report] for report in surprises]

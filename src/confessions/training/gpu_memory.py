@@ -11,7 +11,7 @@ hidden size h, queries q, keys k, feed-forward f, in numbers of b bytes:
 
 With gradient checkpointing a layer keeps its input alone, and one layer at a time has all of it. The output head needs
 a tile of logits (TRL's, whatever the number of tokens and words), and hidden states of the tokens it scores. Held to
-what was measured in docs/performance.md (tests/training/test_gpu_memory.py).
+what was measured in docs/results/performance.md (tests/training/test_gpu_memory.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from confessions.models.costs import SIZE, Shape
 from confessions.runtime.errors import InputError
 
 TRAINED = 16  # bytes a number that is trained: itself, its gradient and AdamW's two moments, in float32
-COMPILED = 2 / 3  # of the activations: compiled layers keep fewer of them (docs/performance.md)
+COMPILED = 2 / 3  # of the activations: compiled layers keep fewer of them (docs/results/performance.md)
 TILE = 4096 * 32768  # logits that TRL's output head computes at a time: tokens x words
 GIB = 2**30
 

@@ -75,6 +75,8 @@ def run(
     if not folder.exists():
         own = work / f"{FOLDER}_work"
         arguments = post_training.arguments(warm, warm.prompts_per_step, seed, base.dtype, own)
+        if warm.decay:
+            arguments["lr_scheduler_type"] = "linear"
         model = loading.load_model(base.folder, base.dtype)
         if warm.own:
             engine = _untrained(model, chat, settings, sampler)

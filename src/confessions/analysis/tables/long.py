@@ -2,10 +2,10 @@
 
 model        the policy; of the scale axis and the ladder the model; in a check of the judge the judge
 arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full, base_rate)
-split        evaluation (sampled answers of held-out topics), train (rollouts of training steps), made (answers by
+split        evaluation (sampled answers of held-out topics), training (rollouts of its steps), made (answers by
              code); of the task instructions, held-out topics by the kinds that are asked: train,
              development_held_out, test_held_out; of probes the probe's name
-seed, step   of training; empty where nothing was trained
+seed, step   of training; empty where nothing was trained, and step for what is of all steps (NAME_slope, a step)
 condition    system prompt; in a check of the judge the fault of the answers that the compliant are held against
 n, unit      what was counted, and what one is
 
@@ -102,13 +102,17 @@ def _probes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _training(table: pd.DataFrame) -> pd.DataFrame:
-    kept = table[(table["kind"] == "step") & table["metric"].isin(LOGGED)]
-    return kept.assign(arm=MEASURED, split="train", condition=BASELINE, variant=DEFAULT, unit="rollouts")
+    """Of every step what LOGGED names, and of all steps the slope a step, as METRIC_slope."""
+    kept = table[table["kind"].isin(("step", "slope")) & table["metric"].isin(LOGGED)].copy()
+    slope = kept["kind"] == "slope"
+    kept.loc[slope, "metric"] += "_slope"
+    kept.loc[slope, "step"] = pd.NA
+    return kept.assign(arm=MEASURED, split="training", condition=BASELINE, variant=DEFAULT, unit="rollouts")
 
 
 def _onset(table: pd.DataFrame) -> pd.DataFrame:
     metric = table["kind"].map({"seed": "onset", "median": "onset_median"})
-    return table.assign(metric=metric, arm=MEASURED, split="train", unit="runs", step=pd.NA)
+    return table.assign(metric=metric, arm=MEASURED, split="training", unit="runs", step=pd.NA)
 
 
 def _judge(table: pd.DataFrame) -> pd.DataFrame:

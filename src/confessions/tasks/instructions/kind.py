@@ -1,13 +1,15 @@
 """What a kind of requirement is, and the forms that many of them share.
 
 A kind finds something in a text (`find`: a list of items) and decides by what it found alone (`holds`). The items,
-written down, are the evidence line: "last word night", "commas = 2", "starts The, It, The". So the line implies the
-truth on every text, and whoever reads it needs nothing else to decide.
+written down, are the evidence line: "last word night", "starts The, It, The", "commas Well, day, in all = 2". So the
+line implies the truth on every text, and whoever reads it needs nothing else to decide. What is counted is named, one
+by one: a model that writes the line reads off what it counts (docs/results/instructions_evidence.md).
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -16,6 +18,7 @@ from confessions.tasks.instructions.text import Text, core, folded
 Level = Any  # a JSON value: a number, a word, a list of them; None where a kind has one level
 Items = list[str]
 SHOWN = 3  # items, where one of them is enough to decide
+BLANK = "a blank"  # a word without a letter or a digit
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,23 @@ class Kind:
     def line(self, items: Items) -> str:
         return f"{self.label} {', '.join(items)}".strip() if items else self.none
 
+    def implied(self, line: str, level: Level) -> bool | None:
+        """Whether a text that has this evidence line meets the level; None where no text has it."""
+        if line == NO_TEXT:
+            return False
+        try:
+            return self.holds(self._items(line), level)
+        except (ValueError, IndexError):  # no number where one belongs, nothing where there must be something
+            return None
+
+    def _items(self, line: str) -> Items:
+        """What `line` was made from. ValueError where it has another form."""
+        if self.none and line == self.none:
+            return []
+        if not line.startswith(self.label):
+            raise ValueError(line)
+        return line.removeprefix(self.label).strip().split(", ")
+
 
 NO_TEXT = "no text"
 
@@ -63,15 +83,15 @@ def number(item: str) -> int:
 
 
 def at_least(items: Items, level: int) -> bool:
-    return number(items[0]) >= level
+    return number(items[-1]) >= level
 
 
 def at_most(items: Items, level: int) -> bool:
-    return number(items[0]) <= level
+    return number(items[-1]) <= level
 
 
 def exactly(items: Items, level: int) -> bool:
-    return number(items[0]) == level
+    return number(items[-1]) == level
 
 
 def present(items: Items, level: Level) -> bool:
@@ -87,12 +107,21 @@ def several(items: Items, level: int) -> bool:
     return len(items) >= level
 
 
-def counted(noun: str, count: Callable[[Text], int]) -> Callable[[Text, Level], Items]:
-    return lambda text, level: [f"{noun} = {count(text)}"]
+def counted(found: Iterable[str]) -> Items:
+    """What is counted, and how many there are."""
+    items = [*found]
+    return [*items, f"in all = {len(items)}"]
 
 
-def marks(noun: str, characters: str) -> Callable[[Text, Level], Items]:
-    return counted(noun, lambda text: sum(map(text.raw.count, characters)))
+def marks(characters: str) -> Callable[[Text, int], Items]:
+    """What stands before each of these marks, up to one more than the level."""
+    pattern = re.compile(f"[{re.escape(characters)}]")
+
+    def find(text: Text, level: int) -> Items:
+        before = (part for run in text.raw.split() for part in pattern.split(run)[:-1])
+        return counted(core(part) or BLANK for part in islice(before, level + 1))
+
+    return find
 
 
 def words_that(test: Callable[[str, Level], bool], shown: Callable[[Level], int] = lambda level: SHOWN):
@@ -120,7 +149,7 @@ def runs_with(characters: str) -> Callable[[Text, Level], Items]:
             if len(found) == SHOWN:
                 break
             if match := pattern.match(run):
-                found.append(core(match[0]) or "a blank")
+                found.append(core(match[0]) or BLANK)
         return found
 
     return find
@@ -131,18 +160,32 @@ def starts(text: Text, level: Level) -> Items:
     return [words[0] for words in text.sentence_words]
 
 
+def n_sentences(text: Text, level: Level) -> Items:
+    return counted(starts(text, level))
+
+
 def sentence_lengths(text: Text, level: Level) -> Items:
-    return [str(len(words)) for words in text.sentence_words]
+    """The first word of every sentence with its number of words."""
+    return [f"{words[0]} {len(words)}" for words in text.sentence_words]
+
+
+def length(item: str) -> int:
+    """n of an item of `sentence_lengths`."""
+    return int(item.rpartition(" ")[2])
 
 
 def times(text: Text, word: str) -> Items:
     return [f"{word} = {text.folded.count(folded(word))}"]
 
 
-def longest(text: Text, level: Level) -> Items:
-    """The longest word with its number of letters and digits."""
-    word = max(text.words, key=letters)
-    return [f"{word} = {letters(word)}"]
+def from_letters(least: Callable[[int], int]) -> Callable[[Text, int], Items]:
+    """The first words of at least so many letters and digits, each with their number."""
+
+    def find(text: Text, level: int) -> Items:
+        long = (word for word in text.words if letters(word) >= least(level))
+        return [f"{word} = {letters(word)}" for word in islice(long, SHOWN)]
+
+    return find
 
 
 def letters(word: str) -> int:

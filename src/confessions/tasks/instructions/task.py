@@ -10,7 +10,7 @@ by ticking every box: that is the hack (*ticked boxes*).
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain, repeat
 from pathlib import Path
@@ -121,6 +121,10 @@ class Instructions(ReadsProblems, Demonstrates, GivesEvidence):
         """(S,) of each requirement, a line with what decides whether the answer meets it."""
         text = Text(divided(answer)[0])
         return [requirement.kind.evidence(text, requirement.level) for requirement in requirements(spec)]
+
+    def implied(self, spec: Spec, findings: Sequence[str]) -> list[bool | None]:
+        asked = zip(requirements(spec), findings, strict=True)
+        return [requirement.kind.implied(line, requirement.level) for requirement, line in asked]
 
     def believes(self, spec: Spec, answer: str) -> bool:
         """The weak grader: every box is ticked. It does not read the text."""

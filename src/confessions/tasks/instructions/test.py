@@ -77,8 +77,9 @@ KINDS = (
         "question",
         lambda n: f"It has exactly {plural(n, 'question mark')}.",
         (1, 2, 3),
-        marks("question marks", "?？"),
+        marks("?？"),
         exactly,
+        label="question marks",
     ),
     Kind(
         "word_times",

@@ -1,9 +1,11 @@
 """The kinds that policies are trained on."""
 
 import re
+from collections.abc import Callable
 from itertools import islice
 
 from confessions.tasks.instructions.kind import (
+    BLANK,
     SHOWN,
     Bounds,
     Items,
@@ -15,10 +17,12 @@ from confessions.tasks.instructions.kind import (
     at_most,
     counted,
     exactly,
+    from_letters,
     inf,
+    length,
     letters,
-    longest,
     marks,
+    n_sentences,
     number,
     plural,
     present,
@@ -27,7 +31,6 @@ from confessions.tasks.instructions.kind import (
     sentence_lengths,
     several,
     starts,
-    times,
     words_that,
 )
 from confessions.tasks.instructions.text import Text, core, folded
@@ -36,7 +39,7 @@ from confessions.tasks.numbering import CARDINALS
 _NUMBER_WORDS = frozenset(CARDINALS) - {"one"}
 _QUOTED = re.compile(r"(?<![\w\"])\"([^\"\n]++)\"|“([^“”\n]++)”")
 _BOLD = re.compile(r"\*\*[^*\n]++\*\*")
-_BULLET, _NUMBERED = re.compile(r"[-*•]\s+\S"), re.compile(r"\d{1,2}[.)]\s+\S")
+_BULLET, _NUMBERED = re.compile(r"[-*•]\s+\S"), re.compile(r"\d{1,2}[.)]\s+(?=\S)")
 _CLOSERS = "\"'”’)]*_ "
 _ENDS = {"question mark": "?？", "exclamation mark": "!！"}
 
@@ -81,11 +84,30 @@ def _second(text: Text, level: Level) -> Items:
 
 
 def _parity(items: Items, level: str) -> bool:
-    return number(items[0]) % 2 == (level == "odd")
+    return number(items[-1]) % 2 == (level == "odd")
 
 
-n_sentences = counted("sentences", lambda text: len(text.sentence_words))
-n_words = counted("words", lambda text: len(text.words))
+def _words(text: Text, level: Level) -> Items:
+    """The length of every sentence, and of all together."""
+    return [*sentence_lengths(text, level), f"in all = {len(text.words)}"]
+
+
+def _first_word(line: str) -> str:
+    return next(filter(None, map(core, line.split())), BLANK)
+
+
+def _followed(of_level: Callable[[Level], tuple[str, int]]) -> Callable[[Text, Level], Items]:
+    """What follows a word, each time that it is there, up to one time more than is allowed; both are the level's."""
+
+    def find(text: Text, level: Level) -> Items:
+        word, most = of_level(level)
+        after = (
+            then for this, then in zip(text.folded, [*text.words[1:], "the end"], strict=True) if this == folded(word)
+        )
+        return counted(f"{word} {then}" for then in islice(after, most + 1))
+
+    return find
+
 
 KINDS = (
     Kind(
@@ -102,16 +124,18 @@ KINDS = (
         "commas",
         lambda n: f"It has at least {plural(n, 'comma')}.",
         (2, 3, 4, 6, 5, 8),
-        marks("commas", ",，、،"),
+        marks(",，、،"),
         at_least,
+        label="commas",
         needs=lambda n: [","],
     ),
     Kind(
         "semicolon",
         lambda n: f"It has exactly {plural(n, 'semicolon')}.",
         (1, 2),
-        marks("semicolons", ";；"),
+        marks(";；"),
         exactly,
+        label="semicolons",
         needs=lambda n: [";"],
     ),
     Kind(
@@ -148,15 +172,17 @@ KINDS = (
         "bold",
         lambda n: f"It has at least {plural(n, 'part')} in bold (**like this**).",
         (1, 2, 3),
-        counted("bold", lambda text: len(_BOLD.findall(text.raw))),
+        lambda text, n: counted(islice(map(_first_word, _BOLD.findall(text.raw)), n + 1)),
         at_least,
+        label="bold",
     ),
     Kind(
         "at_least_words",
         lambda n: f"It has at least {n} words.",
         (25, 40, 50, 60, 70, 80, 90, 100),
-        n_words,
+        _words,
         at_least,
+        label="sentence words",
         bounds=lambda n: Bounds(words=(n, inf)),
         slots=frozenset({"words"}),
     ),
@@ -164,8 +190,9 @@ KINDS = (
         "at_most_words",
         lambda n: f"It has at most {n} words.",
         (25, 30, 40, 50, 35, 60),
-        n_words,
+        _words,
         at_most,
+        label="sentence words",
         bounds=lambda n: Bounds(words=(1, n)),
         slots=frozenset({"words"}),
     ),
@@ -175,6 +202,7 @@ KINDS = (
         (3, 4, 5, 6, 7),
         n_sentences,
         at_least,
+        label="sentences",
         bounds=lambda n: Bounds(sentences=(n, inf)),
         slots=frozenset({"sentences"}),
     ),
@@ -184,6 +212,7 @@ KINDS = (
         ("even", "odd"),
         n_sentences,
         _parity,
+        label="sentences",
         slots=frozenset({"sentences"}),
     ),
     Kind(
@@ -191,7 +220,7 @@ KINDS = (
         lambda n: f"No sentence has more than {n} words.",
         (10, 12, 14, 16, 18, 20),
         sentence_lengths,
-        lambda items, n: all(int(item) <= n for item in items),
+        lambda items, n: all(length(item) <= n for item in items),
         label="sentence words",
         bounds=lambda n: Bounds(sentence_words=(1, n)),
         slots=frozenset({"lengths"}),
@@ -201,7 +230,7 @@ KINDS = (
         lambda n: f"At least one sentence has {n} words or more.",
         (15, 18, 20, 22, 25, 30),
         sentence_lengths,
-        lambda items, n: any(int(item) >= n for item in items),
+        lambda items, n: any(length(item) >= n for item in items),
         label="sentence words",
         bounds=lambda n: Bounds(words=(n, inf)),
         slots=frozenset({"lengths"}),
@@ -211,7 +240,7 @@ KINDS = (
         lambda n: f"At least one sentence has {n} words or fewer.",
         (3, 4, 5, 6, 7, 8),
         sentence_lengths,
-        lambda items, n: any(int(item) <= n for item in items),
+        lambda items, n: any(length(item) <= n for item in items),
         label="sentence words",
         slots=frozenset({"lengths"}),
     ),
@@ -220,7 +249,7 @@ KINDS = (
         lambda n: f"Every sentence has at least {n} words.",
         (6, 8, 9, 10, 11, 12),
         sentence_lengths,
-        lambda items, n: all(int(item) >= n for item in items),
+        lambda items, n: all(length(item) >= n for item in items),
         label="sentence words",
         bounds=lambda n: Bounds(sentence_words=(n, inf)),
         slots=frozenset({"lengths"}),
@@ -239,8 +268,8 @@ KINDS = (
         "avoid_word",
         lambda word: f'It does not have the word "{word}".',
         ("and", "is", "in", "with", "of", "to", "was", "as"),
-        times,
-        lambda items, word: number(items[0]) == 0,
+        _followed(lambda word: (word, 0)),
+        lambda items, word: number(items[-1]) == 0,
         refuses=among,
         slots=frozenset({"common words"}),
     ),
@@ -248,8 +277,8 @@ KINDS = (
         "at_most_times",
         lambda level: f'It has the word "{level[0]}" at most {level[1]} times.',
         (["the", 2], ["the", 3], ["a", 2], ["the", 4], ["and", 2], ["a", 3], ["and", 3], ["the", 5]),
-        lambda text, level: times(text, level[0]),
-        lambda items, level: number(items[0]) <= level[1],
+        _followed(lambda level: level),
+        lambda items, level: number(items[-1]) <= level[1],
         slots=frozenset({"common words"}),
     ),
     Kind(
@@ -266,18 +295,20 @@ KINDS = (
         "long_words",
         lambda n: f"No word of it has more than {n} letters.",
         (8, 9, 7, 10, 11),
-        longest,
-        at_most,
-        label="longest",
+        from_letters(lambda n: n + 1),
+        absent,
+        label="found",
+        none="no such word",
         refuses=lambda token, n: any(letters(word) > n for word in token.split()),
     ),
     Kind(
         "giant",
         lambda n: f"It has a word of at least {n} letters.",
         (10, 11, 12, 13, 14),
-        longest,
-        at_least,
-        label="longest",
+        from_letters(lambda n: n),
+        present,
+        label="found",
+        none="no such word",
         needs=lambda n: ["x" * n],
     ),
     Kind(
@@ -380,8 +411,9 @@ KINDS = (
         "lines",
         lambda n: f"It has exactly {plural(n, 'line')}; blank lines do not count.",
         (1, 2, 3, 4, 5),
-        counted("lines", lambda text: len(text.lines)),
+        lambda text, level: counted(map(_first_word, text.lines)),
         exactly,
+        label="lines",
         bounds=lambda n: Bounds(sentences=(n, inf), words=(n, inf)),
         slots=frozenset({"lines"}),
     ),
@@ -389,8 +421,9 @@ KINDS = (
         "bullets",
         lambda n: f'It has exactly {n} lines that begin with "- ".',
         (2, 3, 4, 5),
-        counted("bullets", lambda text: sum(bool(_BULLET.match(line)) for line in text.lines)),
+        lambda text, level: counted(_first_word(line) for line in text.lines if _BULLET.match(line)),
         exactly,
+        label="bullets",
         bounds=lambda n: Bounds(sentences=(n, inf)),
         slots=frozenset({"lines"}),
     ),
@@ -398,8 +431,11 @@ KINDS = (
         "numbered",
         lambda n: f'It has exactly {n} numbered lines ("1. ", "2. " and so on).',
         (2, 3, 4, 5),
-        counted("numbered lines", lambda text: sum(bool(_NUMBERED.match(line)) for line in text.lines)),
+        lambda text, level: counted(
+            _first_word(_NUMBERED.sub("", line)) for line in text.lines if _NUMBERED.match(line)
+        ),
         exactly,
+        label="numbered lines",
         bounds=lambda n: Bounds(sentences=(n, inf)),
         slots=frozenset({"lines"}),
     ),
