@@ -15,6 +15,7 @@ from confessions.models import loading
 from confessions.rollouts.two_turns import Asked, opening, stream_seed, two_turns
 from confessions.scoring.judge import LabelTrusting
 from confessions.training import run
+from confessions.training.base import Base
 from confessions.training.trainer import DualSpanGRPOTrainer
 
 # Values of the models' public config.json.
@@ -163,9 +164,9 @@ def test_trains_and_its_adapter_is_served(tiny, chat, task, tmp_path, monkeypatc
     monkeypatch.setattr(  # so that there is a gradient
         DualSpanGRPOTrainer, "_confession_rewards", lambda self, rollout, **_: [sum(r.confession.ids) for r in rollout]
     )
-    fingerprint, work = loading.fingerprint(base), tmp_path / "work"
+    work = tmp_path / "work"
     settings = Train.model_validate(SETTINGS)
-    run.run(settings, 0, task, LabelTrusting(task), base, "float32", True, fingerprint, "tiny", work)
+    run.run(settings, 0, task, LabelTrusting(task), Base(base, "float32", True, "tiny"), work)
     adapters = [*run.checkpoint_folders(settings, work).values()]
     prompts = [chat.prompt_ids(opening(task, spec)) for spec in task.specs("train")[:2]]
     engine = TransformersEngine(loading.load_model(base, "float32"), chat.tokenizer, eos=chat.eos)

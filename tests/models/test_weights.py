@@ -23,6 +23,7 @@ from confessions.models import loading, weights
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import LabelTrusting
 from confessions.training import post_training, run
+from confessions.training.base import Base
 
 Tensors = dict[str, torch.Tensor]
 ROOT = Path(__file__).parents[2]
@@ -478,7 +479,8 @@ def test_both_trainings_check_their_targets_first(random_nano, tmp_path, task, m
     experiment = load_config(ROOT / "config.yaml").experiments["demo"]
     lora = Lora(rank=2, alpha=4.0, target_modules=["w_proj"])
     settings = experiment.train.model_copy(update={"lora": lora})
-    arguments = (settings, 0, task, LabelTrusting(task), random_nano, "float32", True, "base", "key", tmp_path / "work")
+    base = Base(random_nano, "float32", True, "key")
+    arguments = (settings, 0, task, LabelTrusting(task), base, tmp_path / "work")
     assert error_of(run.run, *arguments).startswith("train.lora: target_modules names 'w_proj'")
     source = load_config(ROOT / "config.yaml").models["smollm2-warm"].source.model_copy(update={"lora": lora})
     arguments = (source, random_nano, "float32", True, tmp_path / "work", tmp_path / "out")

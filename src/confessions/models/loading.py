@@ -38,6 +38,7 @@ GENERATION_FILE = "generation_config.json"
 ADAPTER_FILE = "adapter_model.safetensors"
 BASE_FILE = "base.json"  # beside an adapter: the fingerprint of the model that it was trained on
 CODE = "auto_map"  # of config.json and tokenizer_config.json: classes in files beside them
+OWN_FILE, AGAIN = "copy the model's own file there", "delete the folder and run snakemake again"
 REFUSED = {  # keys of config.json: the engines would read them in different ways, or not at all
     "quantization_config": "its weights are quantised; use the model in full precision",
     "transformers_weights": "its weights are in a file of another name; call it model.safetensors and take the key out",
@@ -56,7 +57,7 @@ def _check_folder(folder: Path) -> dict[str, Any]:
     try:
         config = _read_json(file)
     except InputError:
-        raise InputError(f"{folder}: config.json is damaged; copy the model's own file there") from None
+        raise InputError(f"{folder}: config.json is damaged; {OWN_FILE}") from None
     _refuse_code(file, config)
     for key, reason in REFUSED.items():
         if config.get(key):
@@ -84,10 +85,7 @@ def load_config(folder: Path) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # whatever a class raises over values that somebody wrote into the file
-        raise InputError(
-            f"{folder}: the model cannot be loaded: config.json describes none that transformers knows "
-            f"({_said(error)}); copy the model's own file there"
-        ) from None
+        raise _no_such_model(folder, "that transformers knows", error) from None
 
 
 def _outline(config: PreTrainedConfig, where: str) -> PreTrainedModel:
@@ -96,20 +94,20 @@ def _outline(config: PreTrainedConfig, where: str) -> PreTrainedModel:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:  # as in load_config
-        raise InputError(
-            f"{where}: the model cannot be loaded: config.json describes none that can be built "
-            f"({_said(error)}); copy the model's own file there"
-        ) from None
+        raise _no_such_model(where, "that can be built", error) from None
+
+
+def _no_such_model(where: str | Path, what: str, error: Exception) -> InputError:
+    return InputError(
+        f"{where}: the model cannot be loaded: config.json describes none {what} ({_said(error)}); {OWN_FILE}"
+    )
 
 
 def _weight_files(folder: Path) -> list[Path]:
     """The files that hold a model's weights, for each engine the same. Raises InputError where that is not clear."""
     here = {file.name: file for file in sorted(folder.glob("*.safetensors"))}
     if not here:
-        raise InputError(
-            f"{folder}: no *.safetensors file; delete the folder and run snakemake again, or save "
-            f"the model with save_pretrained"
-        )
+        raise InputError(f"{folder}: no *.safetensors file; {AGAIN}, or save the model with save_pretrained")
     if (folder / "adapter_config.json").exists():
         raise InputError(
             f"{folder}: an adapter lies beside the model (adapter_config.json), and transformers would add it: move it"
@@ -136,7 +134,7 @@ def _indexed(index: Path) -> dict[str, str]:
         return {}
     shards = _read_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
-        raise InputError(f"{index}: no map from tensors to files (weight_map); copy the model's own file there")
+        raise InputError(f"{index}: no map from tensors to files (weight_map); {OWN_FILE}")
     return shards
 
 
@@ -145,12 +143,10 @@ def _check_index(index: Path, found: Mapping[str, Path], tied: Collection[str]) 
     in whichever file."""
     for name, file in _indexed(index).items():
         if found.get(name, index).name != file and (name in found or name not in tied):
-            raise InputError(
-                f"{index}: it says that {file} holds {weights.quoted(name)}, which it does not; copy the model's own "
-                "file there"
-            )
+            what = f"it says that {file} holds {weights.quoted(name)}, which it does not"
+            raise InputError(f"{index}: {what}; {OWN_FILE}")
     if index.exists() and not isinstance(_read_json(index).get("metadata"), dict):
-        raise InputError(f"{index}: metadata is missing, and transformers needs it; copy the model's own file there")
+        raise InputError(f"{index}: metadata is missing, and transformers needs it; {OWN_FILE}")
 
 
 def check_model(folder: Path, dtype: str) -> None:
@@ -171,7 +167,7 @@ def _check_architecture(folder: Path, config: PreTrainedConfig, outline: PreTrai
     if others := [name for name in config.architectures or () if name != built and hasattr(transformers, name)]:
         raise InputError(
             f"{folder}: the model cannot be loaded: config.json has architectures: {others[0]}, and its model_type is "
-            f"run as {built}; copy the model's own file there"
+            f"run as {built}; {OWN_FILE}"
         )
 
 
@@ -219,8 +215,7 @@ def eos_ids(folder: Path) -> list[int]:
     ids = given if isinstance(given, list) else [] if given is None else [given]
     if odd := [number for number in ids if type(number) is not int or number < 0]:
         raise InputError(
-            f"{folder}: {GENERATION_FILE}: eos_token_id has {odd[0]!r}, which is no token's id; copy the model's own "
-            "file there"
+            f"{folder}: {GENERATION_FILE}: eos_token_id has {odd[0]!r}, which is no token's id; {OWN_FILE}"
         )
     return ids
 
@@ -264,9 +259,9 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_constant)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read ({first_line(error)}); copy the model's own file there") from None
+        raise InputError(f"{file}: cannot be read ({first_line(error)}); {OWN_FILE}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{file}: not a JSON object; copy the model's own file there")
+        raise InputError(f"{file}: not a JSON object; {OWN_FILE}")
     return content
 
 
@@ -287,9 +282,7 @@ def load_model(folder: Path, dtype: str) -> PreTrainedModel:
             folder, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
         )
     except Exception as error:  # as in load_config
-        raise InputError(
-            f"{folder}: the model cannot be loaded ({_said(error)}); delete the folder and run snakemake again"
-        ) from None
+        raise InputError(f"{folder}: the model cannot be loaded ({_said(error)}); {AGAIN}") from None
     refuse(folder, weights.faults_of_loading(info, model.state_dict() | dict(model.named_buffers())))
     return model.to(device).eval()
 
@@ -373,15 +366,11 @@ def check_adapter(folder: Path, base: Path) -> None:
     try:
         trained_on = _read_json(folder / BASE_FILE)["fingerprint"]
     except (InputError, KeyError):
-        raise InputError(
-            f"{folder}: {BASE_FILE} is missing or damaged, so the adapter's base model is unknown; "
-            f"delete the folder and run snakemake again"
-        ) from None
+        what = f"{BASE_FILE} is missing or damaged, so the adapter's base model is unknown"
+        raise InputError(f"{folder}: {what}; {AGAIN}") from None
     if trained_on != fingerprint(base):
-        raise InputError(
-            f"{folder}: this adapter was trained on another base model than {base}; delete the "
-            f"folder and run snakemake again, or name the right model"
-        )
+        what = f"this adapter was trained on another base model than {base}"
+        raise InputError(f"{folder}: {what}; {AGAIN}, or name the right model")
     check_adapter_weights(folder, load_config(base))
 
 
@@ -395,9 +384,7 @@ def _adapter_names(folder: Path) -> dict[str, Path]:
     try:
         json.loads((folder / "adapter_config.json").read_text())
     except (OSError, ValueError, RecursionError):
-        raise InputError(
-            f"{folder}: adapter_config.json is missing or damaged; delete the folder and run snakemake again"
-        ) from None
+        raise InputError(f"{folder}: adapter_config.json is missing or damaged; {AGAIN}") from None
     return found
 
 
@@ -409,27 +396,20 @@ def check_adapter_weights(folder: Path, base: PreTrainedConfig) -> None:
         config = PeftConfig.from_pretrained(folder)
         start = config.init_lora_weights
     except Exception as error:  # as in load_config
-        raise InputError(
-            f"{folder}: adapter_config.json describes no LoRA adapter ({_said(error)}); delete the folder and run "
-            "snakemake again"
-        ) from None
+        raise InputError(f"{folder}: adapter_config.json describes no LoRA adapter ({_said(error)}); {AGAIN}") from None
     if not isinstance(start, bool):
-        raise InputError(
-            f"{folder}: adapter_config.json has init_lora_weights = {start!r}, which may change the base model; delete "
-            "the folder and run snakemake again"
-        )
+        what = f"adapter_config.json has init_lora_weights = {start!r}, which may change the base model"
+        raise InputError(f"{folder}: {what}; {AGAIN}")
     adapted = _adapted(config, base, str(folder))
     for name, module in adapted.named_modules():
         for scale in module.scaling.values() if isinstance(module, LoraLayer) else ():
             if not torch.tensor(scale, dtype=torch.float32).isfinite():
-                raise InputError(
-                    f"{folder}: adapter_config.json scales {name} by {scale} (lora_alpha, alpha_pattern); delete the "
-                    "folder and run snakemake again"
-                )
+                what = f"adapter_config.json scales {name} by {scale} (lora_alpha, alpha_pattern)"
+                raise InputError(f"{folder}: {what}; {AGAIN}")
     if wrong := weights.faults(found, weights.Expected(get_peft_model_state_dict(adapted)), torch.float32):
         raise InputError(
             f"{folder}: the adapter cannot be loaded: its weights are not those that adapter_config.json describes "
-            f"({wrong}); delete the folder and run snakemake again"
+            f"({wrong}); {AGAIN}"
         )
 
 

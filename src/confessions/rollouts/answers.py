@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from confessions.engines import Completion, Engine, Sampling
-from confessions.models.chat import Chat
+from confessions.models.chat import Chat, Turn
 from confessions.rollouts.two_turns import opening, stream_seed
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet
-from confessions.tasks.base import Spec, Split, Task
+from confessions.tasks.base import Spec, Split, Task, Truth
 
 WORDS = {"train": "training", "evaluation": "evaluation"}
 
@@ -47,43 +47,43 @@ def sample(
         sampled += found
     asked, turns = [specs[instance] for instance, _ in rows], [chat.split(answer.ids) for answer in sampled]
     texts = [turn.body for turn in turns]
+    truths, beliefs = task.verify_all(asked, texts), task.believes_all(asked, texts)
     return pd.DataFrame(
-        {
-            **columns,
-            "task": task.name,
-            "instance": instance,
-            "sample": number,
-            "seed": seed,
-            "spec": json.dumps(spec),
-            "x": task.prompt(spec),
-            "z": turn.reasoning,
-            "y": turn.body,
-            "x_ids": prompts[instance],
-            "task_ids": answer.ids,
-            "task_logprobs": answer.logprobs,
-            "task_finish": answer.finish_reason,
-            "answer_start": turn.body_start,
-            "answer_closed": turn.closed,
-            "kinds": task.kinds(spec),
-            "met": list(truth.met),
-            "exact_compliance": truth.compliant,
-            "hacked": truth.hacked,
-            "n_false_labels": truth.n_false_labels,
-            "believed": believed,
-            "not_known": truth.not_known,
-            **truth.details,
-        }
-        for (instance, number), seed, spec, answer, turn, truth, believed in zip(
-            rows,
-            seeds,
-            asked,
-            sampled,
-            turns,
-            task.verify_all(asked, texts),
-            task.believes_all(asked, texts),
-            strict=True,
+        {**columns, "task": task.name, "instance": instance, "sample": number, "seed": seed}
+        | _said(task, specs[instance], prompts[instance], answer, turn)
+        | _true(task, specs[instance], truth, believed)
+        for (instance, number), seed, answer, turn, truth, believed in zip(
+            rows, seeds, sampled, turns, truths, beliefs, strict=True
         )
     )
+
+
+def _said(task: Task, spec: Spec, x_ids: list[int], answer: Completion, turn: Turn) -> dict[str, object]:
+    return {
+        "spec": json.dumps(spec),
+        "x": task.prompt(spec),
+        "z": turn.reasoning,
+        "y": turn.body,
+        "x_ids": x_ids,
+        "task_ids": answer.ids,
+        "task_logprobs": answer.logprobs,
+        "task_finish": answer.finish_reason,
+        "answer_start": turn.body_start,
+        "answer_closed": turn.closed,
+    }
+
+
+def _true(task: Task, spec: Spec, truth: Truth, believed: bool | None) -> dict[str, object]:
+    return {
+        "kinds": task.kinds(spec),
+        "met": list(truth.met),
+        "exact_compliance": truth.compliant,
+        "hacked": truth.hacked,
+        "n_false_labels": truth.n_false_labels,
+        "believed": believed,
+        "not_known": truth.not_known,
+        **truth.details,
+    }
 
 
 def stored(file: str, task: Task, split: Split) -> pd.DataFrame:
