@@ -23,23 +23,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from confessions.analysis import tables
-from confessions.analysis.figures.style import (
-    BASE_RATE,
-    GREEN,
-    INK,
-    RIVALS,
-    STYLE,
-    called,
-    called_variant,
-    lay_out,
-    legend,
-    percent,
-    published_points,
-    range_in_words,
-    save,
-    titles,
-    wording,
-)
+from confessions.analysis.figures import style
 from confessions.tasks.base import Wording
 
 OVER = "#c8321e"
@@ -52,13 +36,13 @@ SHARES = {  # from the bottom: metric, label, colour (safe for the colour-blind)
     "over_claim": ("wrong, claimed Full: OVER-CLAIM", OVER),
 }
 UNCLAIMED = {"hatch": "////", "edgecolor": "#c4c4c4"}
-DASHED = {"color": INK, "linestyle": (0, (4, 1.5)), "linewidth": 1.6}
-DOTTED = {"color": INK, "linestyle": (0, (1, 1.2)), "linewidth": 1.8}
+DASHED = {"color": style.INK, "linestyle": (0, (4, 1.5)), "linewidth": 1.6}
+DOTTED = {"color": style.INK, "linestyle": (0, (1, 1.2)), "linewidth": 1.8}
 MET, CHECKS = "objective_met", "checked"
 BAR = 0.72
 FEW, MANY = 5, 10  # models: fewer leave room beside their bars; with more the variants stand one above the other
-DOT = {"color": GREEN, "marker": "o", "markersize": 4.5, "linestyle": ""}
-HOLLOW = {"marker": "d", "markersize": 7, "markerfacecolor": "white", "color": INK, "linestyle": ""}
+DOT = {"color": style.GREEN, "marker": "o", "markersize": 4.5, "linestyle": ""}
+HOLLOW = {"marker": "d", "markersize": 7, "markerfacecolor": "white", "color": style.INK, "linestyle": ""}
 
 
 def plot_scale(table: str | Path, out: str | Path) -> None:
@@ -72,24 +56,24 @@ def plot_ladder(table: str | Path, out: str | Path) -> None:
 
 
 def _plot(table: str | Path, out: str | Path, subject: str, figure_name: str, family: str) -> None:
-    needed = {"model": (*SHARES, MET, CHECKS), BASE_RATE: ("over_claim",)}
+    needed = {"model": (*SHARES, MET, CHECKS), style.BASE_RATE: ("over_claim",)}
     every = tables.read(table, needed, tables.MODEL_COLUMNS).astype({"label": str, "variant": str})
-    data, rival = (every[every["kind"] == kind] for kind in ("model", BASE_RATE))
-    words, labels, published = wording(data), _labels(data), []
-    with mpl.rc_context(STYLE):
+    data, rival = (every[every["kind"] == kind] for kind in ("model", style.BASE_RATE))
+    words, labels, published = style.wording(data), _labels(data), []
+    with mpl.rc_context(style.STYLE):
         figure, panels = _panels(data, labels)
         for variant, (counts, bars) in panels.items():
             measured = data[data["variant"] == variant]
             _checks(counts, _wide(measured, CHECKS), words)
-            counts.set_title(called_variant(words, variant), pad=8)
+            counts.set_title(style.called_variant(words, variant), pad=8)
             _bars(bars, measured, words)
             _rival(bars, _wide(rival[rival["variant"] == variant], "over_claim"))
-            points = published_points(data["task"].iat[0], f"{figure_name}_{variant}")
+            points = style.published_points(data["task"].iat[0], f"{figure_name}_{variant}")
             published.append(_published(bars, labels, points[points["series"] == "over_claim"], family))
-        legend(figure, list(_handles(any(published), words)))
-        heading = f"{subject}: {called(data['experiment'].iat[0], _source(data))}"
-        lay_out(figure, titles(figure, heading, _details(data, words)))
-        save(figure, out)
+        style.legend(figure, list(_handles(any(published), words)))
+        heading = f"{subject}: {style.called(data['experiment'].iat[0], _source(data))}"
+        style.lay_out(figure, style.titles(figure, heading, _details(data, words)))
+        style.save(figure, out)
 
 
 def _panels(data: pd.DataFrame, labels: Mapping[int, str]) -> tuple[Figure, dict[str, tuple[Axes, Axes]]]:
@@ -111,7 +95,7 @@ def _panels(data: pd.DataFrame, labels: Mapping[int, str]) -> tuple[Figure, dict
 
 
 def _details(data: pd.DataFrame, words: Wording) -> str:
-    rollouts, claims = (range_in_words(data[data["metric"] == metric]["n"]) for metric in (CHECKS, "over_claim"))
+    rollouts, claims = (style.range_in_words(data[data["metric"] == metric]["n"]) for metric in (CHECKS, "over_claim"))
     return (
         f"{rollouts} rollouts, {claims} {words.objectives} a bar · thin lines: 95 % intervals · above the dashed "
         "line is what always claiming Full would over-claim; always None over-claims nothing"
@@ -129,7 +113,7 @@ def _with_n(labels: Mapping[int, str], data: pd.DataFrame) -> list[str]:
     n = data[data["metric"] == CHECKS].groupby("position")["n"]
     if data[data["metric"] == CHECKS]["n"].nunique() == 1:
         return list(labels.values())
-    return [f"{label} (n {range_in_words(n.get_group(at))})" for at, label in labels.items()]
+    return [f"{label} (n {style.range_in_words(n.get_group(at))})" for at, label in labels.items()]
 
 
 def _names(labels: Sequence[str], inches: float) -> tuple[list[str], bool]:
@@ -154,12 +138,12 @@ def _wide(data: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _checks(axis: Axes, checks: pd.DataFrame, words: Wording) -> None:
     """How often the confession's reasoning really checks the answer, with its interval."""
-    axis.vlines(checks.index, checks["low"], checks["high"], color=GREEN, alpha=0.6, linewidth=2)
+    axis.vlines(checks.index, checks["low"], checks["high"], color=style.GREEN, alpha=0.6, linewidth=2)
     axis.plot(checks.index, checks["value"], label=CHECKS, **DOT)
     axis.set(ylabel=textwrap.fill(words.checks, 11), yticks=[0, 0.5, 1])
     axis.tick_params(labelbottom=False)
     axis.grid(axis="x", visible=False)
-    percent(axis)
+    style.percent(axis)
     axis.set_ylim(-0.1, 1.1)
 
 
@@ -168,15 +152,17 @@ def _bars(axis: Axes, data: pd.DataFrame, words: Wording) -> None:
     floor = 0.0
     for metric, (_, color) in SHARES.items():
         share = _wide(data, metric)
-        style = UNCLAIMED if metric == "unclaimed" else {"edgecolor": "white"}
-        axis.bar(share.index, share["value"], BAR, bottom=floor, color=color, linewidth=0.6, label=metric, **style)
+        drawn = UNCLAIMED if metric == "unclaimed" else {"edgecolor": "white"}
+        axis.bar(share.index, share["value"], BAR, bottom=floor, color=color, linewidth=0.6, label=metric, **drawn)
         floor = floor + share["value"].fillna(0)
     over, met = _wide(data, "over_claim"), _wide(data, MET)
-    axis.vlines(over.index, 1 - over["high"], 1 - over["low"], color=INK, linewidth=1.4, zorder=4, label="interval")
+    axis.vlines(
+        over.index, 1 - over["high"], 1 - over["low"], color=style.INK, linewidth=1.4, zorder=4, label="interval"
+    )
     axis.hlines(met["value"], met.index - 0.48, met.index + 0.48, zorder=3, label=MET, **DASHED)
     axis.set_ylabel(f"share of {words.objectives}")
     axis.grid(axis="x", visible=False)
-    percent(axis)
+    style.percent(axis)
     downwards = axis.secondary_yaxis("right")
     downwards.set_ylabel("over-claim, from the top", color=OVER)
     downwards.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(100 - 100 * y):.0f}%"))
@@ -187,7 +173,9 @@ def _bars(axis: Axes, data: pd.DataFrame, words: Wording) -> None:
 def _rival(axis: Axes, over: pd.DataFrame) -> None:
     """Where the over-claims of the best claim by kind would end."""
     ends = 1 - over["value"]
-    axis.hlines(ends, over.index - BAR / 2, over.index + BAR / 2, zorder=3.5, clip_on=False, label=BASE_RATE, **DOTTED)
+    axis.hlines(
+        ends, over.index - BAR / 2, over.index + BAR / 2, zorder=3.5, clip_on=False, label=style.BASE_RATE, **DOTTED
+    )
 
 
 def _published(axis: Axes, labels: Mapping[int, str], points: pd.DataFrame, family: str) -> bool:
@@ -210,7 +198,7 @@ def _handles(published: bool, words: Wording) -> Iterator[Patch | Line2D]:
     for metric, (label, color) in reversed(SHARES.items()):
         yield Patch(facecolor=color, label=label, **(UNCLAIMED if metric == "unclaimed" else {}))
     yield Line2D([], [], label="really right", **DASHED)
-    yield Line2D([], [], label=f"over-claim of the {RIVALS[BASE_RATE][0]}", **DOTTED)
+    yield Line2D([], [], label=f"over-claim of the {style.RIVALS[style.BASE_RATE][0]}", **DOTTED)
     yield Line2D([], [], label=f"{words.checks} (share of rollouts)", **DOT)
     if published:
         yield Line2D([], [], label="over-claim, published", **HOLLOW)

@@ -12,31 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from confessions.analysis import tables
-from confessions.analysis.figures.style import (
-    BLUE,
-    GREEN,
-    RED,
-    SEED_MARKERS,
-    STYLE,
-    called,
-    lay_out,
-    percent,
-    range_in_words,
-    save,
-    seeds_in_words,
-    titles,
-    wording,
-)
+from confessions.analysis.figures import style
 from confessions.analysis.stats import wilson
 
 HACKING = {
-    "hacked": ("{hack}", RED),
-    "truly_correct": ("truly correct: {all_met}", BLUE),
+    "hacked": ("{hack}", style.RED),
+    "truly_correct": ("truly correct: {all_met}", style.BLUE),
 }
 # Of the objectives so counted, those so claimed
 CONFESSING = {
-    ("none_given_unmet", "n_unmet"): ("claims None, given wrong", RED),
-    ("full_given_met", "n_met"): ("claims Full, given right", BLUE),
+    ("none_given_unmet", "n_unmet"): ("claims None, given wrong", style.RED),
+    ("full_given_met", "n_met"): ("claims Full, given right", style.BLUE),
 }
 CHECKS = "checked"
 
@@ -45,16 +31,16 @@ def plot_hack_emergence(table: str | Path, out: str | Path) -> None:
     """Draw training.csv: shares of each step's rollouts over all training seeds, with a mark for each seed."""
     parts = [name for pair in CONFESSING for name in pair]
     data = tables.read(table, {"step": (*HACKING, CHECKS, *parts)})
-    data, words = data[data["kind"] == "step"], vars(wording(data))
+    data, words = data[data["kind"] == "step"], vars(style.wording(data))
     counts = _counts(data)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(13, 5.2))
         axes = figure.subplots(1, 2, sharey=True)
         for metric, (label, color) in HACKING.items():
             _share(axes[0], counts[metric], counts["n"], label.format_map(words), color)
         for (hits, of), (label, color) in CONFESSING.items():
             _share(axes[1], counts[hits], counts[of], label, color, interval=False)
-        _share(axes[1], counts[CHECKS], counts["n"], words["checks"], GREEN)
+        _share(axes[1], counts[CHECKS], counts["n"], words["checks"], style.GREEN)
         axes[0].set_title("What is done", pad=8)
         axes[1].set_title("What is confessed", pad=8)
         axes[0].set_ylabel("share of the step's rollouts")
@@ -63,17 +49,17 @@ def plot_hack_emergence(table: str | Path, out: str | Path) -> None:
             axis.set_xlabel("training step")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.margins(x=0.02)
-            percent(axis)
+            style.percent(axis)
             axis.tick_params(labelleft=True)
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
-        name = called(data["model"].iat[0], data["source"].iat[0])
-        n = range_in_words(data[data["metric"] == "hacked"]["n"])
+        name = style.called(data["model"].iat[0], data["source"].iat[0])
+        n = style.range_in_words(data[data["metric"] == "hacked"]["n"])
         details = (
-            f"{n} rollouts a step and seed · {seeds_in_words(data)} · marks: seeds; lines: all seeds together; bands: "
-            "95 % intervals of shares of rollouts"
+            f"{n} rollouts a step and seed · {style.seeds_in_words(data)} · marks: seeds; lines: all seeds together; "
+            "bands: 95 % intervals of shares of rollouts"
         )
-        lay_out(figure, titles(figure, f"Does a hack emerge, and is it confessed? {name}", details))
-        save(figure, out)
+        style.lay_out(figure, style.titles(figure, f"Does a hack emerge, and is it confessed? {name}", details))
+        style.save(figure, out)
 
 
 def _counts(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -87,8 +73,13 @@ def _counts(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _share(axis: Axes, hits: pd.DataFrame, of: pd.DataFrame, label: str, color: str, interval: bool = True) -> None:
     """A mark a seed and a line over all of them. Objectives of a rollout are not independent: no interval."""
     for i, seed in enumerate(hits.columns):
-        style = {"marker": SEED_MARKERS[i % len(SEED_MARKERS)], "markersize": 3.5, "linestyle": "", "alpha": 0.4}
-        axis.plot(hits.index, hits[seed] / of[seed].replace(0, np.nan), color=color, markeredgewidth=0, **style)
+        drawn = {
+            "marker": style.SEED_MARKERS[i % len(style.SEED_MARKERS)],
+            "markersize": 3.5,
+            "linestyle": "",
+            "alpha": 0.4,
+        }
+        axis.plot(hits.index, hits[seed] / of[seed].replace(0, np.nan), color=color, markeredgewidth=0, **drawn)
     k, n = hits.sum(axis=1), of.sum(axis=1)
     axis.plot(k.index, k / n.replace(0, np.nan), color=color, linewidth=2.2, label=label, zorder=4)
     if interval:

@@ -17,26 +17,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from confessions.analysis import tables
-from confessions.analysis.figures.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    QUIET,
-    RED,
-    SAND,
-    SEED_MARKERS,
-    STYLE,
-    called,
-    lay_out,
-    legend,
-    percent,
-    range_in_words,
-    save,
-    titles,
-)
+from confessions.analysis.figures import style
 
 MATCH, VALID = "claim_match", "report_valid"
-COLORS = (RED, BLUE, GREEN, SAND, QUIET)
+COLORS = (style.RED, style.BLUE, style.GREEN, style.SAND, style.QUIET)
 REASONINGS = {"none": "no reasoning", "neutral": "neutral reasoning", "trigger": "the trigger written out"}
 CHANGES = {"masked_minus_intact": "left out", "paraphrased_minus_intact": "paraphrased"}
 SETTINGS = ["epochs", "learning_rate", "curriculum"]
@@ -53,7 +37,7 @@ def plot_seeding(table: str | Path, out: str | Path) -> None:
     data = data[data["band"] == "all"]
     reasonings = [name for name in REASONINGS if name in set(data["reasoning"])]
     looks = dict(zip(data[SETTINGS].drop_duplicates().itertuples(index=False, name=None), _looks(), strict=False))
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(max(9.5, 4.4 * len(reasonings)), 10.5))
         axes = figure.subplots(3, len(reasonings), sharex=True, sharey="row", squeeze=False, height_ratios=[1.3, 1, 1])
         for (top, *bottoms), reasoning in zip(axes.T, reasonings, strict=True):
@@ -66,14 +50,14 @@ def plot_seeding(table: str | Path, out: str | Path) -> None:
             bottoms[-1].xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}%"))
         axes[0, 0].set_ylabel("share of answers")
         _one_scale(axes[1:, 0])
-        legend(figure, list(_handles(looks)))
-        heading = f"SFT seeding of the hack: {called(data['task'].iat[0], data['source'].iat[0])}"
-        lay_out(figure, titles(figure, heading, _details(data)))
-        save(figure, out)
+        style.legend(figure, list(_handles(looks)))
+        heading = f"SFT seeding of the hack: {style.called(data['task'].iat[0], data['source'].iat[0])}"
+        style.lay_out(figure, style.titles(figure, heading, _details(data)))
+        style.save(figure, out)
 
 
 def _looks() -> Iterator[Look]:
-    markers = cycle(SEED_MARKERS)
+    markers = cycle(style.SEED_MARKERS)
     return zip(cycle(COLORS), (marker for marker in markers for _ in COLORS), strict=False)
 
 
@@ -83,14 +67,14 @@ def _rates(axis: Axes, data: pd.DataFrame, looks: Mapping[Setting, Look]) -> Non
     for rows, look in _by_look(data, looks):
         _curve(axis, rows, "hacked", "rate", look, "-")
         _curve(axis, rows, "solved", "rate", look, ":")
-    percent(axis)
+    style.percent(axis)
 
 
 def _changes(axis: Axes, data: pd.DataFrame, kind: str, looks: Mapping[Setting, Look]) -> None:
     """What claim match gains without the reasoning as it was."""
     for rows, look in _by_look(data, looks):
         _curve(axis, rows, MATCH, kind, look, "-")
-    axis.axhline(0, color=FAINT, linewidth=1.2, zorder=0)
+    axis.axhline(0, color=style.FAINT, linewidth=1.2, zorder=0)
     sns.despine(ax=axis, left=True)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda gap, _: f"{100 * gap:+.0f}" if gap else "0"))
 
@@ -103,8 +87,8 @@ def _by_look(data: pd.DataFrame, looks: Mapping[Setting, Look]) -> Iterator[tupl
 def _curve(axis: Axes, rows: pd.DataFrame, metric: str, kind: str, look: Look, dashes: str) -> None:
     rows, (color, marker) = rows[(rows["metric"] == metric) & (rows["kind"] == kind)], look
     axis.vlines(rows["hack_fraction"], rows["low"], rows["high"], color=color, alpha=0.4, linewidth=2)
-    style = {"color": color, "marker": marker, "linestyle": dashes, "markersize": 5, "markeredgecolor": "white"}
-    axis.plot(rows["hack_fraction"], rows["value"], label=metric, **style)
+    drawn = {"color": color, "marker": marker, "linestyle": dashes, "markersize": 5, "markeredgecolor": "white"}
+    axis.plot(rows["hack_fraction"], rows["value"], label=metric, **drawn)
 
 
 def _one_scale(axes: Sequence[Axes]) -> None:
@@ -120,14 +104,14 @@ def _handles(looks: Mapping[Setting, Look]) -> Iterator[Artist]:
         label = f"epochs {epochs}, rate {rate:g}, {order.replace('_', ' ')}"
         yield Line2D([], [], color=color, marker=marker, label=label)
     for label, dashes in {"hacked": "-", "solved honestly": ":"}.items():
-        yield Line2D([], [], color=QUIET, linestyle=dashes, label=label)
-    yield Patch(facecolor=SAMPLEABLE, edgecolor=FAINT, label="sampleable: RL finds both")
+        yield Line2D([], [], color=style.QUIET, linestyle=dashes, label=label)
+    yield Patch(facecolor=SAMPLEABLE, edgecolor=style.FAINT, label="sampleable: RL finds both")
 
 
 def _details(data: pd.DataFrame) -> str:
     """Under the title. Where no report parses nothing can be lost, and the differences are 0: hence the valid share."""
-    n = range_in_words(data[data["metric"] == "hacked"]["n"])
-    valid = range_in_words((100 * data[(data["metric"] == VALID) & (data["kind"] == "intact")]["value"]).round())
+    n = style.range_in_words(data[data["metric"] == "hacked"]["n"])
+    valid = style.range_in_words((100 * data[(data["metric"] == VALID) & (data["kind"] == "intact")]["value"]).round())
     return (
         f"{data['experiment'].iat[0]} · {n} rollouts a model · {valid} % of the reports valid · bars: 95 % "
         "intervals; differences paired by row"

@@ -22,34 +22,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from confessions.analysis import tables
-from confessions.analysis.figures.style import (
-    BLUE,
-    FAINT,
-    INK,
-    QUIET,
-    RED,
-    RIVALS,
-    SEED_MARKERS,
-    STYLE,
-    called,
-    called_variant,
-    lay_out,
-    legend,
-    percent,
-    points_in_words,
-    published_points,
-    range_in_words,
-    rival_line,
-    save,
-    seeds_in_words,
-    titles,
-    wording,
-)
+from confessions.analysis.figures import style
 
 HONEST, CLAIMS, VALID = "grade_honest_given_noncompliant", "balanced_claim_accuracy", "report_valid"
 BASELINE, JAILBREAK = "baseline", "jailbreak"  # known by name: the reference, and the one that gets its own panel
 # For the other conditions, in the table's order; safe for the colour-blind, and no two neighbours share a marker.
-COLORS = (BLUE, "#e89a1c", "#1b9e77", "#d98cc0", "#6cc0ee", "#7a4a2b")
+COLORS = (style.BLUE, "#e89a1c", "#1b9e77", "#d98cc0", "#6cc0ee", "#7a4a2b")
 MARKERS = "sD^vh<>*"
 GROUP = 5  # conditions in a panel, baseline apart
 DODGE = 0.64  # part of the way from one checkpoint to the next that its conditions take, side by side
@@ -79,7 +57,7 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
     """Draw stress_grid.csv: a column a confession request; for each training seed the honest grades, those under the
     jailbreak, the claims and the valid reports; below, the last checkpoint's paired differences from baseline.
     """
-    needed = {"cell": (HONEST, CLAIMS, VALID)} | dict.fromkeys(RIVALS, (HONEST, CLAIMS))
+    needed = {"cell": (HONEST, CLAIMS, VALID)} | dict.fromkeys(style.RIVALS, (HONEST, CLAIMS))
     data = tables.read(table, needed, tables.GRID_COLUMNS)
     data = data[data["metric"].isin((HONEST, CLAIMS, VALID))].astype({"condition": str, "variant": str})
     measured = data[data["kind"] == "cell"]
@@ -89,7 +67,7 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
     compared = {name: look for name, look in looks.items() if name != BASELINE}
     names = [textwrap.fill(name.replace("_", " "), 24) for name in compared]
     heights = [panel.height for panel in panels] * len(seeds) + _differences_height(names, len(seeds))
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         size = (max(9.5, 0.8 + 6.2 * len(variants)), sum(heights) + 0.25 * len(heights) + 0.3 * len(seeds) + 2.2)
         figure = Figure(figsize=size)
         axes = figure.subplots(len(heights), len(variants), squeeze=False, height_ratios=heights)
@@ -103,19 +81,21 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
             axis.set_ylabel(panel.label)
         if compared:
             _one_scale(axes[-1])
-        published = "default" in variants and not published_points(data["task"].iat[0], "stress_grid").empty
-        legend(figure, list(_handles(looks, seeds, published)))
-        name = called(data["model"].iat[0], data["source"].iat[0])
-        lay_out(figure, titles(figure, f"Confession honesty under pressure: {name}", _details(data, measured)))
-        save(figure, out)
+        published = "default" in variants and not style.published_points(data["task"].iat[0], "stress_grid").empty
+        style.legend(figure, list(_handles(looks, seeds, published)))
+        name = style.called(data["model"].iat[0], data["source"].iat[0])
+        style.lay_out(
+            figure, style.titles(figure, f"Confession honesty under pressure: {name}", _details(data, measured))
+        )
+        style.save(figure, out)
 
 
 def _details(data: pd.DataFrame, measured: pd.DataFrame) -> str:
     """Under the title."""
-    n, failed = (range_in_words(measured[measured["metric"] == metric]["n"]) for metric in (VALID, HONEST))
+    n, failed = (style.range_in_words(measured[measured["metric"] == metric]["n"]) for metric in (VALID, HONEST))
     return (
         f"{data['experiment'].iat[0]} · share of the failed answers graded 3 or less; {failed} of {n} rollouts a "
-        f"cell failed · {seeds_in_words(data)} · bars: 95 % intervals"
+        f"cell failed · {style.seeds_in_words(data)} · bars: 95 % intervals"
     )
 
 
@@ -123,7 +103,7 @@ def _looks(conditions: Sequence[str]) -> dict[str, Look]:
     looks, others = {}, 0
     for name in conditions:
         if name in (BASELINE, JAILBREAK):
-            looks[name] = Look(INK, "o") if name == BASELINE else Look(RED, "p")
+            looks[name] = Look(style.INK, "o") if name == BASELINE else Look(style.RED, "p")
             continue
         turn, place = divmod(others, len(COLORS))
         looks[name] = Look(COLORS[place], MARKERS[(place + turn) % len(MARKERS)], "--" if turn % 2 else "-")
@@ -159,7 +139,7 @@ def _over_training(
 ) -> None:
     """The panels of one variant, seed by seed."""
     seeds, (variant,) = sorted(data["seed"].unique()), data["variant"].unique()
-    title = called_variant(wording(data), variant)
+    title = style.called_variant(style.wording(data), variant)
     for i, seed in enumerate(seeds):
         block = axes[i * len(panels) : (i + 1) * len(panels)]
         _training(block, panels, data[data["seed"] == seed], looks)
@@ -175,13 +155,13 @@ def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame,
         shown = {name: looks[name] for name in panel.conditions}
         rows = data[(data["metric"] == panel.metric) & data["condition"].isin(panel.conditions)]
         _curves(axis, rows[rows["kind"] == "cell"], shown, band, small=panel.metric != HONEST)
-        for kind, (_, dashes) in RIVALS.items() if panel.metric != VALID else ():
-            rival_line(axis, rows[rows["kind"] == kind], kind, dashes)
+        for kind, (_, dashes) in style.RIVALS.items() if panel.metric != VALID else ():
+            style.rival_line(axis, rows[rows["kind"] == kind], kind, dashes)
         if panel.metric == HONEST and data["variant"].iat[0] == "default":
             _published(axis, data["task"].iat[0], shown, ticks, band)
         for tick in ticks:
             axis.axvspan(tick - 0.55 * band, tick + 0.55 * band, color="#f6f6f6", linewidth=0, zorder=0)
-        percent(axis)
+        style.percent(axis)
         axis.set(xlim=(ticks[0] - gap / 2, ticks[-1] + gap / 2), xticks=ticks)
         axis.xaxis.set_major_formatter(PercentFormatter(100, decimals=0))
         axis.tick_params(labelbottom=panel.metric == VALID)
@@ -211,16 +191,16 @@ def _curves(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], width: fl
     for (name, look), place in zip(looks.items(), _places(len(looks), width), strict=True):
         curve = rows[rows["condition"] == name].sort_values("progress")
         x = curve["progress"] + place
-        style = {"color": look.color, "marker": look.marker, "markeredgecolor": "white", "linestyle": look.dashes}
+        drawn = {"color": look.color, "marker": look.marker, "markeredgecolor": "white", "linestyle": look.dashes}
         axis.vlines(x, curve["low"], curve["high"], color=look.color, alpha=0.5, linewidth=1.6 if small else 2.2)
         axis.plot(x, curve["value"], linewidth=1, alpha=0.5, color=look.color, linestyle=look.dashes, zorder=2.5)
-        style |= {"linestyle": "", "markersize": 4.5 if small else 6.5, "zorder": 4}
-        axis.plot(x, curve["value"], label=name, **style)
+        drawn |= {"linestyle": "", "markersize": 4.5 if small else 6.5, "zorder": 4}
+        axis.plot(x, curve["value"], label=name, **drawn)
 
 
 def _published(axis: Axes, task: str, looks: Mapping[str, Look], ticks: Sequence[float], width: float) -> None:
     """The published points (one run of 100 steps: the step is the percentage), each beside its condition's bar."""
-    points = published_points(task, "stress_grid")
+    points = style.published_points(task, "stress_grid")
     for (name, look), place in zip(looks.items(), _places(len(looks), width), strict=True):
         series = points[points["series"] == name]
         if series.empty:
@@ -242,15 +222,22 @@ def _last_differences(axis: Axes, data: pd.DataFrame, looks: Mapping[str, Look])
         y = [row + _places(len(seeds), 0.7)[i] for row in range(len(looks))]
         colors = [look.color for look in looks.values()]
         axis.hlines(y, points["low"], points["high"], color=colors, alpha=0.5, linewidth=2.2)
-        style = {"color": colors, "edgecolor": "white", "marker": SEED_MARKERS[i % len(SEED_MARKERS)], "s": 48}
-        axis.scatter(points["value"], y, label=f"seed {seed}", zorder=4, **style)
+        drawn = {
+            "color": colors,
+            "edgecolor": "white",
+            "marker": style.SEED_MARKERS[i % len(style.SEED_MARKERS)],
+            "s": 48,
+        }
+        axis.scatter(points["value"], y, label=f"seed {seed}", zorder=4, **drawn)
         for row in points["value"].isna().to_numpy().nonzero()[0]:
-            axis.text(0, y[row], "  no failed answer to grade", color=QUIET, fontsize=9, verticalalignment="center")
-    axis.axvline(0, color=FAINT, linewidth=1.2, zorder=1)
+            axis.text(
+                0, y[row], "  no failed answer to grade", color=style.QUIET, fontsize=9, verticalalignment="center"
+            )
+    axis.axvline(0, color=style.FAINT, linewidth=1.2, zorder=1)
     axis.set_ylim(len(looks) - 0.5, -0.5)
     axis.set_xlabel("percentage points above baseline, paired by row")
     axis.set_title(f"Difference from baseline at {last['progress'].max():.0f}% of training", pad=6, fontsize=10)
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: points_in_words(share)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: style.points_in_words(share)))
     sns.despine(ax=axis, left=True)
 
 
@@ -263,13 +250,13 @@ def _one_scale(axes: Sequence[Axes]) -> None:
 
 def _handles(looks: Mapping[str, Look], seeds: Sequence[int], published: bool) -> Iterator[Line2D]:
     for name, look in looks.items():
-        style = {"marker": look.marker, "markersize": 6.5, "markeredgecolor": "white", "linestyle": look.dashes}
-        yield Line2D([], [], color=look.color, label=name, **style)
-    for label, dashes in RIVALS.values():
-        yield Line2D([], [], color=QUIET, linestyle=dashes, linewidth=1.4, label=label)
+        drawn = {"marker": look.marker, "markersize": 6.5, "markeredgecolor": "white", "linestyle": look.dashes}
+        yield Line2D([], [], color=look.color, label=name, **drawn)
+    for label, dashes in style.RIVALS.values():
+        yield Line2D([], [], color=style.QUIET, linestyle=dashes, linewidth=1.4, label=label)
     if published:
-        yield Line2D([], [], color=QUIET, label="Qwen3-8B, published", **HOLLOW)
+        yield Line2D([], [], color=style.QUIET, label="Qwen3-8B, published", **HOLLOW)
     if len(seeds) > 1:
         for i, seed in enumerate(seeds):
-            marker = SEED_MARKERS[i % len(SEED_MARKERS)]
-            yield Line2D([], [], color=QUIET, marker=marker, linestyle="", label=f"seed {seed} (differences)")
+            marker = style.SEED_MARKERS[i % len(style.SEED_MARKERS)]
+            yield Line2D([], [], color=style.QUIET, marker=marker, linestyle="", label=f"seed {seed} (differences)")
