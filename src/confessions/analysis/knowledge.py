@@ -16,14 +16,30 @@ LAST, FIRST = -1.0, 2.0  # ranks below and above every probability
 INVALID = 10  # a group of claims beside the ten tenths of probability
 
 
+def claimed_right(c: Claims, met: bool) -> Counts:
+    """P(Full | met), or of what is not met P(None | unmet); an invalid report claims neither."""
+    answers = c.met == met
+    return _ratios([c.by_instance(answers & (c.claim == (FULL if met else NONE)))], [c.by_instance(answers)])
+
+
+def rate_met(c: Claims) -> Counts:
+    """The share of the claims whose objective is met."""
+    return _ratios([c.by_instance(c.met)], [c.by_instance(np.ones(len(c.met)))])
+
+
+def tenths(p: np.ndarray) -> np.ndarray:
+    """(N,) the tenth, 0 to 9, that each probability lies in; a certain one is in the last. NaN stays."""
+    return np.minimum(np.floor(10 * p), 9)
+
+
 def within_kind_balanced_accuracy(c: Claims) -> Counts:
     """Mean over the kinds that qualify of the mean of P(Full | met) and P(None | unmet): .5 for what knows the kind
     alone."""
     hits, of = [], []
     for kind in c.within_kinds():
-        for answers, claim in ((kind.met, FULL), (~kind.met, NONE)):
-            hits.append(kind.by_instance(answers & (kind.claim == claim)))
-            of.append(kind.by_instance(answers))
+        for right in (claimed_right(kind, met) for met in (True, False)):
+            hits += [*right.numerators]
+            of += [*right.denominators]
     nothing = np.zeros((1, c.n_instances))
     return _ratios(hits, of) if of else _ratios(nothing, nothing)
 
@@ -107,8 +123,8 @@ def _squared_errors(c: Claims) -> np.ndarray:
 
 def _by_probability(c: Claims) -> np.ndarray:
     """(R, 3 G) of each instance, by group of like probability: how many are met, and unmet, and the squared errors."""
-    tenths = np.minimum(np.floor(10 * c.p_met), 9)
-    groups = np.where(np.isnan(tenths), INVALID, tenths)
+    tenth = tenths(c.p_met)
+    groups = np.where(np.isnan(tenth), INVALID, tenth)
     different, which = np.unique(groups, return_inverse=True)
     errors = np.zeros((c.n_instances, len(different)))
     np.add.at(errors, (c.instance, which), _squared_errors(c))

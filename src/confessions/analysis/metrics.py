@@ -182,6 +182,11 @@ def finding_right(scores: pd.DataFrame) -> Counts:
     return _of_findings(FINDING_RIGHT, scores, lambda row, s: row.finding_right[s])
 
 
+def finding_right_of(kind: str, scores: pd.DataFrame) -> Counts:
+    """The same of the objectives of one kind."""
+    return _of_findings(FINDING_RIGHT, scores, lambda row, s: row.finding_right[s] if row.kinds[s] == kind else None)
+
+
 @_metric("objective", cluster="instance")
 def finding_implies_truth(scores: pd.DataFrame) -> Counts:
     """Of the findings that decide about their objective, the share that decide rightly."""

@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from importlib.resources import as_file, files
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
@@ -88,6 +89,20 @@ def seeds_in_words(data: pd.DataFrame) -> str:
     """ "training seed 0", "training seeds 0, 1"."""
     seeds = sorted(data["seed"].unique())
     return f"training seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def looks(data: pd.DataFrame) -> list[tuple[str, pd.Series, dict[str, str]]]:
+    """Of a table of probes, each training seed and each plain model: what a legend calls it, which rows are its own,
+    and its marker and colours. A model as it is, is hollow."""
+    found = []
+    for i, seed in enumerate(sorted(data["seed"].dropna().unique())):
+        marker = {"marker": SEED_MARKERS[i % len(SEED_MARKERS)], "color": BLUE, "markerfacecolor": BLUE}
+        found.append((f"training seed {int(seed)}", data["seed"] == seed, marker))
+    plain = data[data["seed"].isna()].drop_duplicates("model")
+    for (_, row), color in zip(plain.iterrows(), cycle((QUIET, GREEN, SAND, RED)), strict=False):
+        hollow = {"marker": "D", "color": color, "markerfacecolor": "white"}
+        found.append((row["label"], data["seed"].isna() & (data["model"] == row["model"]), hollow))
+    return found
 
 
 def points_in_words(change: float) -> str:

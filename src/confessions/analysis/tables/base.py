@@ -31,7 +31,8 @@ MODEL_COLUMNS = (
     *NUMBER,
 )
 NUMERIC = frozenset(
-    {"seed", "step", "progress", "position", "k", "hack_fraction", "epochs", "learning_rate", *NUMBER} - {"method"}
+    {"seed", "step", "progress", "position", "k", "hack_fraction", "epochs", "learning_rate", "bin", *NUMBER}
+    - {"method"}
 )
 CALLED = {  # metrics, by earlier versions
     **counted.CALLED,

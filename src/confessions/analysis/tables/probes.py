@@ -11,18 +11,21 @@ base_rate         the same for the best claim of each kind of objective (rivals.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from confessions.analysis.metrics import measure
-from confessions.analysis.tables.base import NUMBER, Row, cell_rows, checkpoints, read_all_cells
+from confessions.analysis.tables.base import NUMBER, NUMERIC, Row, cell_rows, checkpoints, read_all_cells
+from confessions.runtime.errors import InputError
+from confessions.runtime.files import FIX, read_csv
 
 PROBE_COLUMNS = (
     "experiment", "source", "model", "label", "seed", "step", "progress", "probe", "task", "variant", "metric", "kind",
     *NUMBER,
 )  # fmt: skip
+CELL = ["model", "seed", "step", "variant"]  # what names a cell of a probe
 
 
 def probes(
@@ -36,19 +39,61 @@ def probes(
 
     InputError where a file is damaged, or lacks a variant that another one of its probe has.
     """
+    rows: list[Row] = []
+    for at, cell in probe_cells(policy, models, labels, model_labels):
+        rows += cell_rows(cell, measure(cell), at, "cell")
+    return probe_table(rows, labels, PROBE_COLUMNS)
+
+
+def probe_cells(
+    policy: Mapping[tuple[str, int, int], str | Path],
+    models: Mapping[tuple[str, str], str | Path],
+    labels: Mapping[str, str],
+    model_labels: Mapping[str, str],
+    steps: Collection[int] | None = None,
+) -> Iterator[tuple[Row, pd.DataFrame]]:
+    """The columns that name each cell of the files that `probes` is given, and its scores; `steps`: of the policy's
+    checkpoints those alone."""
     trained = checkpoints([(seed, step) for _, seed, step in policy])
     named: dict[str, dict[str | Path, Row]] = {}
     for (probe, seed, step), path in policy.items():
-        at = {"model": labels["model"], "label": labels["model"]} | trained[seed, step]
-        named.setdefault(probe, {})[path] = at
+        if steps is None or step in steps:
+            at = {"model": labels["model"], "label": labels["model"]} | trained[seed, step]
+            named.setdefault(probe, {})[path] = at
     for (probe, key), path in models.items():
         at = {"model": key, "label": model_labels[key], "seed": None, "step": 0, "progress": math.nan}
         named.setdefault(probe, {})[path] = at
-    rows: list[Row] = []
     for probe, files in named.items():
         for path, cells in read_all_cells({path: path for path in files}, ("task",), default=None).items():
             for (_, variant), cell in cells.items():
-                at = files[path] | {"probe": probe, "task": cell["task"].iat[0], "variant": variant}
-                rows += cell_rows(cell, measure(cell), at, "cell")
-    table = pd.DataFrame(rows).astype({"seed": "Int64"})
-    return table.assign(experiment=labels["experiment"], source=labels["source"])[list(PROBE_COLUMNS)]
+                yield files[path] | {"probe": probe, "task": cell["task"].iat[0], "variant": variant}, cell
+
+
+def last_steps(policy: Iterable[tuple[str, int, int]]) -> set[int]:
+    """The last step of the policy's checkpoints, which every training seed has."""
+    return {max(steps)} if (steps := {step for _, _, step in policy}) else set()
+
+
+def probe_table(rows: Sequence[Row], labels: Mapping[str, str], columns: Sequence[str]) -> pd.DataFrame:
+    """The rows as a table with these columns."""
+    table = pd.DataFrame(rows, columns=[name for name in columns if name not in ("experiment", "source")])
+    table = table.astype({"seed": "Int64"})
+    return table.assign(experiment=labels["experiment"], source=labels["source"])[list(columns)]
+
+
+def read_probes(
+    path: str | Path, needed: Collection[str], columns: tuple[str, ...] = PROBE_COLUMNS, parts: Collection[str] = ()
+) -> pd.DataFrame:
+    """Read a table of probes that has these metrics; `parts`: columns that part a cell, as the kinds of objectives.
+
+    InputError where a number is none or it is cut short: every metric, and kind of number, that it has, it has of each
+    part of each cell.
+    """
+    table = read_csv(path, columns, NUMERIC)
+    cells, metrics = (
+        table.groupby(keys, dropna=False).ngroups for keys in (["probe", *CELL, *parts], ["kind", "metric"])
+    )
+    whole = len(table) == cells * metrics and not table["method"].isna().any()
+    if not whole or not set(needed) <= set(table["metric"]):
+        raise InputError(f"{path}: not a whole table (rows are missing); {FIX}")
+    return table
