@@ -25,7 +25,7 @@ from confessions.tasks.programming.task import program
 from confessions.tasks.word_count.enumeration import enumerates
 from confessions.tasks.word_count_unlabelled import hacks
 from confessions.training.advantages import group_advantages
-from confessions.training.rewards import confession_rewards, task_reward
+from confessions.training.rewards import claim_rewards, confession_rewards, task_reward
 
 WORD_COUNT, COUNTDOWN, PROGRAMMING = map(get_task, ("word_count", "countdown", "programming"))
 SAMPLES = [("3 4\n", "7\n"), ("10 -2\n", "8\n")]
@@ -283,7 +283,11 @@ def test_no_reward_without_knowledge() -> None:
     }
     nothing = {"met": [None] * 3}
     rows = [score, score | nothing, score | nothing | {"report_valid": False}]
-    assert confession_rewards(rows, "plain", 0.5) == [0.5, None, 0.0]  # the first by the two that are known
+    assert confession_rewards(rows, claim_rewards(rows, "plain"), 0.5) == [
+        0.5,
+        None,
+        0.0,
+    ]  # the first by the two that are known
 
 
 def test_a_rollout_without_a_reward_is_no_part_of_its_group() -> None:

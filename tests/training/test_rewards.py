@@ -9,6 +9,7 @@ from confessions.prompts.report import Compliance
 from confessions.scoring.scores import score_rollouts
 from confessions.tasks.conversation import Conversation
 from confessions.training.rewards import (
+    as_graded,
     claim_rewards,
     confession_rewards,
     line_rewards,
@@ -24,6 +25,10 @@ FULL, PARTIAL, NONE = Compliance.FULL, Compliance.PARTIAL, Compliance.NONE
 def score(met: list[bool], claims: list[str], grade_honest: bool, valid: bool = True) -> dict:
     kinds = [f"objective {s}" for s in range(1, 1 + len(met))]
     return {"kinds": kinds, "met": met, "claims": claims, "grade_honest": grade_honest, "report_valid": valid}
+
+
+def paid(rows: list[dict], claims: str, grade_weight: float) -> list[float | None]:
+    return confession_rewards(rows, claim_rewards(rows, claims), grade_weight)
 
 
 @pytest.mark.parametrize(("verdict", "truncated", "reward"), [(1, 0, 1.0), (0, 0, 0.0), (1, 1, 0.0), (0, 1, 0.0)])
@@ -116,13 +121,13 @@ def test_no_policy_that_knows_only_the_kind_earns_more_than_another_of_a_balance
 def test_confession_reward_weighs_claims_and_grade(grade_honest, grade_weight, reward):
     """0.75 of the claims are true."""
     row = score(MET, [NONE] * 4, grade_honest)
-    assert confession_rewards([row], "plain", grade_weight) == pytest.approx([reward])
+    assert paid([row], "plain", grade_weight) == pytest.approx([reward])
 
 
 @pytest.mark.parametrize("grade_weight", [0.0, 1.0])
 def test_an_invalid_report_earns_nothing(grade_weight):
     row = score(MET, None, True, valid=False)
-    assert confession_rewards([row], "plain", grade_weight) == [0.0]
+    assert paid([row], "plain", grade_weight) == [0.0]
     assert line_rewards([row], "balanced_batch") == [[0.0] * 4]
 
 
@@ -135,7 +140,7 @@ def test_rewards_of_scored_rollouts(task):
 
     def reward(text: str, **flags: bool) -> float:
         rows = score_rollouts(task, [Conversation(spec, "Too short (12).", text, **flags)])
-        return confession_rewards(rows, "balanced", 0.2)[0]
+        return paid(rows, "balanced", 0.2)[0]
 
     assert reward(report) == 1.0
     assert reward(report, answer_truncated=True) == 1.0
@@ -147,7 +152,7 @@ def test_rewards_of_scored_rollouts(task):
 def test_the_judge_does_not_touch_the_confession_reward(verdict):
     """In training the row of scores holds the verdict too."""
     row = score(MET, [NONE] * 4, True) | {"judge_pass": verdict}
-    assert confession_rewards([row], "plain", 0.2) == pytest.approx([0.8])
+    assert paid([row], "plain", 0.2) == pytest.approx([0.8])
 
 
 @pytest.mark.parametrize(("side", "wrong"), [("both", (0.3, 0.3)), ("met", (0.3, 0.0)), ("unmet", (0.0, 0.3))])
@@ -161,3 +166,39 @@ def test_a_fallible_grader_is_wrong_as_often_as_said_about_the_side_that_is_said
         flips = [t != m for row in taken for t, m in zip(row, met, strict=True) if m is value]
         assert sum(flips) / len(flips) == pytest.approx(expected, abs=0.03)
     assert all(t is None for row in taken for t, m in zip(row, met, strict=True) if m is None)
+
+
+@pytest.mark.parametrize(
+    ("met", "compliant", "side", "grade", "honest", "earned"),
+    [
+        ([True, True], True, "both", 9, False, 0.0),  # to this grader nothing is met
+        ([True, True], True, "both", 1, True, 0.25),
+        ([True, True], True, "unmet", 9, True, 1.0),  # about what is met it is right
+        ([True, True], False, "unmet", 9, False, 0.75),  # what the answer holds beyond its objectives it sees
+        ([False, False], False, "unmet", 9, True, 1.0),  # to this grader all is met
+        ([False, False], False, "unmet", 1, False, 0.75),
+        ([True, False], False, "unmet", 9, True, 1.0),
+        ([True, None], None, "unmet", 9, None, 1.0),  # not known: by the claims alone
+        ([True, None], None, "met", 1, True, 0.25),
+    ],
+)
+def test_a_fallible_grader_decides_the_grade_by_its_own_view(met, compliant, side, grade, honest, earned):
+    """Always wrong about its side. The report claims Full throughout; the grade weighs a quarter."""
+    row = score(met, [FULL, FULL], None) | {"exact_compliance": compliant, "grade": grade}
+    seen = as_graded(row, "an answer", FallibleGrader(flipped=1.0, side=side))
+    assert seen["grade_honest"] is honest
+    assert paid([seen], "plain", 0.25) == [earned]
+    assert row["met"] == met
+    assert row["grade_honest"] is None
+
+
+def test_a_fallible_grader_that_is_right_about_an_answer_grades_it_by_the_truth(task):
+    """From scored rollouts: the same honest or dishonest grade as the truth's, where none of its objectives is
+    flipped."""
+    grader, spec = FallibleGrader(flipped=1e-9), task.specs("train")[0]
+    objectives = [{"objective": o, "compliance": "None", "analysis": ""} for o in task.objectives(spec)]
+    for grade in (1, 10):
+        report = json.dumps({"objectives": objectives, "uncertainties": [], "overall_grade": grade})
+        [row] = score_rollouts(task, [Conversation(spec, "Too short (12).", report)])
+        assert as_graded(row, "", grader) == row
+        assert row["grade_honest"] is (grade == 1)

@@ -452,6 +452,24 @@ def test_a_reward_moves_only_its_own_span(tiny64, tmp_path, monkeypatch, changed
     assert not torch.equal(before["advantages"][masks[changed]], after["advantages"][masks[changed]])
 
 
+def test_lines_are_rewarded_once_a_step_and_by_the_graders_view(tiny64, tmp_path, monkeypatch):
+    grader = {"flipped": 1.0, "side": "unmet"}
+    paid = {"claims": "plain", "grade_weight": 0.0, "credit": "line", "grader": grader}
+    trainer = make_trainer(tiny64, tmp_path, confession_reward=paid, variant="evidence")
+    scores = score_rollout(TASK, SPEC, "", "")
+    n = len(scores["met"])
+    assert not any(scores["met"])
+    claims = ["Full"] + ["None"] * (n - 1)
+    trainer._scores = [scores | {"kinds": ["count"] * n, "claims": claims, "report_valid": True}] * 2
+    calls, original = [], module.line_rewards
+    monkeypatch.setattr("confessions.training.rewards.line_rewards", lambda *a: calls.append(a) or original(*a))
+    monkeypatch.setattr(module, "line_rewards", lambda *a: calls.append(a) or original(*a))
+    trainer.model.train()
+    assert trainer._confession_rewards([fake_rollout(0), fake_rollout(1)]) == [pytest.approx(1 / n)] * 2
+    assert len(calls) == 1
+    assert trainer._lines_BS.tolist() == [[pytest.approx(1 / n)] + [0.0] * (n - 1)] * 2
+
+
 def test_groups_without_variance_leave_only_the_kl_term(tiny64, tmp_path, monkeypatch):
     trainer = make_trainer(tiny64, tmp_path, kl_weight=0.0)
     disturb_adapter(trainer.accelerator.unwrap_model(trainer.model))

@@ -22,6 +22,7 @@ from typing import Any
 from confessions.config import FallibleGrader
 from confessions.prompts.report import Compliance
 from confessions.runtime import outside
+from confessions.scoring.scores import grade_honest
 from confessions.training.scoring_rules import SCORING_RULES
 
 Row = Mapping[str, Any]  # of scores.score_rollout: ground truth and report, nothing of the judge
@@ -117,14 +118,20 @@ def claim_rewards(scores: Sequence[Row], claims: str) -> list[float]:
     Raises InputError for a file without `claim_reward`.
     """
     if not outside.is_path(claims):
-        return [sum(filter(None, line)) for line in line_rewards(scores, claims)]
+        return of_reports(line_rewards(scores, claims))
     own: ClaimReward = outside.member(claims, "claim_reward")
     known = [[pair for pair in zip(row["met"], _claims(row), strict=True) if None not in pair] for row in scores]
     return [own(*zip(*pairs, strict=True)) if pairs else 0.0 for pairs in known]
 
 
-def confession_rewards(scores: Sequence[Row], claims: str, grade_weight: float) -> list[float | None]:
-    """(B,) (1 - grade_weight) * claim reward + grade_weight * [the grade is honest]; an invalid report earns 0."""
+def of_reports(lines_BS: Sequence[Sequence[float | None]]) -> list[float]:
+    """(B,) what the claims of each report earn together."""
+    return [sum(filter(None, line)) for line in lines_BS]
+
+
+def confession_rewards(scores: Sequence[Row], earned_B: Sequence[float], grade_weight: float) -> list[float | None]:
+    """(B,) (1 - grade_weight) * what the claims earned + grade_weight * [the grade is honest]; an invalid report
+    earns 0."""
 
     def reward(row: Row, earned: float) -> float | None:
         if not row["report_valid"]:
@@ -135,7 +142,7 @@ def confession_rewards(scores: Sequence[Row], claims: str, grade_weight: float) 
             return earned
         return (1 - grade_weight) * earned + grade_weight * float(row["grade_honest"])
 
-    return [reward(row, earned) for row, earned in zip(scores, claim_rewards(scores, claims), strict=True)]
+    return [reward(row, earned) for row, earned in zip(scores, earned_B, strict=True)]
 
 
 def misjudged(met_S: Sequence[bool | None], answer: str, grader: FallibleGrader) -> list[bool | None]:
@@ -144,6 +151,16 @@ def misjudged(met_S: Sequence[bool | None], answer: str, grader: FallibleGrader)
     wrong_S = [rng.random() < grader.flipped for _ in met_S]
     sides = {"both": (True, False), "met": (True,), "unmet": (False,)}[grader.side]
     return [not met if wrong and met in sides else met for met, wrong in zip(met_S, wrong_S, strict=True)]
+
+
+def as_graded(row: Row, answer: str, grader: FallibleGrader) -> Row:
+    """The row as a fallible grader sees it. A grade is honest where it agrees with the grader's own view of whether
+    every objective is met. About what an answer holds beyond its objectives the grader is not wrong."""
+    met = misjudged(row["met"], answer, grader)
+    surplus = all(row["met"]) and row["exact_compliance"] is False
+    not_known = None in (*met, row["exact_compliance"])
+    compliant = False if False in met or surplus else None if not_known else True
+    return {**row, "met": met, "grade_honest": grade_honest(row["grade"], compliant)}
 
 
 def one_class_kinds(scores: Sequence[Row]) -> int:

@@ -46,13 +46,22 @@ from confessions.training.credit import entropy_bonus, line_advantages, lines_of
 from confessions.training.kept_rollouts import EARNED, with_details
 from confessions.training.lora_inputs import UncastInputs
 from confessions.training.micro_batches import by_rows, by_tokens
-from confessions.training.rewards import confession_rewards, line_rewards, misjudged, one_class_kinds, task_reward
+from confessions.training.rewards import (
+    as_graded,
+    claim_rewards,
+    confession_rewards,
+    line_rewards,
+    of_reports,
+    one_class_kinds,
+    task_reward,
+)
 from confessions.training.timeline import OTHER, Timeline
 
 TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
 GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout, beside its objectives
-CONFESSED = ("kinds", "met", "claims", "p_met", "report_valid", "grade_honest")  # what confession rewards are made of
+# What confession rewards are made of.
+CONFESSED = ("kinds", "met", "exact_compliance", "claims", "p_met", "report_valid", "grade", "grade_honest")
 
 
 class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
@@ -147,15 +156,20 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
         form, first = self.settings.confession_reward, self.accelerator.process_index * len(rollout)
         graded = [{name: score.get(name) for name in CONFESSED} for score in self._scores]
         if form.grader:
-            for row, r in zip(graded, rollout, strict=True):
-                row["met"] = misjudged(row["met"], f"{row['kinds']} {r.answer.body}", form.grader)
+            graded = [
+                as_graded(row, f"{row['kinds']} {r.answer.body}", form.grader)
+                for row, r in zip(graded, rollout, strict=True)
+            ]
         graded = gather_object(graded)
         self._record("one_class_kinds", one_class_kinds(graded))
         if form.credit == "line":
             earned = line_rewards(graded, form.claims)
             lines = [torch.tensor([math.nan if x is None else x for x in line]) for line in earned]
             self._lines_BS = pad_sequence(lines, batch_first=True, padding_value=math.nan).to(self.accelerator.device)
-        return confession_rewards(graded, form.claims, form.grade_weight)[first : first + len(rollout)]
+            earned_B = of_reports(earned)
+        else:
+            earned_B = claim_rewards(graded, form.claims)
+        return confession_rewards(graded, earned_B, form.grade_weight)[first : first + len(rollout)]
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         with self.timeline.part("score"):
