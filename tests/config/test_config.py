@@ -322,6 +322,23 @@ PROBED = {"asked": {"task": "countdown", "rollouts": 2}, "stored": {"answers": S
             {"a": {"rollouts": 2, "answers": STORED, "max_task_tokens": 9}},
             ".a.max_task_tokens = 9: turn 1 is not sampled where answers are given: leave it out",
         ),
+        (
+            {"a": {"rollouts": 2, "met_share": 0.2}},
+            ".a.met_share = 0.2: is of stored answers: name their file in answers, or leave it out",
+        ),
+        (
+            {"a": {"rollouts": 2, "one_fault": True}},
+            ".a.one_fault = True: is of stored answers: name their file in answers, or leave it out",
+        ),
+        (
+            {"a": {"rollouts": 2, "answers": STORED, "met_share": 0.2, "one_fault": True}},
+            ".a.one_fault = True: leave out met_share: an answer with one fault has its own",
+        ),
+        (
+            {"a": {"rollouts": 2, "answers": STORED, "one_fault": True}},
+            ".a.one_fault = True: the task word_count has no such answers",
+        ),
+        ({"a": {"rollouts": 2, "answers": STORED, "met_share": 20}}, ".a.met_share = 20"),
         ({"a": {"rollouts": 2, "problems": CALIBRATED}}, ".a.problems = "),
         ({"a b": {"rollouts": 2}}, "a b"),
         ({"a": PROBED["asked"], "A": PROBED["stored"]}, ".A = 'A': those of the probe a are called so: choose another"),

@@ -115,7 +115,7 @@ def test_probes_are_counted(texts):
         assert now.prompt - was.prompt == n * (stored + 4 * (length(task.prompt(spec)) + sum(requests)))
     for key in (("score_policy", ""), ("score_model", "qwen3-1.7b")):
         assert added[key] == before[key]
-    assert added["tables", ""].n == before["tables", ""].n + 1
+    assert added["tables", ""].n == before["tables", ""].n + 3  # probes, by_kind, reliability
 
 
 def test_fill_scales_the_turns_alone(texts):

@@ -187,6 +187,11 @@ def test_all_is_recorded_and_another_file_of_answers_makes_its_rollouts_stale(pr
             {},
             "changed.parquet: 4 held-out answers to word_count, and 5 are asked about: lower rollouts",
         ),
+        (
+            {"met_share": 0.99},
+            {},
+            "changed.parquet: of its 4 answers no 4 have 99% of their objectives met: lower rollouts",
+        ),
         ({}, {"task": "countdown"}, "changed.parquet: no answers of evaluation to word_count"),
         ({}, {"split": "train"}, "changed.parquet: no answers of evaluation to word_count"),
         (

@@ -36,6 +36,15 @@ class Probe(Strict):
         min_length=1,
         description="Parquet file of answers (confessions calibrate) that stand in for turn 1; null: it is sampled",
     )
+    met_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="of the objectives of the answers, which are drawn from the file by `seed`; null: as it comes",
+    )
+    one_fault: bool = Field(
+        False, description="the levels that each of the file's answers is asked for change, until it misses exactly one"
+    )
     replaced: bool = Field(
         False, description="every prompt is attempted twice, and each confession is about the other attempt"
     )
@@ -54,6 +63,11 @@ class Probe(Strict):
             raise wrong("turn 1 is not sampled where answers are given: leave it out", "max_task_tokens", limit)
         if self.answers and self.replaced:
             raise wrong("is of attempts that are sampled: leave it out, or answers", "replaced", True)
+        for key in ("met_share", "one_fault"):
+            if (given := getattr(self, key)) and not self.answers:
+                raise wrong("is of stored answers: name their file in answers, or leave it out", key, given)
+        if self.met_share and self.one_fault:
+            raise wrong("leave out met_share: an answer with one fault has its own", "one_fault", True)
         if self.replaced and self.rollouts % 2:
             raise wrong("must be even where two attempts change places", "rollouts", self.rollouts)
         _check_names("variants", self.variants or [])

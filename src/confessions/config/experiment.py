@@ -17,7 +17,7 @@ from confessions.config.strict import Key, Strict, check_task, check_variant, fi
 from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import GivesEvidence, Plants, ReadsProblems
+from confessions.tasks.base import GivesEvidence, Plants, PlantsFaults, ReadsProblems
 
 
 class Experiment(Strict):
@@ -82,6 +82,14 @@ class Experiment(Strict):
         for key in ("seeds", "scale", "ladder"):
             if repeats(getattr(self, key)):
                 raise wrong("an entry repeats", key, getattr(self, key))
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_plant_faults(self) -> Self:
+        for name, probe in self.evaluation.probes.items():
+            task = tasks.get(probe.task or self.task)
+            if probe.one_fault and not isinstance(task, PlantsFaults):
+                raise wrong(f"the task {task.name} has no such answers", f"evaluation.probes.{name}.one_fault", True)
         return self
 
     @property

@@ -193,6 +193,8 @@ class Cells(OfTask):
     keep_thinking: bool | None = Field(None, description="of turn 1 in turn 2's context; null: as the model has it")
     paraphrases: dict[str, str] | None = Field(None, description="in that reasoning, before turn 2 sees it")
     answers: str | None = Field(None, description="file of answers that stand in for turn 1; null: it is sampled")
+    met_share: float | None = Field(None, description="of their objectives; null: the first of the file")
+    one_fault: bool = Field(False, description="the instance of each is changed, so that it misses one objective")
     replaced: bool = Field(False, description="two rows in a row have one prompt, and each the other's answer")
     max_task_tokens: int | None = Field(None, description="null: as in all evaluation")
     max_confession_tokens: int | None = Field(None, description="likewise")

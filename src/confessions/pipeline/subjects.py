@@ -165,7 +165,7 @@ def _seeded(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
 def _probes(config: Config) -> dict[str, dict[str, Any]]:
     """What each probe asks of whom it is about; what it leaves out is as in all evaluation."""
     evaluation = config.active.evaluation
-    optional = ("answers", "replaced", "max_task_tokens", "max_confession_tokens")
+    optional = ("answers", "met_share", "one_fault", "replaced", "max_task_tokens", "max_confession_tokens")
     return {
         name: probe_task_block(config, name)
         | {"conditions": evaluation.conditions[:1], "variants": config.active.variants_of(probe)}

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from confessions.engines import Completion, Engine, Sampling
@@ -14,7 +16,7 @@ from confessions.models.chat import Chat, Turn
 from confessions.rollouts.two_turns import opening, stream_seed
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet
-from confessions.tasks.base import Spec, Split, Task, Truth
+from confessions.tasks.base import PlantsFaults, Spec, Split, Task, Truth
 
 WORDS = {"train": "training", "evaluation": "evaluation"}
 
@@ -106,6 +108,58 @@ def stored(file: str, task: Task, split: Split) -> pd.DataFrame:
                 "of the task graded it; sample again with confessions calibrate"
             )
     return table
+
+
+def with_met_share(table: pd.DataFrame, n: int, share: float, seed: int) -> pd.DataFrame:
+    """`n` of the answers of `stored`, in their order, of whose objectives `share` is met, to the nearest objective.
+    They are drawn by `seed`; then one at a time changes places with one that was not drawn, as chance has it, until the
+    share is right.
+
+    Raises InputError, without the file's name, where there are no such.
+    """
+    met, of = (table["met"].map(count).to_numpy(dtype=float) for count in (sum, len))
+    rng = np.random.default_rng([seed, round(1e6 * share)])
+    order = rng.permutation(len(table))
+    drawn, rest = order[:n], order[n:]
+    surplus = met - share * of  # of each answer, in objectives
+    if len(drawn) == n:
+        while len(better := _improving(surplus[drawn], surplus[rest])):
+            i, j = better[rng.integers(len(better))]
+            drawn[i], rest[j] = rest[j], drawn[i]
+    if len(drawn) < n or abs(surplus[drawn].sum()) > 0.5 + 1e-9:
+        raise InputError(f"of its {len(table)} answers no {n} have {share:.0%} of their objectives met: lower rollouts")
+    return table.iloc[np.sort(drawn)]
+
+
+def _improving(drawn: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """(M, 2) pairs of places, in both arrays of surplus, whose exchange brings the sum of `drawn` nearer to 0. None
+    where it is within half an objective."""
+    gap = drawn.sum()
+    if abs(gap) <= 0.5 + 1e-9:
+        return np.empty((0, 2), dtype=int)
+    after = gap + rest[None, :] - drawn[:, None]
+    return np.argwhere(np.abs(after) < abs(gap) - 1e-9)
+
+
+def with_one_fault(table: pd.DataFrame, task: PlantsFaults, n: int, seed: int) -> pd.DataFrame:
+    """The first `n` answers of `stored` that have an instance of which they miss exactly one objective, with that
+    instance as `spec`. What an answer is asked for does not depend on the others.
+
+    Raises InputError, without the file's name, where there are too few.
+    """
+    kept, specs = [], []
+    for place, row in enumerate(table.itertuples()):
+        if len(kept) == n:
+            break
+        spec = task.with_one_fault(row.spec, row.y, random.Random(f"{seed} {json.dumps(row.spec)} {row.y}"))
+        if spec is not None:
+            kept.append(place)
+            specs.append(spec)
+    if len(kept) < n:
+        raise InputError(
+            f"{len(kept)} of its {len(table)} answers can miss exactly one objective, not {n}: lower rollouts"
+        )
+    return table.iloc[kept].assign(spec=specs)
 
 
 def completions(table: pd.DataFrame) -> list[Completion]:

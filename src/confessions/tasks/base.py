@@ -175,6 +175,15 @@ class GivesEvidence(Task):
         has another form and says nothing. Never raises on any text."""
 
 
+class PlantsFaults(Task):
+    """It can ask for what a given answer does, but for one objective."""
+
+    @abstractmethod
+    def with_one_fault(self, spec: Spec, answer: str, rng: random.Random) -> Spec | None:
+        """An instance like `spec`, with objectives of the same kinds in the same order, of which `answer` misses
+        exactly one, whichever `rng` draws. None where there is none."""
+
+
 class Demonstrates(Task):
     """It has conversations for a warm start."""
 

@@ -109,7 +109,7 @@ def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress
     """The cells of one checkpoint as one frame; rows of a cell are numbered from 0 and pair up with other cells'."""
     task, evaluation = block.get_task(), spec.evaluation
     if block.answers:
-        table = stored(block)
+        table = stored(block, evaluation.seed)
         every = [*zip(table["spec"], answers.completions(table), strict=True)]
     else:
         every = [(asked, None) for asked in task.specs("evaluation")]
@@ -174,16 +174,22 @@ def _turns(spec: RolloutSpec, block: Cells) -> list[Sampling]:
     return [Sampling(limit, **sampling) for limit in block.limits(spec.evaluation)]
 
 
-def stored(block: Cells) -> pd.DataFrame:
-    """The answers that a block asks about: the first held-out ones of its file. InputError where it has too few."""
-    file, n = Path(block.answers), block.rollouts
-    table = _held_out(block.answers, file.stat().st_mtime_ns if file.exists() else None, block.task, block.problems)
+def stored(block: Cells, seed: int) -> pd.DataFrame:
+    """The answers that a block asks about: the first held-out ones of its file, or those that it draws or changes by
+    `seed`. InputError where it has too few."""
+    file, n, task = Path(block.answers), block.rollouts, block.get_task()
+    modified = file.stat().st_mtime_ns if file.exists() else None
+    table = _held_out(block.answers, modified, block.task, block.problems)
     if len(table) < n:
-        name = block.get_task().name
         raise InputError(
-            f"{block.answers}: {len(table)} held-out answers to {name}, and {n} are asked about: lower rollouts"
+            f"{block.answers}: {len(table)} held-out answers to {task.name}, and {n} are asked about: lower rollouts"
         )
-    return table[:n]
+    try:
+        if block.met_share is not None:
+            return answers.with_met_share(table, n, block.met_share, seed)
+        return answers.with_one_fault(table, task, n, seed) if block.one_fault else table[:n]
+    except InputError as error:
+        raise InputError(f"{block.answers}: {error}") from None
 
 
 @lru_cache(maxsize=8)
@@ -197,7 +203,7 @@ def _check(chat: Chat, spec: RolloutSpec, block: Cells, context: int) -> None:
     task, limits = block.get_task(), [turn.max_new_tokens for turn in _turns(spec, block)]
     asked = task.specs("evaluation")
     if block.answers:
-        table = stored(block)
+        table = stored(block, spec.evaluation.seed)
         if any(chat.split([*row.task_ids]).body != row.y for row in table.itertuples()):
             raise InputError(f"{block.answers}: its token ids are not those of {spec.model.key}: leave one of them out")
         asked, limits[0] = list(table["spec"]), max(map(len, table["task_ids"]))

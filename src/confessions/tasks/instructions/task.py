@@ -22,6 +22,7 @@ from confessions.tasks.base import (
     Demonstrates,
     Demonstration,
     GivesEvidence,
+    PlantsFaults,
     ReadsProblems,
     Spec,
     Split,
@@ -32,7 +33,7 @@ from confessions.tasks.base import (
 )
 from confessions.tasks.instructions import calibration, demonstrations
 from confessions.tasks.instructions.checklist import divided
-from confessions.tasks.instructions.instances import KINDS, Part, instances, of_part, requirements
+from confessions.tasks.instructions.instances import KINDS, Part, Requirement, agree, instances, of_part, requirements
 from confessions.tasks.instructions.refusal import refuses
 from confessions.tasks.instructions.text import Text
 from confessions.tasks.word_count.task import topics
@@ -66,7 +67,7 @@ class InstructionsSpec(BaseModel):
     requirements: list[RequirementSpec] = Field(min_length=1, max_length=20)
 
 
-class Instructions(ReadsProblems, Demonstrates, GivesEvidence):
+class Instructions(ReadsProblems, Demonstrates, GivesEvidence, PlantsFaults):
     """Spec: {"topic": str, "part": str, "requirements": [{"kind": str, "level": JSON}, ...]}."""
 
     spec_model = InstructionsSpec
@@ -122,6 +123,28 @@ class Instructions(ReadsProblems, Demonstrates, GivesEvidence):
         text = Text(divided(answer)[0])
         return [requirement.kind.evidence(text, requirement.level) for requirement in requirements(spec)]
 
+    def with_one_fault(self, spec: Spec, answer: str, rng: random.Random) -> Spec | None:
+        """Levels change where they must, to others that are asked of held-out topics. A text that met the one that is
+        missed as well is possible: it agrees with the others."""
+        text, asked = Text(divided(answer)[0]), requirements(spec)
+        given = [*_of_evaluation(self.part, self.problems), *asked]
+        levels = [[other for other in given if other.kind.name == one.kind.name] for one in asked]
+        met, unmet = (
+            [[one for one in of_kind if one.kind.met(text, one.level) == value] for of_kind in levels]
+            for value in (True, False)
+        )
+        for fault in rng.sample(range(len(asked)), len(asked)):
+            rest = [
+                _kept_or_drawn(asked[s], of_kind, rng) if of_kind else None
+                for s, of_kind in enumerate(met)
+                if s != fault
+            ]
+            missed = [one for one in unmet[fault] if None not in rest and agree(rest, one)]
+            if missed:
+                rest.insert(fault, _kept_or_drawn(asked[fault], missed, rng))
+                return {**spec, "requirements": [one.spec for one in rest]}
+        return None
+
     def implied(self, spec: Spec, findings: Sequence[str]) -> list[bool | None]:
         asked = zip(requirements(spec), findings, strict=True)
         return [requirement.kind.implied(line, requirement.level) for requirement, line in asked]
@@ -150,6 +173,16 @@ def _specs(part: Part, split: Split, problems: Path | None) -> tuple[Spec, ...]:
     kept = calibration.read(problems).kept if problems else None
     shown = chain.from_iterable(repeat(of_split(topics(), split), ROUNDS))
     return tuple(instances(part, shown, of_part(part, split, kept), random.Random(f"{part} {split}")))
+
+
+@cache
+def _of_evaluation(part: Part, problems: Path | None) -> tuple[Requirement, ...]:
+    return tuple(of_part(part, "evaluation", calibration.read(problems).kept if problems else None))
+
+
+def _kept_or_drawn(asked: Requirement, others: Sequence[Requirement], rng: random.Random) -> Requirement:
+    """What is asked, where that is one of them; else one of them by chance."""
+    return asked if asked in others else rng.choice(others)
 
 
 TASK = Instructions("training")
