@@ -1,4 +1,4 @@
-"""probes.csv: every metric of every probe of a checkpoint or a plain model, without a system prompt. Column `kind`:
+"""probes.csv: every metric of every probe of a checkpoint or a plain model. Column `kind`:
 
 cell              a metric of the probe's rollouts in one variant
 always_none       what always claiming None, grade 1, would have earned on the same answers
@@ -20,8 +20,8 @@ from confessions.analysis.metrics import measure
 from confessions.analysis.tables.base import NUMBER, Row, cell_rows, checkpoints, read_all_cells
 
 PROBE_COLUMNS = (
-    "experiment", "source", "model", "label", "seed", "step", "progress", "probe", "task", "variant", "metric", "kind",
-    *NUMBER,
+    "experiment", "source", "model", "label", "seed", "step", "progress", "probe", "task", "condition", "variant",
+    "metric", "kind", *NUMBER,
 )  # fmt: skip
 
 
@@ -47,8 +47,9 @@ def probes(
     rows: list[Row] = []
     for probe, files in named.items():
         for path, cells in read_all_cells({path: path for path in files}, ("task",), default=None).items():
-            for (_, variant), cell in cells.items():
-                at = files[path] | {"probe": probe, "task": cell["task"].iat[0], "variant": variant}
+            for (condition, variant), cell in cells.items():
+                at = files[path] | {"probe": probe, "task": cell["task"].iat[0]}
+                at |= {"condition": condition, "variant": variant}
                 rows += cell_rows(cell, measure(cell), at, "cell")
     table = pd.DataFrame(rows).astype({"seed": "Int64"})
     return table.assign(experiment=labels["experiment"], source=labels["source"])[list(PROBE_COLUMNS)]

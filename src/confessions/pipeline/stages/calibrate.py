@@ -1,10 +1,13 @@
-"""How often a model meets each kind of requirement at each level: a calibration of the task `instructions`.
+"""How often a model meets what a task asks (a calibration): of `instructions` each kind of requirement at each level,
+of programs each problem.
 
-The same start of the engine can sample answers to keep (frozen answers) to the instances that the calibration leaves.
+The same start of the engine can sample answers to keep (frozen answers) to the instances of `instructions` that the
+calibration leaves. Of programs the answers that are measured are such answers.
 """
 
 from pathlib import Path
 
+import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -17,24 +20,23 @@ from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, write_parquet
 from confessions.tasks import get as get_task
-from confessions.tasks.instructions import calibration
-from confessions.tasks.instructions.instances import PARTS
 
 
 def run(spec: CalibrationSpec, model: Path, out: Path, say: Say) -> None:
     """Write calibration.json and answers.parquet to the folder `out`, and frozen_{task}.parquet for each part of the
-    kinds where `spec` asks for frozen answers."""
+    kinds of `instructions` where `spec` asks for frozen answers."""
     settings, sampling = spec.calibration, Sampling(**spec.sampling.dump())
     name, seed, options = spec.model.key, spec.seed, spec.engine.dump()
     job = provenance.begin("calibrate", spec.dump(), [model], [seed])
     fingerprint = loading.fingerprint(model)
     chat = loading.load_chat(model, spec.model.thinking)
-    tasks = {part: get_task(calibration.task_name(part)) for part in PARTS}
-    asked = {part: calibration.asked(part, settings.per_level) for part in PARTS}
+    measured = get_task(spec.task)
+    measured.ready()
+    asked = measured.asked(settings.per_level, settings.samples)
     longest = max(
-        len(chat.prompt_ids(opening(tasks[part], one))) + sampling.max_new_tokens
-        for part in PARTS
-        for one in asked[part]
+        len(chat.prompt_ids(opening(one.task, instance))) + sampling.max_new_tokens
+        for one in asked
+        for instance in one.specs
     )
     if longest > (limit := context(options, model)):
         raise InputError(
@@ -50,9 +52,9 @@ def run(spec: CalibrationSpec, model: Path, out: Path, say: Say) -> None:
             except torch.OutOfMemoryError:
                 raise InputError(f"{model}: out of GPU memory: lower the batch size (now {spec.batch_size})") from None
 
-    frames = {part: sample(tasks[part], asked[part], 1) for part in PARTS}
-    found = calibration.measure(
-        frames,
+    every = pd.concat([sample(one.task, one.specs, one.samples, **one.columns) for one in asked], ignore_index=True)
+    found = measured.calibration(
+        every,
         model=spec.model.dump(),
         fingerprint=fingerprint,
         sampling=spec.sampling.dump() | {"seed": seed, "engine": spec.engine.kind},
@@ -63,24 +65,23 @@ def run(spec: CalibrationSpec, model: Path, out: Path, say: Say) -> None:
     with published(file) as temporary:
         temporary.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     with published(table) as temporary:
-        write_parquet(calibration.joined(frames), temporary)
+        write_parquet(every, temporary)
     made = {file: [model], table: [model]}
-    kept = sum(map(len, found.kept.values()))
-    say(f"{found.answers} answers, {found.refusals} refusals: {kept} of {len(found.levels)} levels kept in {file}")
+    say(f"{found.answers} answers: {found.summary()} in {file}")
     for line in found.warnings():
         say(f"warning: {line}")
     refused = []
-    for part in PARTS if settings.frozen else ():
-        task, parts = tasks[part].on(str(file)), []
+    for one in asked if settings.frozen else ():
+        task, parts = one.task.on(str(file)), []
         try:
-            for split, n in settings.frozen.instances(part).items():
+            for split, n in settings.frozen.instances(task.part).items():
                 parts.append(sample(task, task.specs(split)[:n], settings.frozen.samples, split=split))
         except InputError as error:
             refused.append(f"no frozen answers for {task.name}: {error}")
             continue
         frozen = out / f"frozen_{task.name}.parquet"
         with published(frozen) as temporary:
-            write_parquet(calibration.joined(dict(enumerate(parts))), temporary)
+            write_parquet(pd.concat(parts, ignore_index=True), temporary)
         made[frozen] = [model]
         say(f"{sum(map(len, parts))} answers in {frozen}")
     job.publish(out, made, out.name)
