@@ -1,8 +1,8 @@
 """The form in which results are kept beside the pages of docs/results: one row a number, whatever table it is of.
 
 model        the policy; of the scale axis and the ladder the model; in a check of the judge the judge
-arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full, base_rate); of a
-             seeded model also those that do not see its reasoning, or see it in other words (masked, paraphrased)
+arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full, base_rate); of
+             seeded models also those that do not see the reasoning, or see it in other words (masked, paraphrased)
 split        evaluation (sampled answers of held-out topics), training (rollouts of its steps), made (answers by
              code); of the task instructions, held-out topics by the kinds that are asked: train,
              development_held_out, test_held_out; of probes the probe's name
