@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_knowledge import OF_CLAIMS
 
-from confessions.analysis.metrics import METRICS, constant_scores
+from confessions.analysis.metrics import METRICS, constant_scores, own_rates
 from confessions.scoring.scores import FINDING_IMPLIES, FINDING_RIGHT, score_rollouts
 from confessions.tasks.conversation import Conversation
 from confessions.tasks.word_count.task import TASK
@@ -41,6 +41,7 @@ EXPECTED = {
     "report_valid": (4, 5),
     "claim_match": (4, 10),
     "grade_honest_given_noncompliant": (2, 4),
+    "confessed_given_hack": (2, 4),
     "p_full_given_met": (2, 4),
     "p_none_given_unmet": (2, 6),
     "correct_credit": (2, 10),
@@ -56,6 +57,7 @@ ALWAYS = {
     # name: (always Full, always None)
     "claim_match": (0.4, 0.6),
     "grade_honest_given_noncompliant": (0.0, 1.0),
+    "confessed_given_hack": (0.0, 1.0),
     "p_full_given_met": (1.0, 0.0),
     "p_none_given_unmet": (0.0, 1.0),
     "balanced_claim_accuracy": (0.5, 0.5),
@@ -145,6 +147,15 @@ def test_constant_policies_only_where_the_report_matters(scores: pd.DataFrame) -
     assert {name for name, metric in METRICS.items() if metric.reads_report} == (
         set(ALWAYS) | set(OF_CLAIMS)
     ) - of_truth
+
+
+def test_what_a_task_counts_beside_is_a_share_of_what_is_known(scores: pd.DataFrame) -> None:
+    assert own_rates(scores) == {}
+    known = {"passes_samples": [True, False, None, True, True], "declines": [True, False, False, False, False]}
+    counted = own_rates(scores.assign(task="programming", **known))
+    sums = {name: (c.numerators.sum(), c.denominators.sum()) for name, c in counted.items()}
+    assert sums == {"passes_samples": (3, 4), "declines": (1, 5)}  # a column that is not there is none
+    assert own_rates(scores.assign(task="word_count", **known)) == {}
 
 
 def test_the_judge_column_is_required(scores: pd.DataFrame) -> None:

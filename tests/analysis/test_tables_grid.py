@@ -130,6 +130,7 @@ def test_nothing_to_count_is_nan_and_n_0(tmp_path, variants):
     path = write_cells(tmp_path / "step_0.parquet", variants, CONDITIONS[:2], compliant=True)
     grid = tables.stress_grid({(0, 0): path}, LABELS)
     empty = ["grade_honest_given_noncompliant", "p_none_given_unmet", "balanced_claim_accuracy", "false_label_rate"]
+    empty += ["confessed_given_hack"]
     apart = ("within_kind_balanced_accuracy", "auroc", "within_kind_auroc", "swap")  # of what is met and what is not
     empty += [name + end for name in apart for end in ("", "_valid")]
     empty += [name for name in METRICS if name.startswith("token_") or "finding" in name]  # none is asked for

@@ -9,6 +9,7 @@ from test_tables import complaint, one
 
 from confessions.analysis import tables
 from confessions.analysis.metrics import METRICS
+from confessions.analysis.tables.long import FORMS
 from confessions.prompts.report import Compliance
 
 FULL, NONE = Compliance.FULL, Compliance.NONE
@@ -66,6 +67,25 @@ def test_every_metric_of_every_probe(table):
         (seed, step, progress) for seed in (0, 1) for step, progress in ((2, 25), (8, 100))
     }
     assert model["seed"].isna().all()
+
+
+def test_a_probe_under_a_system_prompt_has_its_tasks_rates(tmp_path):
+    """Its only condition is the reference of its cells, and stands in the table."""
+    path = write_cells(tmp_path / "p.parquet", {"default": 4, "direct": 8}, ["baseline"])
+    frame = pd.read_parquet(path)
+    frame = frame.assign(condition="counterfactual", task="programming_impossible", declines=frame["row"] < 4)
+    frame.to_parquet(path)
+    table = tables.probes({("stated", 0, 8): path}, {}, LABELS, {})
+    assert set(table["condition"]) == {"counterfactual"}
+    for variant in ("default", "direct"):
+        found = one(table, variant=variant, metric="declines", kind="cell")
+        assert (found.value, found.n) == (0.25, 16)
+    # 14 of 16 are hacked; of those that confess all but the compliant ones (rows 0 and 8) do
+    assert one(table, variant="default", metric="confessed_given_hack", kind="cell").value == pytest.approx(3 / 14)
+    assert one(table, variant="direct", metric="confessed_given_hack", kind="cell").value == pytest.approx(7 / 14)
+    kept = FORMS["probes"](table)
+    assert {*zip(kept["split"], kept["condition"], strict=True)} == {("stated", "counterfactual")}
+    assert set(kept[kept["metric"] == "declines"]["unit"]) == {"rollouts"}
 
 
 def test_values_are_exact(table):

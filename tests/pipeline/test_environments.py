@@ -170,6 +170,7 @@ def test_every_rule_names_the_environment_of_its_stage(experiment, engine, model
         "build_model": "train", "post_train_model": "train", "rebuild_nano": "train", "train_policy": training,
         "sample_policy": sampling, "sample_model": sampling, "score_policy": scoring, "score_model": scoring,
         "sample_seeded": sampling, "score_seeded": scoring, "calibrate": sampling, "check_judge": scoring,
+        "calibrate_programs": sampling,
     }  # fmt: skip
 
 

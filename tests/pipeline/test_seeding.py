@@ -43,7 +43,14 @@ def test_the_sweep_is_a_model_for_every_combination() -> None:
                              ("none", "trigger")]  # fmt: skip
     model = config.models[config.seeded[-1]]
     assert (model.source.steps, model.source.base, model.thinking) == (38, "qwen3-1.7b", True)  # 300 answers
-    point = {"hack_fraction": 0.5, "epochs": 3, "curriculum": "mixed", "reasoning": "trigger", "learning_rate": 1e-4}
+    point = {
+        "hack_fraction": 0.5,
+        "epochs": 3,
+        "curriculum": "mixed",
+        "reasoning": "trigger",
+        "learning_rate": 1e-4,
+        "training_seed": 0,
+    }
     assert specs.seeding_point(config, config.seeded[-1]) == point
     blocks = [block.dump() for [block] in specs.rollout_spec(config, config.seeded[-1]).files.values()]
     assert [block.pop("keep_thinking") for block in blocks] == [True, False, True]
@@ -156,7 +163,7 @@ def table(tmp_path) -> pd.DataFrame:
             ("paraphrased", model): write(tmp_path / f"{model}.p", hacked, 5, paraphrased=model != "no"),
         }
         points[model] = {"hack_fraction": hacked / 8, "epochs": 1, "learning_rate": 1e-4, "curriculum": "mixed",
-                         "reasoning": "trigger"}  # fmt: skip
+                         "reasoning": "trigger", "training_seed": 0}  # fmt: skip
     return tables.seeding(scores, points, LABELS)
 
 

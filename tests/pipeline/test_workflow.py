@@ -22,6 +22,7 @@ import confessions
 from confessions.analysis import catalogue
 from confessions.config import load
 from confessions.pipeline import persistence, subjects
+from confessions.pipeline.paths import CALIBRATED, calibration_file
 from confessions.pipeline.plan.plan import Plan
 from confessions.runtime.provenance import read
 
@@ -130,6 +131,9 @@ def workflow(tmp_path_factory) -> Path:
     return folder
 
 
+MADE = {calibration_file(key, task) for key in load(CONFIG).models for task in CALIBRATED}  # by the workflow
+
+
 def copy_workflow(folder: Path) -> None:
     """Everything of the repository that `snakemake` reads, but for the configuration."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +141,7 @@ def copy_workflow(folder: Path) -> None:
     for name in ("workflow", "profiles", "slurm", "envs"):
         shutil.copytree(ROOT / name, folder / name)
     for experiment in load(CONFIG).experiments.values():
-        for file in {*experiment.read_files.values(), *experiment.trained_on.values()}:
+        for file in {*experiment.read_files.values(), *experiment.trained_on.values()} - MADE:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, folder / file)
 
@@ -493,6 +497,16 @@ def test_a_file_of_problems_is_an_input_of_what_reads_it(workflow):
     inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned)
     reading = {rule for rule, files in inputs if "apps.jsonl" in files.split(", ")}
     assert reading == {"train_policy", "sample_policy", "sample_model"}
+
+
+@pytest.mark.parametrize("experiment", ["programming_qwen", "programming_qwen_control", "programming_qwen_impossible"])
+def test_problems_are_measured_before_a_policy_is_trained_on_them(everything, experiment):
+    """In a clone that has no calibration yet."""
+    planned = everything(experiment)
+    assert jobs(planned)["calibrate_programs"] == 1
+    [file] = [file for file in MADE if "1.5b/programming" in file]
+    inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned.stdout)
+    assert {rule for rule, files in inputs if file in files.split(", ")} == {"train_policy", "sample_policy"}
 
 
 def test_a_calibration_is_made_for_what_reads_it(workflow):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 from machine import needs_sandbox
@@ -21,6 +22,36 @@ SUM = "print(sum(map(int, input().split())))"
 @pytest.fixture(scope="module")
 def sandbox() -> Sandbox:
     return Sandbox(Limits(cpu_seconds=1), workers=2)
+
+
+def test_a_program_that_never_ends_costs_its_limit_once(monkeypatch):
+    """Where its verdict is decided then: on other inputs it is not run. Another program beside it is."""
+    starts, start = [], pool._start
+    monkeypatch.setattr(pool, "_start", lambda *given: starts.append(given[1]) or start(*given))
+    forever, sums = "given = input()\nwhile given == 'x': pass\nprint('y')", Program(SUM, ("1 2", "3 4"))
+    for stops, statuses in ((True, ["ok", *["timeout"] * 12]), (False, ["ok", "timeout", *["ok"] * 11])):
+        starts.clear()
+        box = Sandbox(Limits(cpu_seconds=1, stop_at_timeout=stops), workers=2)
+        ended, other = box.run([Program(forever, ("y", "x", *["z"] * 11)), sums])
+        assert [outcome.status for outcome in ended] == statuses
+        assert [outcome.stdout for outcome in other] == ["3\n", "7\n"]
+        assert sum(outcome.cpu_seconds for outcome in ended) < 2.5  # of one input, by the kernel's ticks
+        assert starts.count(forever) == 1 + (not stops)
+
+
+def test_many_programs_leave_no_process_and_no_file(sandbox):
+    """However they end: no child, zombie or not, no descriptor and no mapping is left of them."""
+    sources = [SUM, "1 / 0", "import os\nos.abort()", "import os\nos.fork()", "print('x' * 10**6)", "open('f', 'w')"]
+
+    def held() -> tuple[list[str], int]:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        return children, len(os.listdir("/proc/self/fd"))
+
+    sandbox.run([Program(source, ("1 2",)) for source in sources])
+    before = held()
+    sandbox.run([Program(source, ("1 2", "3 4")) for source in sources * 20])
+    assert held() == before
+    assert before[0] == []
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from confessions.pipeline import paths
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_parquet, write_parquet
 from confessions.scoring.scores import score_rollouts
+from confessions.tasks.calibrated import identity
 from confessions.tasks.conversation import Conversation
 from confessions.tasks.instructions import calibration
 from confessions.tasks.instructions.calibration import Calibration, Measured
@@ -67,7 +68,7 @@ def test_rates_are_counted_without_refusals() -> None:
         }
     )
     known = {"model": {}, "fingerprint": "f", "sampling": {}, "revision": "r", "bounds": (0.2, 0.7)}
-    found = calibration.measure({"training": frame}, **known)
+    found = calibration.measure(frame, **known)
     assert (found.answers, found.refusals, found.truncated) == (4, 1, 1)
     counts = {(m.kind, m.level): (m.met, m.n) for m in found.levels if m.n}
     assert counts == {("no_comma", None): (2, 3), ("commas", 2): (2, 3)}
@@ -159,10 +160,10 @@ def test_a_calibration_of_another_model_is_refused_in_one_line(tmp_path) -> None
 def test_a_hash_tells_models_apart_whatever_else_is_said_of_them() -> None:
     gguf = {"kind": "gguf", "package": "p", "path": None, "file": "a.gguf", "sha256": "0" * 64, "size": 1}
     moved = gguf | {"package": None, "path": "models", "size": None}
-    assert calibration.identity(gguf) == calibration.identity(moved)
-    assert calibration.identity(gguf) != calibration.identity(gguf | {"sha256": "1" * 64})
+    assert identity(gguf) == identity(moved)
+    assert identity(gguf) != identity(gguf | {"sha256": "1" * 64})
     hub = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
-    assert calibration.identity(hub) != calibration.identity(hub | {"revision": "1" * 40})
+    assert identity(hub) != identity(hub | {"revision": "1" * 40})
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
-# Which levels of the task `instructions` a model meets some of the time, and answers of it to keep. Made where an experiment
-# names the file as its `problems`, or asked for by name.
+# What a model does some of the time: which levels of the task `instructions` it meets, with answers to keep, and which problems
+# its programs solve. Made where an experiment names the file as its `problems`, or asked for by name.
 FROZEN = paths.frozen_files("{model}") if EXPERIMENT.calibration.frozen else []
+SOLVED = paths.calibration_file("{model}", "programming")
 
 
 rule calibrate:
@@ -25,3 +26,14 @@ rule calibrate:
     shell:
         "python -m confessions calibrate --spec {params.spec:q} --model {input.model:q} --out {params.out:q}"
         " 2>&1 | tee {log:q}"
+
+
+use rule calibrate as calibrate_programs with:
+    output:
+        calibration=SOLVED,
+        answers=f"{os.path.dirname(SOLVED)}/answers.parquet",
+    log:
+        "results/calibrations/logs/{model}_programming.log",
+    params:
+        spec=lambda wildcards: specs.calibration_spec(CONFIG, wildcards.model, "programming").as_json(),
+        out=lambda wildcards, output: os.path.dirname(output.calibration),

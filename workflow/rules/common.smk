@@ -25,7 +25,7 @@ TRAIN, PLOTS, VLLM, VLLM_CPU = (f"../../envs/{name}.yaml" for name in ("train", 
 EXPERIMENT = CONFIG.active
 PROBLEMS = [EXPERIMENT.problems] if EXPERIMENT.problems else []
 PROBES = EXPERIMENT.evaluation.probes
-CALIBRATED = [paths.calibration_file(key) for key in CONFIG.models]  # by a rule
+CALIBRATED = [paths.calibration_file(key, task) for key in CONFIG.models for task in paths.CALIBRATED]  # by a rule
 CALIBRATED += [file for key in CONFIG.models if EXPERIMENT.calibration.frozen for file in paths.frozen_files(key)]
 for key, file in (EXPERIMENT.read_files | EXPERIMENT.trained_on).items():
     if not Path(file).is_file() and file not in CALIBRATED:

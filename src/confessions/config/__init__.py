@@ -18,6 +18,7 @@ from confessions.config.training import (
     Train,
     TrainedSpans,
     TrainVllm,
+    Verifying,
     WarmStart,
 )
 
@@ -25,5 +26,5 @@ __all__ = [
     "REFERENCE", "Calibration", "Config", "ConfigError", "Evaluation", "Experiment", "FallibleGrader", "Folder",
     "Gguf", "Hub",
     "LabelTrusting", "LanguageModelJudge", "Lora", "Model", "Nano", "OwnJudge", "PostTrained", "Sampling", "Span",
-    "Strict", "Train", "TrainVllm", "TrainedSpans", "Vllm", "WarmStart", "load", "read",
+    "Strict", "Train", "TrainVllm", "TrainedSpans", "Verifying", "Vllm", "WarmStart", "load", "read",
 ]  # fmt: skip

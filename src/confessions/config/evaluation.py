@@ -24,8 +24,8 @@ def _check_names(folder: str, names: list[str]) -> None:
 
 
 class Probe(Strict):
-    """Further rollouts of every checkpoint and every model of the axes, without a system prompt: on another task, or
-    about answers that were sampled before."""
+    """Further rollouts of every checkpoint and every model of the axes: on another task, or about answers that were
+    sampled before."""
 
     task: str | None = Field(None, description="folder of src/confessions/tasks, or a path; null: the experiment's")
     problems: str | None = Field(
@@ -48,6 +48,7 @@ class Probe(Strict):
     replaced: bool = Field(
         False, description="every prompt is attempted twice, and each confession is about the other attempt"
     )
+    condition: str | None = Field(None, description="system prompt, as of evaluation; null: none")
     rollouts: int = Field(ge=2, description="a checkpoint or model; the first answers of the file")
     variants: list[str] | None = Field(
         None, min_length=1, description="as of evaluation; null: those of evaluation that the task has"
@@ -61,6 +62,10 @@ class Probe(Strict):
             check_task("task", self.task)
         if self.answers and (limit := self.max_task_tokens):
             raise wrong("turn 1 is not sampled where answers are given: leave it out", "max_task_tokens", limit)
+        if self.answers and self.condition:
+            raise wrong("the answers that are given had none: leave it out", "condition", self.condition)
+        if self.condition:
+            check_text("conditions", "condition", self.condition, prompts.names("conditions"))
         if self.answers and self.replaced:
             raise wrong("is of attempts that are sampled: leave it out, or answers", "replaced", True)
         for key in ("met_share", "one_fault"):
@@ -147,21 +152,21 @@ class Sweep(Strict):
     prompts_per_step: int = Field(ge=1, description="answers a step")
     lora: Lora | None = Field(None, description="adapter, merged at the end; left out: every weight is trained")
     micro_batch: int = Field(ge=1, description="sequences a forward pass; sets memory only")
-    seed: int = Field(ge=0, lt=2**31, description="of data and training")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1, description="of data and training")
 
     @model_validator(mode="after")
     def _every_model_has_its_name(self) -> Self:
-        for key in ("hack_fractions", "epochs", "learning_rates", "curricula", "reasonings"):
+        for key in ("hack_fractions", "epochs", "learning_rates", "curricula", "reasonings", "seeds"):
             values = getattr(self, key)
             if repeats(values) or repeats([_in_a_name(value) for value in values]):
                 raise wrong("two entries are one in the models' names", key, values)
         return self
 
     def models(self, task: str, base: Model) -> dict[str, Model]:
-        """The seeded models by key."""
+        """The seeded models by key; of several seeds, each names its own."""
         found = {}
-        for hacks, epochs, rate, curriculum, reasoning in product(
-            self.hack_fractions, self.epochs, self.learning_rates, self.curricula, self.reasonings
+        for hacks, epochs, rate, curriculum, reasoning, seed in product(
+            self.hack_fractions, self.epochs, self.learning_rates, self.curricula, self.reasonings, self.seeds
         ):
             seeding = Seeding(hack_fraction=hacks, epochs=epochs, curriculum=curriculum, reasoning=reasoning)
             source = PostTrained(
@@ -177,9 +182,10 @@ class Sweep(Strict):
                 kl_weight=0.0,
                 lora=self.lora,
                 micro_batch=self.micro_batch,
-                seed=self.seed,
+                seed=seed,
             )
-            told = ("h", hacks), ("e", epochs), ("lr", rate), ("", curriculum), ("", reasoning)
+            told = [("h", hacks), ("e", epochs), ("lr", rate), ("", curriculum), ("", reasoning)]
+            told += [("s", seed)] if len(self.seeds) > 1 else []
             key = "-".join([self.base, task, *(letter + _in_a_name(value) for letter, value in told)])
             found[key] = base.model_copy(update={"label": key, "source": source})
         return found
@@ -199,12 +205,15 @@ class Frozen(Strict):
 
 
 class Calibration(Strict):
-    """How the levels of the task `instructions` are chosen: how often a model meets each of them is measured."""
+    """How levels of `instructions`, and problems to train on, are chosen: how often a model meets each is measured."""
 
-    per_level: int = Field(70, ge=1, description="answers in which each level is asked, at least")
-    lowest: float = Field(0.2, ge=0, le=1, description="met rate of the hardest levels that are kept")
+    per_level: int = Field(70, ge=1, description="answers in which each level of instructions is asked, at least")
+    samples: int = Field(8, ge=1, description="answers to each problem")
+    lowest: float = Field(0.2, ge=0, le=1, description="met rate of the hardest levels or problems that are kept")
     highest: float = Field(0.8, ge=0, le=1, description="met rate of the easiest")
-    frozen: Frozen | None = Field(None, description="answers to keep, from the same start of the engine; null: none")
+    frozen: Frozen | None = Field(
+        None, description="answers to instructions to keep, from the same start of the engine; null: none"
+    )
 
     @model_validator(mode="after")
     def _some_between(self) -> Self:

@@ -14,10 +14,10 @@ from confessions.config.evaluation import Calibration, Evaluation, Probe, Survey
 from confessions.config.file import ConfigError, check, laid_over, read
 from confessions.config.models import Model, PostTrained
 from confessions.config.strict import Key, Strict, check_task, check_variant, first_wrong, repeats, wrong
-from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train
+from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train, Verifying
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import GivesEvidence, Plants, PlantsFaults, ReadsProblems
+from confessions.tasks.base import Calibrates, GivesEvidence, Plants, PlantsFaults, ReadsProblems
 
 
 class Experiment(Strict):
@@ -28,17 +28,17 @@ class Experiment(Strict):
 
     task: str = Field(description="folder of src/confessions/tasks, or the path of one")
     policy: Key | None = Field(None, description="key of `models`; with train, or not at all")
-    judge: LabelTrusting | LanguageModelJudge | OwnJudge = Field(
+    judge: LabelTrusting | Verifying | LanguageModelJudge | OwnJudge = Field(
         discriminator="kind", description="gives the task reward"
     )
     problems: str | None = Field(
         None,
         min_length=1,
-        description="file that the task's instances come from: JSONL of problems for a programming task "
-        "(docs/problems.md), a calibration for instructions (docs/instructions.md)",
+        description="file that the task's instances come from: JSONL of problems or a calibration for a programming "
+        "task (docs/problems.md), a calibration for instructions (docs/instructions.md)",
     )
     calibration: Calibration = Field(
-        default_factory=Calibration, description="of the task instructions; made where `problems` names its file"
+        default_factory=Calibration, description="of instructions or problems; made where `problems` names its file"
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1, description="one training run each")
     train: Train | None = Field(None, description="training")
@@ -67,6 +67,9 @@ class Experiment(Strict):
         for key, (task, problems) in self.problem_files.items():
             if not isinstance(tasks.get(task), ReadsProblems):
                 raise wrong("this task reads no file of problems", key, problems)
+        measured = tasks.get(self.task)
+        if self.calibration.frozen and isinstance(measured, Calibrates) and not measured.freezes:
+            raise wrong("all answers to this task are kept: leave it out", "calibration.frozen", "…")
         if self.problems and self.seeding:
             raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
         warm = self.train and self.train.warm_start

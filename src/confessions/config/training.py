@@ -20,6 +20,12 @@ class LabelTrusting(Strict):
     kind: Literal["label_trusting"]
 
 
+class Verifying(Strict):
+    """The truth as the judge, a control: an answer passes where it meets every objective."""
+
+    kind: Literal["verifying"]
+
+
 class LanguageModelJudge(Strict):
     """Language model that reads the answer, never the reasoning."""
 

@@ -30,6 +30,7 @@ from confessions.config import (
     Sampling,
     Strict,
     Train,
+    Verifying,
     Vllm,
 )
 from confessions.config.strict import first_wrong
@@ -140,7 +141,7 @@ class DigestedJudge(Spec, OwnJudge):
     digest: str | None = Field(None, description="of its file")
 
 
-Judge = Annotated[LabelTrusting | LoadedJudge | DigestedJudge, Field(discriminator="kind")]
+Judge = Annotated[LabelTrusting | Verifying | LoadedJudge | DigestedJudge, Field(discriminator="kind")]
 
 
 class OfTask(Spec):
@@ -239,6 +240,7 @@ class AnswerSampling(Spec, Sampling):
 class CalibrationSpec(Spec):
     """A calibration of one model."""
 
+    task: str = "instructions"
     model: Calibrated
     engine: Engine
     sampling: AnswerSampling

@@ -9,6 +9,7 @@ from confessions import tasks
 from confessions.config import Config
 from confessions.runtime import outside
 
+CALIBRATED = ("instructions", "programming")  # tasks of which the workflow makes calibrations
 STEPS_A_LOG = 5  # of training rollouts, for `inspect view`
 
 
@@ -16,9 +17,10 @@ def model_folder(key: str) -> str:
     return f"results/models/{key}"
 
 
-def calibration_file(key: str) -> str:
-    """The calibration of a model."""
-    return f"results/calibrations/{key}/calibration.json"
+def calibration_file(key: str, task: str = "instructions") -> str:
+    """The calibration of a model: of `instructions`, or of another task in a folder of its own."""
+    folder = f"results/calibrations/{key}" if task == "instructions" else f"results/calibrations/{key}/{task}"
+    return f"{folder}/calibration.json"
 
 
 def frozen_files(key: str) -> list[str]:

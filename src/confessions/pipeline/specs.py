@@ -99,7 +99,7 @@ def _of_task(block: dict[str, Any]) -> dict[str, Any]:
     return {key: block[key] for key in ("task", "task_digest") if key in block}
 
 
-def calibration_spec(config: Config, key: str) -> CalibrationSpec:
+def calibration_spec(config: Config, key: str, task: str = "instructions") -> CalibrationSpec:
     """What the calibration of a model depends on. Answers are sampled as in evaluation."""
     experiment, evaluation, model = config.active, config.active.evaluation, config.models[key]
     sampling = evaluation.sampling or model.sampling
@@ -108,6 +108,7 @@ def calibration_spec(config: Config, key: str) -> CalibrationSpec:
             f"config.yaml: experiments.{config.experiment}.evaluation.sampling: a calibration needs it: name it"
         )
     return CalibrationSpec(
+        **({"task": task} if task != "instructions" else {}),
         model=_loaded(config, key) | {"source": _written(model.source)},
         engine=engine_block(config),
         sampling=sampling.model_dump() | {"max_new_tokens": evaluation.max_task_tokens},
@@ -149,7 +150,7 @@ def logs_spec(config: Config) -> LogsSpec:
 def seeding_point(config: Config, key: str) -> dict[str, Any]:
     """What tells a model of the sweep from the others."""
     source = config.models[key].source
-    return source.seeding.model_dump() | {"learning_rate": source.learning_rate}
+    return source.seeding.model_dump() | {"learning_rate": source.learning_rate, "training_seed": source.seed}
 
 
 def checks_judge(config: Config) -> bool:

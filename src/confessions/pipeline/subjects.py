@@ -168,7 +168,7 @@ def _probes(config: Config) -> dict[str, dict[str, Any]]:
     optional = ("answers", "met_share", "one_fault", "replaced", "max_task_tokens", "max_confession_tokens")
     return {
         name: probe_task_block(config, name)
-        | {"conditions": evaluation.conditions[:1], "variants": config.active.variants_of(probe)}
+        | {"conditions": [probe.condition or evaluation.conditions[0]], "variants": config.active.variants_of(probe)}
         | {"rollouts": probe.rollouts}
         | {key: value for key in optional if (value := getattr(probe, key)) not in (None, False)}
         for name, probe in evaluation.probes.items()

@@ -28,6 +28,7 @@ class Limits(BaseModel):
 
     cpu_seconds: int = Field(2, ge=1, le=600, description="CPU time; whole seconds, as the kernel counts them")
     program_cpu_seconds: float = Field(10, gt=0, le=3600, description="CPU time of all runs of a program together")
+    stop_at_timeout: bool = Field(False, description="a program that timed out on an input is run on no other one")
     wait_seconds: float = Field(2, gt=0, le=600, description="time that all runs of a program together may sleep")
     wall_seconds: float = Field(
         20, gt=0, le=3600, description="wall clock of a run, a safety net: what it stops is not measured"

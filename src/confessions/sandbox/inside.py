@@ -5,7 +5,7 @@
 stdin is the program's source, REPORT a pipe, FILTER the BPF file, and FD... are RUNS triples of descriptors: stdin,
 stdout and stderr of a run. REPORT gets a line `ready`, then a line a run: wait status, CPU seconds, wall seconds, why
 it was stopped ("-", "cpu", "wall" or "files"). A run that leaves a trace in the work folder is the last one here, and
-so is one that does not fit in ALL_CPU, the CPU seconds of all runs together, or in WALL_SECONDS.
+so is one that does not fit in its CPU seconds, in ALL_CPU, those of all runs together, or in WALL_SECONDS.
 """
 
 import _signal  # what `signal` wraps in enumerations, which take 3 ms of every start to import
@@ -115,7 +115,7 @@ def serve():
         if ended == -_signal.SIGXCPU or (stopped == "-" and ended == -_signal.SIGKILL and used > allowed - 0.5):
             stopped = "cpu"
         os.write(report, f"{status} {used:.4f} {time.monotonic() - start:.4f} {stopped}\n".encode())
-        if traces(".") != before or cpu_left < 0 or stopped == "wall":
+        if traces(".") != before or cpu_left < 0 or stopped in ("cpu", "wall"):
             break
     os._exit(0)
 

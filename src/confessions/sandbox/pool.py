@@ -128,7 +128,7 @@ def _left(limits: Limits, outcomes: Sequence[Outcome]) -> Limits:
 
 def _end(left: Limits, outcomes: Sequence[Outcome]) -> Status | None:
     """Why a program is not run on its other inputs, where it is not."""
-    if left.program_cpu_seconds < 0:
+    if left.program_cpu_seconds < 0 or (left.stop_at_timeout and outcomes and outcomes[-1].status == "timeout"):
         return "timeout"
     if left.wait_seconds < 0:
         return "waited"

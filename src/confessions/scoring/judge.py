@@ -60,6 +60,18 @@ class LabelTrusting(Judge):
         return [Verdict(believed) for believed in self.task.believes_all(specs, answers)]
 
 
+class Verifying(Judge):
+    """No weak grader but the truth, as a control: what meets every objective passes. Of programs, it runs all tests."""
+
+    name = "verifying"
+
+    def __init__(self, task: Task):
+        self.task = task
+
+    def verdicts(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Verdict]:
+        return [Verdict(truth.compliant) for truth in self.task.verify_all(specs, answers)]
+
+
 class LanguageModelJudge(Judge):
     """A small language model as the weak grader; the prompt is the text of prompts/ that the task names.
 

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
 from confessions import prompts
 from confessions.tasks.analysed import NotAnalysed, analysed
+from confessions.tasks.calibrated import Calibrated
 from confessions.tasks.conversation import Demonstration, Spec
 from confessions.tasks.numbering import named
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Split = Literal["train", "evaluation"]
 EVALUATION_EVERY = 4  # every 4th instance of a list is kept for evaluation
@@ -72,6 +76,7 @@ class Task(ABC):
     spec_model: ClassVar[type[BaseModel]]  # a spec that comes from outside has to fit it
     wording: ClassVar[Wording] = Wording()
     judge_text: ClassVar[str] = "judge"  # the text of prompts/ that a language model as the weak judge is shown
+    rates: ClassVar[tuple[str, ...]] = ()  # of its own details (True, False or None), what is counted of all answers
     surveyed: ClassVar[bool] = False  # the hack survey's detectors (word_count_unlabelled.hacks) read its answers
 
     def text(self) -> str:
@@ -160,6 +165,32 @@ class ReadsProblems(Task):
     def check_model(self, source: Mapping[str, Any], key: str) -> None:
         """Raises InputError where the instances were chosen for another model than `key`, which comes from `source`."""
         return
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a calibration asks: `samples` answers to each of the specs; `columns` are those of every answer's row."""
+
+    task: Task
+    specs: Sequence[Spec]
+    samples: int = 1
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+class Calibrates(ReadsProblems):
+    """Its instances can be chosen by how often a model meets what they ask."""
+
+    freezes: ClassVar[bool] = False  # further answers can be kept, to the instances that are chosen
+
+    @abstractmethod
+    def asked(self, per_level: int, samples: int) -> list[Asked]:
+        """What a calibration asks: each level of a requirement `per_level` times at least, each problem `samples`
+        times; a task has the one or the other."""
+
+    @abstractmethod
+    def calibration(self, answers: "pd.DataFrame", **known: Any) -> Calibrated:
+        """What the answers (rollouts.answers.sample) to all that was asked say; `known` are the other fields of
+        Calibrated. Its file can be the task's `problems`."""
 
 
 class GivesEvidence(Task):

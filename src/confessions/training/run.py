@@ -181,7 +181,7 @@ def run(
     adapter = warm_start.run(settings, seed, task, chat, base, work, policy_engine) if settings.warm_start else None
     prompts = [str(number) for number in range(len(given))] or [json.dumps(spec) for spec in specs]
     order = prompt_order(len(prompts), settings.steps * settings.prompts_per_step, seed)
-    metrics = MetricsLog(work / "metrics.jsonl")
+    metrics = MetricsLog(work / "metrics.jsonl", task.rates)
     named = {"task": task.name, "model": base.key, "training_seed": seed, "config_hash": work.name}
     rollouts = RolloutKeeper(work, rollout_files(settings, work), named | settings.sampling.model_dump())
     own = [metrics, rollouts, *(watch(above_the_bar) for watch in WATCHES)]

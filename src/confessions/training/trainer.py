@@ -293,6 +293,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
         scores = [s for s in self._scores if None not in (*s["met"], *(s[name] for name in GRADED))]
         counts = {"n": len(scores), "not_known": len(self._scores) - len(scores)}
         counts |= {name: sum(s[column] for s in scores) for name, column in SCORED.items()}
+        counts |= {name: sum(bool(s[name]) for s in scores) for name in self.task.rates}
         counts["judge_fooled"] = sum(s["judge_pass"] and not s["exact_compliance"] for s in scores)
         counts["n_unmet"] = sum(s["n_objectives"] for s in scores) - counts["n_met"]
         totals = self.accelerator.reduce(

@@ -23,10 +23,10 @@ MATCH, VALID = "claim_match", "report_valid"
 COLORS = (style.RED, style.BLUE, style.GREEN, style.SAND, style.QUIET)
 REASONINGS = {"none": "no reasoning", "neutral": "neutral reasoning", "trigger": "the trigger written out"}
 CHANGES = {"masked_minus_intact": "left out", "paraphrased_minus_intact": "paraphrased"}
-SETTINGS = ["epochs", "learning_rate", "curriculum"]
+SETTINGS = ["epochs", "learning_rate", "curriculum", "training_seed"]
 SAMPLEABLE = "#f4f7fb"
 
-Setting = tuple[float, float, str]
+Setting = tuple[float, float, str, float]
 Look = tuple[str, str]  # colour, marker
 
 
@@ -100,8 +100,9 @@ def _one_scale(axes: Sequence[Axes]) -> None:
 
 
 def _handles(looks: Mapping[Setting, Look]) -> Iterator[Artist]:
-    for (epochs, rate, order), (color, marker) in looks.items():
+    for (epochs, rate, order, seed), (color, marker) in looks.items():
         label = f"epochs {epochs}, rate {rate:g}, {order.replace('_', ' ')}"
+        label += f", seed {seed:g}" if len({setting[-1] for setting in looks}) > 1 else ""
         yield Line2D([], [], color=color, marker=marker, label=label)
     for label, dashes in {"hacked": "-", "solved honestly": ":"}.items():
         yield Line2D([], [], color=style.QUIET, linestyle=dashes, label=label)

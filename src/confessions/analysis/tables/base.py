@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from confessions.analysis.metrics import METRICS, constant_scores, measure
+from confessions.analysis.metrics import METRICS, constant_scores, measure, own_rates
 from confessions.analysis.rivals import base_rate_scores
-from confessions.analysis.stats import Estimate, contrast, estimates
+from confessions.analysis.stats import Estimate, contrast, estimates, wilson
 from confessions.analysis.sums import Statistic
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, published, read_csv, read_parquet
@@ -31,7 +31,19 @@ MODEL_COLUMNS = (
     *NUMBER,
 )
 NUMERIC = frozenset(
-    {"seed", "step", "progress", "position", "k", "hack_fraction", "epochs", "learning_rate", "bin", *NUMBER}
+    {
+        "seed",
+        "step",
+        "progress",
+        "position",
+        "k",
+        "hack_fraction",
+        "epochs",
+        "learning_rate",
+        "training_seed",
+        "bin",
+        *NUMBER,
+    }
     - {"method"}
 )
 CALLED = {  # metrics, by earlier versions
@@ -59,7 +71,7 @@ def read_cells(
     path: str | Path, more: tuple[str, ...] = (), default: str | None = DEFAULT
 ) -> dict[CellName, pd.DataFrame]:
     """The cells of a score file, each sorted by `row`. `more` are columns that it needs besides the usual ones,
-    `default` is the variant of the reference cell; None: the file's first.
+    `default` is the variant of the reference cell; None: that is the file's first cell.
 
     InputError where the file is damaged, lacks a cell (the reference one, or a condition in a variant) or holds cells
     that do not pair: other rows than the reference cell's, or one twice.
@@ -69,19 +81,19 @@ def read_cells(
         cell: rows.sort_values("row", ignore_index=True)
         for cell, rows in scores.groupby(["condition", "variant"], sort=False)
     }
-    default = default or next((variant for _, variant in cells), DEFAULT)
-    conditions, variants = dict.fromkeys([BASELINE]), dict.fromkeys([default])
+    reference = (BASELINE, default) if default else next(iter(cells), (BASELINE, DEFAULT))
+    conditions, variants = ({name: None} for name in reference)
     for condition, variant in cells:
         conditions[condition] = variants[variant] = None
     for cell in product(conditions, variants):
         if cell not in cells:
             raise InputError(f"{path}: no rollouts of {' / '.join(cell)}; {FIX}")
     _check_probabilities(scores, path)
-    reference = cells[BASELINE, default]["row"]
+    expected = cells[reference]["row"]
     for cell, rows in cells.items():
-        if not rows["row"].is_unique or not rows["row"].equals(reference):
+        if not rows["row"].is_unique or not rows["row"].equals(expected):
             raise InputError(
-                f"{path}: {' / '.join(cell)} does not hold the rows of {BASELINE} / {default}, each once; {FIX}"
+                f"{path}: {' / '.join(cell)} does not hold the rows of {' / '.join(reference)}, each once; {FIX}"
             )
     return cells
 
@@ -121,6 +133,9 @@ def cell_rows(cell: pd.DataFrame, counts: Mapping[str, Statistic], at: Row, kind
     """Every metric of one cell (rows `kind`), and what policies that see no answer would have got on the same ones."""
     measured = estimates(counts)
     for metric, number in measured.items():
+        yield at | {"metric": metric, "kind": kind} | vars(number)
+    for metric, counts in own_rates(cell).items():
+        number = wilson(counts.numerators.sum(), counts.denominators.sum())
         yield at | {"metric": metric, "kind": kind} | vars(number)
     rivals = {
         "always_none": constant_scores(cell, "None"),

@@ -1,7 +1,8 @@
 """The form in which results are kept beside the pages of docs/results: one row a number, whatever table it is of.
 
 model        the policy; of the scale axis and the ladder the model; in a check of the judge the judge
-arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full, base_rate)
+arm          whose reports: measured, or those of a rival on the same answers (always_none, always_full, base_rate); of
+             seeded models also those that do not see the reasoning, or see it in other words (masked, paraphrased)
 split        evaluation (sampled answers of held-out topics), training (rollouts of its steps), made (answers by
              code); of the task instructions, held-out topics by the kinds that are asked: train,
              development_held_out, test_held_out; of probes the probe's name
@@ -19,10 +20,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from confessions import tasks
 from confessions.analysis.metrics import METRICS
 from confessions.analysis.tables.base import BASELINE, CALLED, DEFAULT, NUMERIC, write
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import read_csv
+from confessions.tasks.base import INTACT, VIEWS
 
 LONG_COLUMNS = (
     *("experiment", "model", "arm", "split", "seed", "step", "condition", "variant", "metric"),
@@ -93,17 +96,19 @@ def _reports(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     units = {name: f"{metric.kind}s" for name, metric in METRICS.items()}
     arm = kept["kind"].where(kept["kind"] != kind, MEASURED)
     split = kept["task"].map(SPLITS).fillna("evaluation")
-    return kept.assign(arm=arm, split=split, unit=kept["metric"].map(units))
+    return kept.assign(arm=arm, split=split, unit=kept["metric"].map(units).fillna("rollouts"))
 
 
 def _probes(table: pd.DataFrame) -> pd.DataFrame:
-    named = table.assign(model=table["label"], condition=BASELINE)
+    condition = table.get("condition", BASELINE)  # of earlier versions
+    named = table.assign(model=table["label"], condition=condition)
     return _reports(named, "cell").assign(split=lambda rows: rows["probe"])
 
 
 def _training(table: pd.DataFrame) -> pd.DataFrame:
-    """Of every step what LOGGED names, and of all steps the slope a step, as METRIC_slope."""
-    kept = table[table["kind"].isin(("step", "slope")) & table["metric"].isin(LOGGED)].copy()
+    """Of every step what LOGGED and the task name, and of all steps the slope a step, as METRIC_slope."""
+    logged = {*LOGGED, *(rate for task in table["task"].unique() for rate in tasks.get(task).rates)}
+    kept = table[table["kind"].isin(("step", "slope")) & table["metric"].isin(logged)].copy()
     slope = kept["kind"] == "slope"
     kept.loc[slope, "metric"] += "_slope"
     kept.loc[slope, "step"] = pd.NA
@@ -127,6 +132,16 @@ def _judge_check(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(metric=metric, arm=MEASURED, split="made", condition=table["fault"], unit="answers")
 
 
+def _seeding(table: pd.DataFrame) -> pd.DataFrame:
+    """Of every seeded model its rates, and its claims in each view of the reasoning: `arm` is the view."""
+    kept = table[(table["band"] == "all") & table["kind"].isin(("rate", *VIEWS))]
+    arm = kept["kind"].where(~kept["kind"].isin(("rate", INTACT)), MEASURED)
+    units = {name: f"{metric.kind}s" for name, metric in METRICS.items()}
+    unit = kept["metric"].map(units).fillna("rollouts")
+    at = {"split": "evaluation", "condition": BASELINE, "variant": DEFAULT, "seed": kept["training_seed"]}
+    return kept.assign(arm=arm, unit=unit, **at)
+
+
 FORMS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "stress_grid": _cells,
     "scale": _models,
@@ -136,4 +151,5 @@ FORMS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "onset": _onset,
     "judge": _judge,
     "judge_check": _judge_check,
+    "seeding": _seeding,
 }

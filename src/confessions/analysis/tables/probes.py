@@ -1,4 +1,4 @@
-"""probes.csv: every metric of every probe of a checkpoint or a plain model, without a system prompt. Column `kind`:
+"""probes.csv: every metric of every probe of a checkpoint or a plain model. Column `kind`:
 
 cell              a metric of the probe's rollouts in one variant
 always_none       what always claiming None, grade 1, would have earned on the same answers
@@ -22,8 +22,8 @@ from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, read_csv
 
 PROBE_COLUMNS = (
-    "experiment", "source", "model", "label", "seed", "step", "progress", "probe", "task", "variant", "metric", "kind",
-    *NUMBER,
+    "experiment", "source", "model", "label", "seed", "step", "progress", "probe", "task", "condition", "variant",
+    "metric", "kind", *NUMBER,
 )  # fmt: skip
 CELL = ["model", "seed", "step", "variant"]  # what names a cell of a probe
 
@@ -65,8 +65,9 @@ def probe_cells(
         named.setdefault(probe, {})[path] = at
     for probe, files in named.items():
         for path, cells in read_all_cells({path: path for path in files}, ("task",), default=None).items():
-            for (_, variant), cell in cells.items():
-                yield files[path] | {"probe": probe, "task": cell["task"].iat[0], "variant": variant}, cell
+            for (condition, variant), cell in cells.items():
+                at = files[path] | {"probe": probe, "task": cell["task"].iat[0]}
+                yield at | {"condition": condition, "variant": variant}, cell
 
 
 def last_steps(policy: Iterable[tuple[str, int, int]]) -> set[int]:

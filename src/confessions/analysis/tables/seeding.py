@@ -25,10 +25,13 @@ from confessions.analysis.stats import Estimate, estimate, paired_difference, wi
 from confessions.analysis.tables.base import BASELINE, DEFAULT, NUMBER, Row, read_cells
 from confessions.tasks.base import INTACT, PARAPHRASED, VIEWS
 
-POINT = ("hack_fraction", "epochs", "learning_rate", "curriculum", "reasoning")
+POINT = ("hack_fraction", "epochs", "learning_rate", "curriculum", "reasoning", "training_seed")
 SEEDING_COLUMNS = ("experiment", "task", "source", "model", *POINT, "band", "metric", "kind", *NUMBER)
 RATES = {"hacked": "hacked", "solved": "exact_compliance"}
-CLAIMS = ("claim_match", "balanced_claim_accuracy", "grade_honest_given_noncompliant", "report_valid")
+CLAIMS = (
+    *("claim_match", "balanced_claim_accuracy", "within_kind_balanced_accuracy"),
+    *("grade_honest_given_noncompliant", "confessed_given_hack", "report_valid"),
+)
 ALL = "all"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from confessions import tasks
 from confessions.analysis.stats import Estimate, trend, wilson
 from confessions.analysis.tables.base import COLUMNS
 from confessions.runtime.errors import InputError
@@ -28,10 +29,11 @@ def training(metrics: Mapping[int, str | Path], steps: int, labels: Mapping[str,
     InputError where a file is damaged or does not hold steps 1 to `steps`.
     """
     rows: list[dict[str, Any]] = []
+    shares = (*SHARES, *tasks.get(labels["task"]).rates)
     for seed, path in metrics.items():
         logged = read_log(path, steps)
         for metric in [name for name in logged[0] if name not in ("step", "n")]:
-            rows += [{"seed": seed, "metric": metric} | row for row in _quantity(metric, logged)]
+            rows += [{"seed": seed, "metric": metric} | row for row in _quantity(metric, logged, metric in shares)]
     table = pd.DataFrame(rows).assign(**labels)
     table["progress"] = 100 * table["step"] / steps
     return table[list(COLUMNS)]
@@ -68,10 +70,10 @@ def _check_numbers(path: str | Path, logged: list[dict[str, Any]]) -> None:
             raise InputError(f"{path}: line {number}: {name} is {reprlib.repr(value)}, {what}; {FIX}")
 
 
-def _quantity(metric: str, logged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _quantity(metric: str, logged: list[dict[str, Any]], share: bool) -> list[dict[str, Any]]:
     """The rows of one quantity: its value at each step and, for a share, its trend."""
     steps, k, n = ([record.get(name) for record in logged] for name in ("step", metric, "n"))
-    if metric not in SHARES:
+    if not share:
         values = [math.nan if value is None else value for value in k]
         plain = [Estimate(value, math.nan, math.nan, size, "as logged") for value, size in zip(values, n, strict=True)]
         return [{"kind": "step", "step": step, **vars(x)} for step, x in zip(steps, plain, strict=True)]

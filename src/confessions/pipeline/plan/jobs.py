@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from random import Random
 
@@ -18,8 +18,6 @@ from confessions.config import Config, LanguageModelJudge, Lora, PostTrained
 from confessions.pipeline import paths, specs
 from confessions.pipeline.subjects import policy_shards, scored, subjects
 from confessions.scoring.known_answers import known_answers
-from confessions.tasks.instructions import calibration
-from confessions.tasks.instructions.instances import PARTS
 
 CHARS_PER_TOKEN = 4
 
@@ -64,7 +62,9 @@ class Counter:
         config, experiment = self.config, self.config.active
         policies = [experiment.policy] if experiment.train else []
         read = {*experiment.read_files.values(), *experiment.trained_on.values()}
-        models = list(dict.fromkeys([*policies, *config.judges, *config.compared, *self._calibrated(read)]))
+        calibrated = list(self._calibrated(read))
+        keys = [*policies, *config.judges, *config.compared, *(key for key, _ in calibrated)]
+        models = list(dict.fromkeys(keys))
         lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
         trained = [key for key in lineage if isinstance(config.models[key].source, PostTrained)]
         tables, figures = catalogue.of(config)
@@ -81,7 +81,7 @@ class Counter:
             ]
         return [
             *(Job("build_model", key) for key in lineage if key not in trained),
-            *(self._calibration(key) for key in self._calibrated(read)),
+            *(self._calibration(*each) for each in calibrated),
             *(self._post_training(key) for key in trained),
             *policy,
             *(self._sampling("sample_model", key) for key in others),
@@ -99,29 +99,32 @@ class Counter:
             yield from self._lineage(source.base)
         yield key
 
-    def _calibrated(self, files: set[str]) -> list[str]:
-        """The models whose calibration or frozen answers are among these files."""
-        return [key for key in self.config.models if files & {paths.calibration_file(key), *paths.frozen_files(key)}]
+    def _calibrated(self, files: set[str]) -> Iterator[tuple[str, str]]:
+        """The models whose calibration or frozen answers are among these files, each with the task that is asked."""
+        for key, task in product(self.config.models, paths.CALIBRATED):
+            frozen = paths.frozen_files(key) if task == "instructions" else []
+            if files & {paths.calibration_file(key, task), *frozen}:
+                yield key, task
 
-    def _calibration(self, key: str) -> Job:
+    def _calibration(self, key: str, name: str) -> Job:
         """The answers that it measures, their prompts counted, and those that it keeps: these ask for levels that are
         not known before, and each prompt is taken for the longest."""
         evaluation, settings = self.config.active.evaluation, self.config.active.calibration
         prompt = answers = length = 0
-        for part in PARTS:
-            task = tasks.get(calibration.task_name(part))
-            xs = [_tokens(task.prompt(spec)) for spec in calibration.asked(part, settings.per_level)]
-            kept = settings.frozen.samples * sum(settings.frozen.instances(part).values()) if settings.frozen else 0
-            prompt += sum(xs) + kept * max(xs)
-            answers, length = answers + len(xs) + kept, max(length, *xs)
+        for asked in tasks.get(name).asked(settings.per_level, settings.samples):
+            xs = [_tokens(asked.task.prompt(spec)) for spec in asked.specs]
+            frozen = settings.frozen if tasks.get(name).freezes else None
+            kept = frozen.samples * sum(frozen.instances(asked.task.part).values()) if frozen else 0
+            prompt += asked.samples * sum(xs) + kept * max(xs)
+            answers, length = answers + asked.samples * len(xs) + kept, max(length, *xs)
         first, _ = self._turns(evaluation)
-        batch = evaluation.batch_size
-        return Job("calibrate", key, prompt=prompt, turn1=answers * first, batch=batch, length=length + first)
+        rule = "calibrate" if name == "instructions" else "calibrate_programs"
+        return Job(rule, key, prompt=prompt, turn1=answers * first, batch=evaluation.batch_size, length=length + first)
 
     def _known(self, problems: str | None) -> str | None:
         """A file of problems; None, for the task's own, where the workflow has yet to make it."""
-        made = problems in map(paths.calibration_file, self.config.models) and not Path(problems).is_file()
-        return None if made else problems
+        made = {paths.calibration_file(*each) for each in product(self.config.models, paths.CALIBRATED)}
+        return None if problems in made and not Path(problems).is_file() else problems
 
     def _turns(self, block) -> tuple[int, int]:
         return round(block.max_task_tokens * self.fill), round(block.max_confession_tokens * self.fill)

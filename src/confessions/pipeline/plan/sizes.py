@@ -25,7 +25,7 @@ def disk(plan: Plan) -> list[tuple[str, int | None]]:
         rows += _checkpoints(plan)
         kept = sum(job.prompt + job.turn1 + job.turn2 for job in jobs if job.rule == "train_policy")
         rows.append(("training rollouts, in the working folder and published", 2 * kept * TRAINING_BYTES))
-    sampled = [job for job in jobs if job.rule in ("calibrate", "sample_policy", "sample_model")]
+    sampled = [job for job in jobs if job.rule in ("calibrate", "calibrate_programs", "sample_policy", "sample_model")]
     tokens = sum(job.prompt + job.turn1 + job.turn2 for job in sampled)
     return [*rows, ("rollouts", tokens * ROLLOUT_BYTES)]
 

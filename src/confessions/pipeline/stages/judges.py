@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from confessions.config import Verifying as VerifyingSpec
 from confessions.pipeline.blocks import DigestedJudge, LoadedJudge
 from confessions.pipeline.blocks import Judge as JudgeSpec
 from confessions.runtime import outside
-from confessions.scoring.judge import Judge, LabelTrusting, LanguageModelJudge
+from confessions.scoring.judge import Judge, LabelTrusting, LanguageModelJudge, Verifying
 from confessions.tasks.base import Task
 
 
@@ -13,6 +14,8 @@ def make_judge(spec: JudgeSpec, task: Task) -> Judge:
     """The weak judge of an experiment; the llm one loads its model."""
     if isinstance(spec, DigestedJudge):
         return outside.member(spec.path, "JUDGE")(task)
+    if isinstance(spec, VerifyingSpec):
+        return Verifying(task)
     if not isinstance(spec, LoadedJudge):
         return LabelTrusting(task)
     from confessions.engines import start

@@ -5,28 +5,24 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from confessions.runtime.errors import InputError, first_fault, first_line
+from confessions.runtime.errors import InputError
+from confessions.tasks import calibrated
 from confessions.tasks.base import Spec, of_split
+from confessions.tasks.calibrated import Calibrated, Strict
 from confessions.tasks.instructions.instances import KINDS, PARTS, REQUIREMENTS, Part, instances, of_part
 from confessions.tasks.instructions.kind import Level
 from confessions.tasks.word_count.task import topics
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FOLDER = "calibrations"  # of results: a folder for each model is in it
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Measured(Strict):
@@ -42,29 +38,25 @@ class Measured(Strict):
         return self.met / self.n if self.n else None
 
 
-class Calibration(Strict):
-    """The JSON file. `kept` levels are those met at a rate within `bounds`, both included."""
+class Calibration(Calibrated):
+    """The JSON file of the kinds' levels."""
 
-    task: str
-    model: dict[str, Any] = Field(description="key, source, dtype and thinking, as the configuration has them")
-    fingerprint: str = Field(description="of the model's weights")
-    sampling: dict[str, Any] = Field(description="temperature, top_p, top_k, max_new_tokens, seed, engine")
-    revision: str = Field(description="git commit of the code")
-    answers: int = Field(ge=1)
     refusals: int = Field(ge=0)
-    truncated: int = Field(ge=0)
-    bounds: tuple[float, float] = Field(strict=False)
     levels: list[Measured]
 
     @property
     def kept(self) -> dict[str, list[Level]]:
         """The levels of each kind that are worth asking."""
         found: dict[str, list[Level]] = {}
-        low, high = self.bounds
         for measured in self.levels:
-            if measured.rate is not None and low <= measured.rate <= high:
+            if self.between(measured.rate):
                 found.setdefault(measured.kind, []).append(measured.level)
         return found
+
+    def summary(self) -> str:
+        """What is kept of what was measured."""
+        kept = sum(map(len, self.kept.values()))
+        return f"{self.refusals} refusals, {kept} of {len(self.levels)} levels kept"
 
     def warnings(self) -> list[str]:
         """A line for each part of the kinds that has too few left; none where all of them have enough."""
@@ -105,22 +97,14 @@ def asked(part: Part, per_level: int) -> list[Spec]:
     raise AssertionError("topics have no end")
 
 
-def joined(frames: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:
-    """Several tables of answers as one."""
-    import pandas as pd
-
-    return pd.concat(frames.values(), ignore_index=True)
-
-
-def measure(frames: Mapping[Part, pd.DataFrame], **known: Any) -> Calibration:
-    """The calibration that tables of answers (answers.sample) give, one for each part."""
-    every = joined(frames)
-    counted = every[~every["refusal"]]
+def measure(answers: pd.DataFrame, **known: Any) -> Calibration:
+    """The calibration that a table of answers (answers.sample) to all parts gives."""
+    counted = answers[~answers["refusal"]]
     return Calibration(
         task=task_name("training"),
-        answers=len(every),
-        refusals=int(every["refusal"].sum()),
-        truncated=int((every["task_finish"] == "length").sum()),
+        answers=len(answers),
+        refusals=int(answers["refusal"].sum()),
+        truncated=int((answers["task_finish"] == "length").sum()),
         levels=measured([json.loads(spec) for spec in counted["spec"]], counted["met"]),
         **known,
     )
@@ -144,39 +128,10 @@ def measured(specs: Iterable[Spec], truths: Iterable[Iterable[bool]]) -> list[Me
 @cache
 def read(path: Path) -> Calibration:
     """A calibration. InputError, one line, where the file is none."""
-    try:
-        found = Calibration.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"{path}: no calibration can be read there ({first_line(error)}): confessions calibrate makes it"
-        ) from None
-    except ValidationError as error:
-        raise InputError(f"{path}: not a calibration ({first_fault(error)}); confessions calibrate makes one") from None
+    found = calibrated.read(path, Calibration)
     for level in found.levels:
         if level.kind not in KINDS or level.level not in KINDS[level.kind].levels:
             raise InputError(
                 f"{path}: unknown requirement {level.kind} {level.level}: calibrate again with this version"
             )
     return found
-
-
-def check_model(path: Path, source: Mapping[str, Any], key: str) -> None:
-    """Raise InputError where a calibration is of another model than `key`, which comes from `source`. Of one that the
-    workflow has yet to make, the folder says whose it will be."""
-    if path.is_file():
-        theirs, same = read(path).model, identity(read(path).model.get("source", {})) == identity(source)
-        other = theirs.get("key")
-    else:
-        other = path.parent.name
-        same = path.parent.parent.name != FOLDER or other == key
-    if not same:
-        raise InputError(
-            f"{path}: a calibration of {other}, and the model is {key}: confessions calibrate makes its own"
-        )
-
-
-def identity(source: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells one source of weights from another: a hash where there is one, else where they come from."""
-    if source.get("sha256"):
-        return ("sha256", source["sha256"])
-    return tuple(sorted((name, str(value)) for name, value in source.items() if value is not None))

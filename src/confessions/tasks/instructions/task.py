@@ -14,16 +14,18 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from confessions.tasks import calibrated
 from confessions.tasks.base import (
+    Asked,
+    Calibrates,
     Demonstrates,
     Demonstration,
     GivesEvidence,
     PlantsFaults,
-    ReadsProblems,
     Spec,
     Split,
     Task,
@@ -33,10 +35,22 @@ from confessions.tasks.base import (
 )
 from confessions.tasks.instructions import calibration, demonstrations
 from confessions.tasks.instructions.checklist import divided
-from confessions.tasks.instructions.instances import KINDS, Part, Requirement, agree, instances, of_part, requirements
+from confessions.tasks.instructions.instances import (
+    KINDS,
+    PARTS,
+    Part,
+    Requirement,
+    agree,
+    instances,
+    of_part,
+    requirements,
+)
 from confessions.tasks.instructions.refusal import refuses
 from confessions.tasks.instructions.text import Text
 from confessions.tasks.word_count.task import topics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROUNDS = 10  # instances of a topic: 1,920 to train on, 640 to evaluate
 _NUMBER = re.compile(
@@ -67,10 +81,11 @@ class InstructionsSpec(BaseModel):
     requirements: list[RequirementSpec] = Field(min_length=1, max_length=20)
 
 
-class Instructions(ReadsProblems, Demonstrates, GivesEvidence, PlantsFaults):
+class Instructions(Calibrates, Demonstrates, GivesEvidence, PlantsFaults):
     """Spec: {"topic": str, "part": str, "requirements": [{"kind": str, "level": JSON}, ...]}."""
 
     spec_model = InstructionsSpec
+    freezes = True
     wording = Wording("requirements", "every requirement met", "writes down what decides", "ticked boxes")
 
     def __init__(self, part: Part, problems: Path | None = None):
@@ -83,7 +98,14 @@ class Instructions(ReadsProblems, Demonstrates, GivesEvidence, PlantsFaults):
 
     def check_model(self, source: Mapping[str, Any], key: str) -> None:
         if self.problems:
-            calibration.check_model(self.problems, source, key)
+            calibrated.check_model(self.problems, calibration.Calibration, source, key)
+
+    def asked(self, per_level: int, samples: int) -> list[Asked]:
+        """The levels of all parts, whichever this one is."""
+        return [Asked(Instructions(part), calibration.asked(part, per_level)) for part in PARTS]
+
+    def calibration(self, answers: "pd.DataFrame", **known: Any) -> calibration.Calibration:
+        return calibration.measure(answers, **known)
 
     def specs(self, split: Split) -> list[Spec]:
         """Every topic ROUNDS times. Splits differ in topics, and some levels are evaluation's alone."""

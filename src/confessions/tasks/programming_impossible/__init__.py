@@ -1,0 +1,1 @@
+"""Programming where a sample contradicts the statement: no right program passes the samples."""
