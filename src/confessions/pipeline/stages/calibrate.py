@@ -12,11 +12,11 @@ from confessions.engines import Sampling, context, start
 from confessions.models import loading
 from confessions.pipeline.blocks import CalibrationSpec
 from confessions.rollouts import answers
-from confessions.rollouts.two_turns import opening
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, write_parquet
 from confessions.tasks import get as get_task
+from confessions.tasks.base import opening
 from confessions.tasks.instructions import calibration
 from confessions.tasks.instructions.instances import PARTS
 
