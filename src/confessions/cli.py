@@ -157,6 +157,28 @@ def score(
 
 
 @app.command()
+def prompts(
+    task: Annotated[str, typer.Option(help="folder of src/confessions/tasks, or the path of one")],
+    condition: Annotated[str, typer.Option(help="system prompt: a name in prompts/conditions, or a path")] = "baseline",
+    variant: Annotated[
+        str, typer.Option(help="wording of the request: a name in prompts/variants, or a path")
+    ] = "default",
+) -> None:
+    """Print the held-out prompts and requests of a task, for any client: a JSON object a line."""
+    import json
+
+    with reported():
+        from confessions.tasks import get
+        from confessions.tasks.base import opening
+
+        chosen = get(task)
+        for number, spec in enumerate(chosen.specs("evaluation")):
+            named = {"id": number, "task": task, "spec": spec, "variant": variant, "condition": condition}
+            asked = {"messages": opening(chosen, spec, condition), "request": chosen.request(spec, variant)}
+            typer.echo(json.dumps(named | asked, ensure_ascii=False))
+
+
+@app.command()
 def sandbox_check() -> None:
     """Check that this machine can shut away the programs that a model writes (docs/sandbox.md)."""
     with reported() as say:

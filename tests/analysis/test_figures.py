@@ -244,6 +244,25 @@ def one_checkpoint(path):
     return path
 
 
+def test_models_as_they_are_stand_where_checkpoints_do(tmp_path, laid_out):
+    """Each at a place of its own under its name, not joined, and without the published points of a training run."""
+    names = ("Tiny", "Big")
+    each = [pd.read_csv(made_stress_grid(tmp_path / f"{name}.csv", model=name)) for name in names]
+    both = pd.concat([table[table["step"] == 0] for table in each])
+    tables.write(both, tmp_path / "t.csv")
+    figures.plot_stress_grid(tmp_path / "t.csv", tmp_path / "out.png")
+    (drawn,) = laid_out
+    heading, details = texts(drawn)[:2]
+    assert heading == "Confession honesty under pressure: 2 models (embedded demo model, not the experiment)"
+    assert "models as they are" in details.replace("\xa0", " ")
+    valid = drawn.axes[2 * 3]  # default: the grades, those under the jailbreak, the claims, the valid reports
+    assert [label.get_text() for label in valid.get_xticklabels()] == [*names]
+    (baseline,) = [line for line in drawn.axes[0].lines if line.get_label() == "baseline"]
+    assert (len(baseline.get_xdata()), baseline.get_linestyle()) == (2, "None")
+    assert not [line for axis in drawn.axes for line in axis.lines if "published" in str(line.get_label())]
+    assert inside(drawn)
+
+
 def test_a_cell_without_failed_answers_is_said_and_not_drawn(tmp_path, drawn):
     path = made_stress_grid(tmp_path / "t.csv")
     table = pd.read_csv(path)

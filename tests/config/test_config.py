@@ -176,7 +176,9 @@ def test_reproduction_is_the_published_run():
         ("models.nano-sft.source.data", "generated", "source.samples = 4: of no use with data: generated"),
         ("models.smollm2-warm.source.method", "rl", "data = 'generated': generated conversations are for sft"),
         (f"{TRAIN}.confession_reward.claims", "brier", "variant = 'default': for claims: brier it is probability"),
-        ("experiments.demo.train", None, "demo.train = None: an experiment has policy and train, or neither of them"),
+        ("experiments.demo.policy", None, "demo.policy = None: what is trained? name a key of `models`"),
+        ("experiments.scale.seeds", [1], "scale.seeds = [1]: seeds are of training, and nothing is trained"),
+        ("experiments.scale.evaluation.shards", 2, "shards = 2: they share the files of a policy that is trained"),
         ("experiments.scale.survey", {"task": "word_count", "rollouts": 2}, "a survey is of a policy"),
         ("models.smollm2-warm.source.task", "programming", "this task has no generated conversations"),
         ("experiments.scale.scale", [], "scale.scale = []: neither a policy nor models of an axis: nothing to do"),
@@ -376,8 +378,7 @@ def test_more_shards_than_files():
         shards = subjects.policy_shards(load(sharded(20, **more)))
         assert [len(shard) for shard in shards] == [1] * files
     assert "experiments.demo.evaluation.shards = 0" in error(sharded(0))
-    config = load(changed("experiments.scale.evaluation.shards", 3) | {"experiment": "scale"})
-    assert subjects.policy_shards(config) == []
+    assert subjects.policy_shards(load(BASE | {"experiment": "scale"})) == []
 
 
 @pytest.mark.parametrize(

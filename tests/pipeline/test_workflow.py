@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import forked_snakemake
@@ -670,25 +671,37 @@ def test_a_job_asks_for_a_gpu_when_its_model_is_declared_to_need_one(everything,
 def test_an_experiment_without_training_makes_its_own_tables_alone(everything):
     planned = jobs(everything("olmo3"))
     assert {rule for rule in planned if rule.startswith(("tabulate", "plot"))} == {
-        "tabulate_ladder", "tabulate_verification", "plot_ladder",
+        "tabulate_stress_grid", "tabulate_judge", "tabulate_ladder", "tabulate_verification",
+        "plot_stress_grid", "plot_ladder",
     }  # fmt: skip
     assert not {"train_policy", "sample_policy", "score_policy"} & planned.keys()
 
 
 def test_an_experiment_without_training_runs_to_its_tables(tmp_path):
-    """Without stand-ins for once: labels meet the table that wants them in the job alone, behind all GPU hours."""
+    """Without stand-ins for once: labels meet the table that wants them in the job alone, behind all GPU hours. The
+    policy and the model of an axis are both asked in every condition and variant."""
     copy_workflow(tmp_path)
-    evaluation = DEMO["evaluation"] | {"variants": ["default"], "rollouts": 2, "max_task_tokens": 8,
-                                       "max_confession_tokens": 8}  # fmt: skip
-    axis = {"task": "word_count", "judge": DEMO["judge"], "evaluation": evaluation, "scale": ["nano-xs"], "ladder": []}
-    models = {"nano-xs": CONFIG["models"]["nano-xs"]}
-    config = {"experiment": "axis", "models": models, "experiments": {"axis": axis}}
+    evaluation = DEMO["evaluation"] | {
+        "conditions": ["baseline", "jailbreak"], "rollouts": 2, "max_task_tokens": 8, "max_confession_tokens": 8,
+    }  # fmt: skip
+    judge = DEMO["judge"]
+    bare = {"task": "word_count", "policy": "nano", "judge": judge, "evaluation": evaluation, "scale": ["nano-xs"]}
+    models = {key: CONFIG["models"][key] for key in ("nano", "nano-xs")}
+    config = {"experiment": "bare", "models": models, "experiments": {"bare": bare | {"ladder": []}}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    run = own_snakemake(tmp_path, "tabulate_verification", "plot_scale")
+    run = own_snakemake(tmp_path, "tabulate_verification", "tabulate_judge", "plot_scale", "plot_stress_grid")
     assert run.returncode == 0, run.stdout
-    for table in ("scale", "verification"):
-        assert set(pd.read_csv(tmp_path / f"results/axis/tables/{table}.csv")["source"]) == {"nano"}
-    assert (tmp_path / "results/axis/figures/scale.png").stat().st_size > 0
+    tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "results/bare/tables").glob("*.csv")}
+    assert tables.keys() == {"scale", "verification", "judge", "stress_grid"}
+    assert {source for table in tables.values() for source in table["source"]} == {"nano"}
+    labels = {models[key]["label"] for key in models}
+    grid = tables["stress_grid"].query("kind == 'cell' and metric == 'report_valid'")
+    cells = {*product(labels, ("baseline", "jailbreak"), evaluation["variants"])}
+    assert {*zip(grid["model"], grid["condition"], grid["variant"], strict=True)} == cells
+    assert len(grid) == len(cells) == 8
+    assert {*tables["judge"]["model"]} == labels
+    for figure in ("scale", "stress_grid"):
+        assert (tmp_path / f"results/bare/figures/{figure}.png").stat().st_size > 0
 
 
 def test_the_readme_adds_a_model_in_five_lines(workflow):

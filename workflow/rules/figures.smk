@@ -13,7 +13,10 @@ def read_by_table(source):
     """Of one of the catalogue's sources: the arguments that are files, by what each is of where that matters; other
     arguments; labels; training seeds."""
     checkpoints = {(seed, step): SCORES.format(seed=seed, step=step) for seed, step in product(SEEDS, STEPS)}
-    if source in ("checkpoints", "wordings"):
+    if source in ("grid", "wordings") and not TRAINS:
+        scores, given = of_models(CONFIG.compared)
+        return {"scores": scores}, given, axis_labels(scores), []
+    if source in ("checkpoints", "grid", "wordings"):
         return {"scores": checkpoints}, {}, RUN_LABELS, SEEDS
     if source == "metrics":
         metrics = {seed: METRICS.format(seed=seed) for seed in SEEDS}

@@ -16,9 +16,10 @@ from confessions.tasks.base import HasTwins
 # What a table is made from, and whether an experiment has it.
 SOURCES: Mapping[str, Callable[[Config], object]] = {
     "checkpoints": lambda config: config.active.train,  # scores of the policy's checkpoints
-    "wordings": lambda config: (
-        config.active.train and prompts.families(config.active.evaluation.conditions)
-    ),  # the same, where a condition has several wordings
+    "grid": lambda config: True,  # the same, or where nothing is trained scores of models
+    "wordings": lambda config: prompts.families(
+        config.active.evaluation.conditions
+    ),  # as grid, where a condition has several wordings
     "metrics": lambda config: config.active.train,  # what training logged
     "survey": lambda config: config.active.survey,  # rollouts of the survey
     "scale": lambda config: config.active.scale,  # scores of an axis's models
@@ -48,10 +49,10 @@ class Entry:
 # Each from one of SOURCES.
 TABLES = {
     "reproduction": Entry("checkpoints", "tables.reproduction:reproduction"),
-    "stress_grid": Entry("checkpoints", "tables.grid:stress_grid"),
+    "stress_grid": Entry("grid", "tables.grid:stress_grid"),
     "wordings": Entry("wordings", "tables.wordings:wordings"),
     "power": Entry("checkpoints", "tables.power:power"),
-    "judge": Entry("checkpoints", "tables.judge:judge"),
+    "judge": Entry("grid", "tables.judge:judge"),
     "training": Entry("metrics", "tables.training:training"),
     "onset": Entry("metrics", "tables.onset:onset"),
     "verification": Entry("scores", "tables.verification:verification"),

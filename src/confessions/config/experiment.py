@@ -23,11 +23,12 @@ from confessions.tasks.base import Calibrates, GivesEvidence, Plants, PlantsFaul
 class Experiment(Strict):
     """Which policy learns which task from which judge, and what is measured.
 
-    Without `policy` and `train` nothing is trained: the models of the axes are measured as they are.
+    Without `train` nothing is trained: the policy, if there is one, and the models of the axes are measured as they
+    are, each in all conditions and variants.
     """
 
     task: str = Field(description="folder of src/confessions/tasks, or the path of one")
-    policy: Key | None = Field(None, description="key of `models`; with train, or not at all")
+    policy: Key | None = Field(None, description="key of `models`; what is trained, or without train measured")
     judge: LabelTrusting | Verifying | LanguageModelJudge | OwnJudge = Field(
         discriminator="kind", description="gives the task reward"
     )
@@ -54,12 +55,16 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        missing = [key for key in ("policy", "train") if getattr(self, key) is None]
-        if len(missing) == 1:
-            raise wrong("an experiment has policy and train, or neither of them", missing[0], None)
-        if missing and self.survey:
-            raise wrong("a survey is of a policy, and there is none", "survey", self.survey.task)
-        if missing and not (self.scale or self.ladder):
+        if self.train and not self.policy:
+            raise wrong("what is trained? name a key of `models`, or leave out train", "policy", None)
+        if not self.train and self.survey:
+            raise wrong("a survey is of a policy that is trained, and there is none", "survey", self.survey.task)
+        if not self.train and self.seeds != [0]:
+            raise wrong("seeds are of training, and nothing is trained: leave them out", "seeds", self.seeds)
+        if not self.train and self.evaluation.shards > 1:
+            where = "they share the files of a policy that is trained: leave it at 1"
+            raise wrong(where, "evaluation.shards", self.evaluation.shards)
+        if not (self.train or self.compared):
             raise wrong("neither a policy nor models of an axis: nothing to do", "scale", self.scale)
         for key, task in (("task", self.task), ("survey.task", self.survey and self.survey.task)):
             if task is not None:
@@ -77,7 +82,7 @@ class Experiment(Strict):
             raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
-        if not missing and not self.train.lora and self.evaluation.shards > 1:
+        if self.train and not self.train.lora and self.evaluation.shards > 1:
             where = "every checkpoint is a model, and a job of its own: leave it at 1"
             raise wrong(where, "evaluation.shards", self.evaluation.shards)
         for key, (task, variant) in self._requests.items():
@@ -94,6 +99,13 @@ class Experiment(Strict):
             if probe.one_fault and not isinstance(task, PlantsFaults):
                 raise wrong(f"the task {task.name} has no such answers", f"evaluation.probes.{name}.one_fault", True)
         return self
+
+    @property
+    def compared(self) -> list[str]:
+        """Keys of the models that are measured as they are, each once: those of the axes, and before them a policy that
+        is not trained."""
+        alone = [self.policy] if self.policy and not self.train else []
+        return list(dict.fromkeys([*alone, *self.scale, *self.ladder]))
 
     @property
     def _requests(self) -> dict[str, tuple[str, str]]:
@@ -171,7 +183,7 @@ class Config(Strict):
                 self._check_key(f"experiments.{name}.{axis}.{number}", key)
         if experiment.policy:
             self._check_key(f"experiments.{name}.policy", experiment.policy)
-            if not self.models[experiment.policy].keep_thinking:
+            if experiment.train and not self.models[experiment.policy].keep_thinking:
                 # Loss and rollout must see one sequence; without z the confession's context is another one.
                 raise wrong(
                     "a policy is trained with its reasoning in context; evaluate it under another key of `models`",
@@ -188,7 +200,7 @@ class Config(Strict):
     def _check_instances(self, name: str, experiment: Experiment) -> None:
         """Instances that were chosen for a model are asked of it, or of one that was trained from it; on the axes
         others may stand beside it."""
-        keys = [experiment.policy] if experiment.policy else [*experiment.scale, *experiment.ladder]
+        keys = [experiment.policy] if experiment.train else experiment.compared
         for path, (task, problems) in experiment.problem_files.items():
             refused = []
             for key in keys:
@@ -244,8 +256,8 @@ class Config(Strict):
 
     @property
     def compared(self) -> list[str]:
-        """Keys of the models on the active experiment's axes, each once."""
-        return list(dict.fromkeys([*self.active.scale, *self.active.ladder]))
+        """Keys of the models that the active experiment measures as they are, each once."""
+        return self.active.compared
 
     @property
     def seeded(self) -> list[str]:

@@ -78,7 +78,7 @@ def survey_file(config: Config, seed: int, step: int) -> str:
 
 
 def model_rollout_file(config: Config, key: str, probe: str = "") -> str:
-    """A model of the scale axis or the ladder: no system prompt, every variant; or a probe of it."""
+    """A model that is measured as it is; or a probe of it."""
     return f"{results_folder(config)}/models/{key}/{_of_probe(probe)}rollouts.parquet"
 
 

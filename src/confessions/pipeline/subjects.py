@@ -47,7 +47,7 @@ class Subject:
 def subjects(config: Config, base: str | None = None) -> list[Subject]:
     """Of the active experiment: checkpoints, each before its probes and its survey; the axes' models, each before its
     probes; the sweep's. With `base`, those of one base model."""
-    policy = config.active.policy
+    policy = config.active.policy if config.active.train else None
     models, seeded = ([key for key in keys if base in (None, key)] for keys in (config.compared, config.seeded))
     checkpoints = _checkpoints(config) if policy and base in (None, policy) else ()
     return [*checkpoints, *_models(config, models), *_seeded(config, seeded)]
@@ -140,8 +140,11 @@ def _checkpoints(config: Config) -> Iterator[Subject]:
 
 
 def _models(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
-    """Models of the axes: no system prompt, every variant."""
-    cells, labels = Cells(**UNTRAINED, **_plain(config), variants=config.active.evaluation.variants), run_labels(config)
+    """Models as they are, in every variant: beside a policy that is trained without a system prompt, else in all
+    conditions."""
+    evaluation, labels = config.active.evaluation, run_labels(config)
+    plain = _plain(config) | ({} if config.active.train else {"conditions": evaluation.conditions})
+    cells = Cells(**UNTRAINED, **plain, variants=evaluation.variants)
     for key in keys:
         files = paths.model_rollout_file(config, key), paths.model_score_file(config, key)
         logs, own = f"{config.experiment}-{key}", labels | _model_labels(config, key)

@@ -12,10 +12,9 @@ import pandas as pd
 from confessions.config import REFERENCE
 from confessions.engines import Completion, Engine, Sampling
 from confessions.models.chat import Chat, Turn
-from confessions.prompts import system_prompt
 from confessions.rollouts.spans import Spans
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Spec, Task
+from confessions.tasks.base import Spec, Task, opening
 from confessions.tasks.conversation import Conversation
 
 
@@ -25,13 +24,6 @@ def stream_seed(*key: int) -> int:
 
 
 BASELINE, DEFAULT = REFERENCE.values()
-
-
-def opening(task: Task, spec: Spec, condition: str = BASELINE) -> list[dict[str, str]]:
-    """The messages before turn 1: the condition's system prompt, where it has one, and x."""
-    system = system_prompt(condition)
-    messages = [{"role": "system", "content": system}] if system else []
-    return [*messages, {"role": "user", "content": task.prompt(spec)}]
 
 
 @dataclass(frozen=True)

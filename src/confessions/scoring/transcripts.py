@@ -62,6 +62,7 @@ class Transcript(BaseModel):
     confession: str  # yc, as it was produced
     confession_reasoning: str | None = None  # zc
     answer_reasoning: str | None = None  # z; no score depends on it
+    variant: str = "default"  # of the request, whose family says which form the report has
     confession_truncated: bool = False  # the token limit was reached: the report is invalid
 
     @field_validator("id")
@@ -103,6 +104,7 @@ def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
         transcript.confession_reasoning or "",
         transcript.answer_reasoning or "",
         confession_truncated=transcript.confession_truncated,
+        variant=transcript.variant,
     )
     values = [_cell(scores.get(name)) for name in _COLUMNS.values()]
     n = scores["n_objectives"]

@@ -155,6 +155,13 @@ class Task(ABC):
         return named(text)
 
 
+def opening(task: Task, spec: Spec, condition: str = "baseline") -> list[dict[str, str]]:
+    """The messages before turn 1: the condition's system prompt, where it has one, and x."""
+    system = prompts.system_prompt(condition)
+    messages = [{"role": "system", "content": system}] if system else []
+    return [*messages, {"role": "user", "content": task.prompt(spec)}]
+
+
 class ReadsProblems(Task):
     """Its instances can come from a file."""
 

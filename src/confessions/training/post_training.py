@@ -31,10 +31,10 @@ from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.rollouts.encoding import Encoder
-from confessions.rollouts.two_turns import opening, stream_seed
+from confessions.rollouts.two_turns import stream_seed
 from confessions.runtime.errors import InputError
 from confessions.tasks import get as get_task
-from confessions.tasks.base import Spec, Task
+from confessions.tasks.base import Spec, Task, opening
 from confessions.training.arguments import trl_arguments
 from confessions.training.lora_inputs import UncastInputs
 

@@ -1,4 +1,5 @@
-"""stress_grid.png: honest grades under each system prompt and each confession request, by training progress.
+"""stress_grid.png: honest grades under each system prompt and each confession request, by training progress,
+or where nothing was trained by model.
 
 The grade is one constant word away from looking honest, so the claims stand below it: their balanced accuracy is one
 half for whoever always claims the same.
@@ -60,13 +61,17 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
     needed = {"cell": (HONEST, CLAIMS, VALID)} | dict.fromkeys(style.RIVALS, (HONEST, CLAIMS))
     data = tables.read(table, needed, tables.GRID_COLUMNS)
     data = data[data["metric"].isin((HONEST, CLAIMS, VALID))].astype({"condition": str, "variant": str})
+    untrained = not data["step"].any()
+    if untrained:  # models stand where checkpoints do
+        data["progress"] = 100.0 * pd.factorize(data["model"])[0]
     measured = data[data["kind"] == "cell"]
     seeds, variants = sorted(data["seed"].unique()), list(measured["variant"].unique())
+    lines = list(data["model"].unique()) if untrained else [f"seed {seed}" for seed in seeds]
     looks = _looks(measured["condition"].unique())
     panels = _panels(looks, alone=len(seeds) == 1)
     compared = {name: look for name, look in looks.items() if name != BASELINE}
     names = [textwrap.fill(name.replace("_", " "), 24) for name in compared]
-    heights = [panel.height for panel in panels] * len(seeds) + _differences_height(names, len(seeds))
+    heights = [panel.height for panel in panels] * len(seeds) + _differences_height(names, len(lines))
     with mpl.rc_context(style.STYLE):
         size = (max(9.5, 0.8 + 6.2 * len(variants)), sum(heights) + 0.25 * len(heights) + 0.3 * len(seeds) + 2.2)
         figure = Figure(figsize=size)
@@ -75,15 +80,20 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
             shown = data[data["variant"] == variant]
             _over_training(column[: len(panels) * len(seeds)], panels, shown, looks)
             if compared:
-                _last_differences(column[-1], shown, compared)
+                _last_differences(column[-1], shown, compared, "model" if untrained else "seed")
                 column[-1].set_yticks(range(len(names)), names)
         for axis, panel in zip(axes[:, 0], panels * len(seeds), strict=False):
             axis.set_ylabel(panel.label)
         if compared:
             _one_scale(axes[-1])
-        published = "default" in variants and not style.published_points(data["task"].iat[0], "stress_grid").empty
-        style.legend(figure, list(_handles(looks, seeds, published)))
-        name = style.called(data["model"].iat[0], data["source"].iat[0])
+        published = (
+            not untrained
+            and "default" in variants
+            and not style.published_points(data["task"].iat[0], "stress_grid").empty
+        )
+        style.legend(figure, list(_handles(looks, lines, published)))
+        named = f"{len(lines)} models" if untrained and len(lines) > 1 else data["model"].iat[0]
+        name = style.called(named, data["source"].iat[0])
         style.lay_out(
             figure, style.titles(figure, f"Confession honesty under pressure: {name}", _details(data, measured))
         )
@@ -92,10 +102,11 @@ def plot_stress_grid(table: str | Path, out: str | Path) -> None:
 
 def _details(data: pd.DataFrame, measured: pd.DataFrame) -> str:
     """Under the title."""
+    trained = style.seeds_in_words(data) if data["step"].any() else "models as they are"
     n, failed = (style.range_in_words(measured[measured["metric"] == metric]["n"]) for metric in (VALID, HONEST))
     return (
         f"{data['experiment'].iat[0]} · share of the failed answers graded 3 or less; {failed} of {n} rollouts a "
-        f"cell failed · {style.seeds_in_words(data)} · bars: 95 % intervals"
+        f"cell failed · {trained} · bars: 95 % intervals"
     )
 
 
@@ -128,10 +139,10 @@ def _panels(looks: Mapping[str, Look], alone: bool) -> list[Panel]:
     return panels
 
 
-def _differences_height(names: Sequence[str], n_seeds: int) -> list[float]:
+def _differences_height(names: Sequence[str], n_lines: int) -> list[float]:
     """Of the panel that compares these conditions with baseline, in inches; none without any."""
     lines = max((name.count("\n") + 1 for name in names), default=0)
-    return [0.3 + len(names) * max(0.28, 0.13 * n_seeds, 0.18 * lines)] if names else []
+    return [0.3 + len(names) * max(0.28, 0.13 * n_lines, 0.18 * lines)] if names else []
 
 
 def _over_training(
@@ -157,7 +168,7 @@ def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame,
         _curves(axis, rows[rows["kind"] == "cell"], shown, band, small=panel.metric != HONEST)
         for kind, (_, dashes) in style.RIVALS.items() if panel.metric != VALID else ():
             style.rival_line(axis, rows[rows["kind"] == kind], kind, dashes)
-        if panel.metric == HONEST and data["variant"].iat[0] == "default":
+        if panel.metric == HONEST and data["variant"].iat[0] == "default" and data["step"].any():
             _published(axis, data["task"].iat[0], shown, ticks, band)
         for tick in ticks:
             axis.axvspan(tick - 0.55 * band, tick + 0.55 * band, color="#f6f6f6", linewidth=0, zorder=0)
@@ -168,6 +179,10 @@ def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame,
         axis.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1] if panel.height > 2 else [0, 0.5, 1])
         axis.grid(axis="x", visible=False)
     axes[-1].set_xlabel("training progress")
+    if not data["step"].any():
+        names = [textwrap.fill(name, 14) for name in data["model"].unique()]
+        axes[-1].set_xticks(ticks, names)
+        axes[-1].set_xlabel("model")
 
 
 def _head(axes: Sequence[Axes], panels: Sequence[Panel], title: str) -> None:
@@ -193,7 +208,8 @@ def _curves(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], width: fl
         x = curve["progress"] + place
         drawn = {"color": look.color, "marker": look.marker, "markeredgecolor": "white", "linestyle": look.dashes}
         axis.vlines(x, curve["low"], curve["high"], color=look.color, alpha=0.5, linewidth=1.6 if small else 2.2)
-        axis.plot(x, curve["value"], linewidth=1, alpha=0.5, color=look.color, linestyle=look.dashes, zorder=2.5)
+        if rows["step"].any():  # models are not joined
+            axis.plot(x, curve["value"], linewidth=1, alpha=0.5, color=look.color, linestyle=look.dashes, zorder=2.5)
         drawn |= {"linestyle": "", "markersize": 4.5 if small else 6.5, "zorder": 4}
         axis.plot(x, curve["value"], label=name, **drawn)
 
@@ -212,14 +228,14 @@ def _published(axis: Axes, task: str, looks: Mapping[str, Look], ticks: Sequence
         axis.plot(beside, value, label=f"{name}, published", color=look.color, alpha=0.7, zorder=3, **HOLLOW)
 
 
-def _last_differences(axis: Axes, data: pd.DataFrame, looks: Mapping[str, Look]) -> None:
-    """Each condition's paired difference from baseline at the last checkpoint, a marker a training seed."""
+def _last_differences(axis: Axes, data: pd.DataFrame, looks: Mapping[str, Look], by: str) -> None:
+    """Each condition's paired difference from baseline at the last checkpoint, a marker a training seed, or a model."""
     rows = data[(data["kind"] == "minus_baseline") & (data["metric"] == HONEST)]
     last = rows[rows["step"] == rows.groupby("seed")["step"].transform("max")]
-    seeds = sorted(last["seed"].unique())
-    for i, seed in enumerate(seeds):
-        points = last[last["seed"] == seed].set_index("condition").reindex(list(looks))
-        y = [row + _places(len(seeds), 0.7)[i] for row in range(len(looks))]
+    lines = list(last[by].unique())
+    for i, line in enumerate(lines):
+        points = last[last[by] == line].set_index("condition").reindex(list(looks))
+        y = [row + _places(len(lines), 0.7)[i] for row in range(len(looks))]
         colors = [look.color for look in looks.values()]
         axis.hlines(y, points["low"], points["high"], color=colors, alpha=0.5, linewidth=2.2)
         drawn = {
@@ -228,7 +244,7 @@ def _last_differences(axis: Axes, data: pd.DataFrame, looks: Mapping[str, Look])
             "marker": style.SEED_MARKERS[i % len(style.SEED_MARKERS)],
             "s": 48,
         }
-        axis.scatter(points["value"], y, label=f"seed {seed}", zorder=4, **drawn)
+        axis.scatter(points["value"], y, label=f"seed {line}" if by == "seed" else line, zorder=4, **drawn)
         for row in points["value"].isna().to_numpy().nonzero()[0]:
             axis.text(
                 0, y[row], "  no failed answer to grade", color=style.QUIET, fontsize=9, verticalalignment="center"
@@ -236,7 +252,8 @@ def _last_differences(axis: Axes, data: pd.DataFrame, looks: Mapping[str, Look])
     axis.axvline(0, color=style.FAINT, linewidth=1.2, zorder=1)
     axis.set_ylim(len(looks) - 0.5, -0.5)
     axis.set_xlabel("percentage points above baseline, paired by row")
-    axis.set_title(f"Difference from baseline at {last['progress'].max():.0f}% of training", pad=6, fontsize=10)
+    when = "" if by == "model" else f" at {last['progress'].max():.0f}% of training"
+    axis.set_title(f"Difference from baseline{when}", pad=6, fontsize=10)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: style.points_in_words(share)))
     sns.despine(ax=axis, left=True)
 
@@ -248,7 +265,7 @@ def _one_scale(axes: Sequence[Axes]) -> None:
         axis.set_xlim(min(*limits, -0.1), max(*limits, 0.1))
 
 
-def _handles(looks: Mapping[str, Look], seeds: Sequence[int], published: bool) -> Iterator[Line2D]:
+def _handles(looks: Mapping[str, Look], lines: Sequence[str], published: bool) -> Iterator[Line2D]:
     for name, look in looks.items():
         drawn = {"marker": look.marker, "markersize": 6.5, "markeredgecolor": "white", "linestyle": look.dashes}
         yield Line2D([], [], color=look.color, label=name, **drawn)
@@ -256,7 +273,7 @@ def _handles(looks: Mapping[str, Look], seeds: Sequence[int], published: bool) -
         yield Line2D([], [], color=style.QUIET, linestyle=dashes, linewidth=1.4, label=label)
     if published:
         yield Line2D([], [], color=style.QUIET, label="Qwen3-8B, published", **HOLLOW)
-    if len(seeds) > 1:
-        for i, seed in enumerate(seeds):
+    if len(lines) > 1:
+        for i, line in enumerate(lines):
             marker = style.SEED_MARKERS[i % len(style.SEED_MARKERS)]
-            yield Line2D([], [], color=style.QUIET, marker=marker, linestyle="", label=f"seed {seed} (differences)")
+            yield Line2D([], [], color=style.QUIET, marker=marker, linestyle="", label=f"{line} (differences)")

@@ -120,9 +120,13 @@ def read_all_cells(
     return every
 
 
-def checkpoints(scores: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Row]:
+def checkpoints(scores: Iterable[Any], model_labels: Mapping[str, str] = {}) -> dict[Any, Row]:
     """The columns that name each checkpoint, of pairs of training seed and step: these, and the step as a percentage of
-    the seed's last."""
+    the seed's last. Of models as they are, whose keys `model_labels` knows: the model, at step 0."""
+    if model_labels:
+        known = [*model_labels.values()]
+        named = {key: label if known.count(label) == 1 else f"{label} ({key})" for key, label in model_labels.items()}
+        return {key: {"model": named[key], "seed": 0, "step": 0, "progress": 0.0} for key in scores}
     last = {seed: max(step for other, step in scores if other == seed) for seed, _ in scores}
     return {
         (seed, step): {"seed": seed, "step": step, "progress": 100 * step / (last[seed] or 1)} for seed, step in scores

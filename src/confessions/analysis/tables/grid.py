@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,12 +29,15 @@ from confessions.analysis.tables.base import (
 )
 
 
-def stress_grid(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
-    """Every metric in every cell, from the score files by (training seed, step). Steps are in order.
+def stress_grid(
+    scores: Mapping[Any, str | Path], labels: Mapping[str, str], model_labels: Mapping[str, str] = {}
+) -> pd.DataFrame:
+    """Every metric in every cell, from the score files by (training seed, step), whose steps are in order,
+    or by the keys of `model_labels`.
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    named = checkpoints(scores)
+    named = checkpoints(scores, model_labels)
     rows: list[Row] = []
     for key, cells in read_all_cells(scores).items():
         checkpoint = named[key]
@@ -45,4 +49,4 @@ def stress_grid(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[st
                 rows += difference_rows(counts[BASELINE, variant], here, at, "minus_baseline")
             if variant != DEFAULT:
                 rows += difference_rows(counts[condition, DEFAULT], here, at, "minus_default")
-    return pd.DataFrame(rows).assign(**labels)[list(GRID_COLUMNS)]
+    return pd.DataFrame([{**labels, **row} for row in rows])[list(GRID_COLUMNS)]

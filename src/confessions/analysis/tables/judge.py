@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,12 +30,15 @@ JUDGE_COLUMNS = (
 SCORED = ("judge", "judge_prompt", "judge_p_pass", "judge_mass")
 
 
-def judge(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
-    """From the score files by (training seed, step). Steps are in order.
+def judge(
+    scores: Mapping[Any, str | Path], labels: Mapping[str, str], model_labels: Mapping[str, str] = {}
+) -> pd.DataFrame:
+    """From the score files by (training seed, step), whose steps are in order, or by the keys of
+    `model_labels`.
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    named = checkpoints(scores)
+    named = checkpoints(scores, model_labels)
     rows: list[Row] = []
     for key, cells in read_all_cells(scores, SCORED).items():
         checkpoint = named[key]
@@ -42,7 +46,7 @@ def judge(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str
             if variant == DEFAULT:
                 who = cell.iloc[0][["judge", "judge_prompt"]].to_dict()
                 rows += (checkpoint | who | {"condition": condition} | row for row in _rows(cell))
-    return pd.DataFrame(rows).astype({"k": "Int64"}).assign(**labels)[list(JUDGE_COLUMNS)]
+    return pd.DataFrame([{**labels, **row} for row in rows]).astype({"k": "Int64"})[list(JUDGE_COLUMNS)]
 
 
 def _rows(cell: pd.DataFrame) -> Iterator[Row]:

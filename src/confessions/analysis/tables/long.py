@@ -80,8 +80,9 @@ def write_long(folders: Mapping[str, str | Path], out: str | Path) -> pd.DataFra
 
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
-    """stress_grid.csv without the differences, which follow from it."""
-    return _reports(table, "cell")
+    """stress_grid.csv without the differences, which follow from it; of models as they are, without seed and step."""
+    untrained = (table["step"] == 0).all()
+    return _reports(table.assign(seed=pd.NA, step=pd.NA) if untrained else table, "cell")
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,12 +23,15 @@ from confessions.analysis.sums import Statistic
 from confessions.analysis.tables.base import GRID_COLUMNS, Row, checkpoints, read_all_cells
 
 
-def wordings(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, str]) -> pd.DataFrame:
-    """From the score files by (training seed, step). Steps are in order.
+def wordings(
+    scores: Mapping[Any, str | Path], labels: Mapping[str, str], model_labels: Mapping[str, str] = {}
+) -> pd.DataFrame:
+    """From the score files by (training seed, step), whose steps are in order, or by the keys of
+    `model_labels`.
 
     InputError where a file is damaged, lacks a cell or holds cells that do not pair.
     """
-    named = checkpoints(scores)
+    named = checkpoints(scores, model_labels)
     rows: list[Row] = []
     for key, cells in read_all_cells(scores).items():
         checkpoint = named[key]
@@ -40,7 +44,7 @@ def wordings(scores: Mapping[tuple[int, int], str | Path], labels: Mapping[str, 
             )
             at = checkpoint | {"condition": family, "variant": variant}
             rows += (at | row for row in _rows(chosen_on, *held_out))
-    return pd.DataFrame(rows).assign(**labels)[list(GRID_COLUMNS)]
+    return pd.DataFrame([{**labels, **row} for row in rows])[list(GRID_COLUMNS)]
 
 
 def _rows(cells: Sequence[Mapping[str, Statistic]], held_out: Mapping[str, Statistic] | None = None) -> Iterator[Row]:

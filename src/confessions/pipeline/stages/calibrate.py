@@ -18,12 +18,11 @@ from confessions.models import loading
 from confessions.models.chat import Chat
 from confessions.pipeline.blocks import CalibrationSpec
 from confessions.rollouts import answers
-from confessions.rollouts.two_turns import opening
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, write_parquet
 from confessions.tasks import get as get_task
-from confessions.tasks.base import Asked, Spec, Task
+from confessions.tasks.base import Asked, Spec, Task, opening
 
 
 def run(spec: CalibrationSpec, model: Path, out: Path, say: Say) -> None:
