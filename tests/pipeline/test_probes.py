@@ -19,7 +19,7 @@ from confessions.engines import Sampling, start
 from confessions.models import loading
 from confessions.pipeline import paths, specs
 from confessions.pipeline.blocks import LoadedJudge, ScoreSpec, Spec
-from confessions.pipeline.stages import score
+from confessions.pipeline.stages import rollout, score
 from confessions.pipeline.subjects import scored
 from confessions.pipeline.verify import verify
 from confessions.rollouts import answers
@@ -208,6 +208,29 @@ def test_what_is_wrong_with_a_file_of_answers_is_one_line(project, stored, chang
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {said}")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("asked", "met"), [({"met_share": 0.2}, 12), ({"one_fault": True}, 50)])
+def test_the_stage_asks_about_the_answers_that_a_probe_draws_or_changes(asked, met):
+    """Of ten answers to six requirements each; the specs of other probes stay as they are."""
+    data = copy.deepcopy(BASE) | {"experiment": "instructions"}
+    probes = data["experiments"]["instructions"]["evaluation"]["probes"]
+    folder = Path(__file__).parents[2] / "docs/results/data/instructions"
+    asked = asked | {
+        "answers": str(folder / "frozen_instructions.parquet"),
+        "problems": str(folder / "calibration_qwen2.5-coder-1.5b.json"),
+    }
+    before = {s.rollouts: s.cells.dump() for s in scored(load(copy.deepcopy(data)))}
+    probes["new"] = {"rollouts": 10} | asked
+    after = {s.rollouts: s.cells for s in scored(load(data))}
+    assert {name: after[name].dump() for name in before} == before
+    (block,) = {cells.as_json(): cells for name, cells in after.items() if name not in before}.values()
+    assert block.dump() | asked == block.dump()
+    table = rollout.stored(block, 1000)
+    task = block.get_task()
+    truths = task.verify_all(table["spec"], table["y"])
+    assert sum(sum(truth.met) for truth in truths) == met
+    assert len(table) == 10
 
 
 def test_answers_of_another_tokenizer_are_refused(project):

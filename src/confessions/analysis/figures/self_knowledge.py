@@ -40,6 +40,7 @@ WITHIN, AUROC, TOKEN_AUROC, VALID = "within_kind_balanced_accuracy", "auroc", "t
 QUALIFYING = "qualifying_kinds"
 METRICS = {WITHIN: "balanced accuracy\nwithin kind", AUROC: "AUROC", VALID: "valid reports"}
 CELL, RIVAL = "cell", {"base_rate": (SAND, "-"), "constants": (QUIET, HALF_OF_DASHES)}
+LEVEL = 2  # names of plain models that stand level below an axis; those of more are turned
 NUMBERS = ["value", "low", "high"]
 NAMED = ["probe", "model", "seed", "step", "variant"]
 
@@ -59,7 +60,7 @@ def plot_self_knowledge(table: str | Path, out: str | Path) -> None:
             for axis, metric in zip(column, METRICS, strict=True):
                 _rivals(axis, found[found["metric"] == metric], places)
                 _subjects(axis, found[found["metric"] == metric], places)
-                axis.set_xticks(list(places.values()), _ticks(places))
+                axis.set_xticks(list(places.values()), _ticks(places), rotation=90 if _n_plain(places) > LEVEL else 0)
                 axis.tick_params(labelbottom=axis is column[-1], labelleft=True)
             column[0].set_title(f"{probe}\n{called_variant(wording(found), variant)}", pad=20)
             column[0].text(0, 1.03, _qualifying(found), transform=column[0].transAxes, fontsize=9, color=QUIET)
@@ -95,7 +96,12 @@ def _places(data: pd.DataFrame) -> dict[tuple[str, float], float]:
 
 
 def _ticks(places: dict[tuple[str, float], float]) -> Sequence[str]:
-    return [label.replace(" ", "\n") or f"{step:g}" for label, step in places]
+    broken = "\n" if _n_plain(places) <= LEVEL else " "
+    return [label.replace(" ", broken) or f"{step:g}" for label, step in places]
+
+
+def _n_plain(places: dict[tuple[str, float], float]) -> int:
+    return sum(label != "" for label, _ in places)
 
 
 def _x(rows: pd.DataFrame, places: dict[tuple[str, float], float]) -> list[float]:

@@ -99,8 +99,10 @@ def looks(data: pd.DataFrame) -> list[tuple[str, pd.Series, dict[str, str]]]:
         marker = {"marker": SEED_MARKERS[i % len(SEED_MARKERS)], "color": BLUE, "markerfacecolor": BLUE}
         found.append((f"training seed {int(seed)}", data["seed"] == seed, marker))
     plain = data[data["seed"].isna()].drop_duplicates("model")
-    for (_, row), color in zip(plain.iterrows(), cycle((QUIET, GREEN, SAND, RED)), strict=False):
-        hollow = {"marker": "D", "color": color, "markerfacecolor": "white"}
+    colors = (QUIET, GREEN, SAND, RED)
+    every = ((marker, color) for marker in cycle("Dosv^P") for color in colors)
+    for (_, row), (marker, color) in zip(plain.iterrows(), every, strict=False):
+        hollow = {"marker": marker, "color": color, "markerfacecolor": "white"}
         found.append((row["label"], data["seed"].isna() & (data["model"] == row["model"]), hollow))
     return found
 
