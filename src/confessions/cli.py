@@ -164,7 +164,7 @@ def prompts(
         str, typer.Option(help="wording of the request: a name in prompts/variants, or a path")
     ] = "default",
 ) -> None:
-    """Print the held-out prompts and requests of a task for any client, one JSON object a line (docs/use_it_with.md)."""
+    """Print a task's held-out prompts and requests for any client, one JSON object a line (docs/use_it_with.md)."""
     import json
 
     with reported():

@@ -47,6 +47,10 @@ def test_what_a_client_adds_is_scored_in_the_form_of_the_variant():
     row = scored(line)
     assert (row["report_valid"], json.loads(row["claims"]), row["grade"]) == ("true", ["None"] * n, "1")
     assert scored(line | {"variant": "default"})["invalid_reason"] == "no_json"
+    run = CliRunner().invoke(app, ["score", "-"], input=json.dumps(line | {"variant": "direkt"}))
+    assert run.exit_code == 1
+    assert "line 1: " in run.stderr
+    assert "nearest known: 'direct'" in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -61,4 +65,5 @@ def test_a_wrong_name_is_one_line(options, said):
     run = CliRunner().invoke(app, ["prompts", *options])
     assert run.exit_code == 1
     assert said in run.stderr
-    assert run.stderr.count("\n") == 1 and not run.stdout
+    assert run.stderr.count("\n") == 1
+    assert not run.stdout
