@@ -47,6 +47,10 @@ def test_what_a_client_adds_is_scored_in_the_form_of_the_variant():
     row = scored(line)
     assert (row["report_valid"], json.loads(row["claims"]), row["grade"]) == ("true", ["None"] * n, "1")
     assert scored(line | {"variant": "default"})["invalid_reason"] == "no_json"
+    run = CliRunner().invoke(app, ["score", "-"], input=json.dumps(line | {"variant": "direkt"}))
+    assert run.exit_code == 1
+    assert "line 1: " in run.stderr
+    assert "nearest known: 'direct'" in run.stderr
 
 
 @pytest.mark.parametrize(

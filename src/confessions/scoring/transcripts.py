@@ -21,10 +21,13 @@ from pydantic_core import PydanticCustomError
 from tqdm import tqdm
 
 from confessions.prompts.report import DECODER
+from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import half_pair, published
+from confessions.scoring.given import Given
 from confessions.scoring.scores import SHARES, score_rollout
 from confessions.tasks import get as get_task
+from confessions.tasks.base import Task
 
 STDIN = "-"
 LONGEST_LINE = 2**20  # bytes, without its end; bounds the time and memory that a line can cost
@@ -89,15 +92,22 @@ def parse(line: bytes) -> Transcript:
     transcript = _validated(Transcript, data)
     if b"\\u" in line and (what := half_pair(transcript.spec)):  # UTF-8 holds none unless it is escaped
         raise InputError(f"spec: {what}")
-    _validated(get_task(transcript.task).spec_model, transcript.spec, "spec.")
+    task = _task(transcript)
+    _validated(task.spec_model, transcript.spec, "spec.")
+    if not outside.is_path(transcript.variant):
+        task.wording_of(transcript.variant)  # is known
     return transcript
+
+
+def _task(transcript: Transcript) -> Task:
+    return Given() if transcript.task == Given.name else get_task(transcript.task)
 
 
 def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
     """The values of COLUMNS: nothing is empty text, true and false and lists are JSON text; and why some of them are
     not known, empty where all are."""
     scores = score_rollout(
-        get_task(transcript.task),
+        _task(transcript),
         transcript.spec,
         transcript.answer,
         transcript.confession,
@@ -173,7 +183,7 @@ def _validated(model: type[BaseModel], data: Any, where: str = "") -> Any:
 def _problem(error: ValidationError, known: list[str], where: str) -> str:
     """The first problem in one line; an unknown key goes first, for it explains a missing one."""
     first = min(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
-    path = where + ".".join(map(str, first["loc"]))
+    path = (where + ".".join(map(str, first["loc"]))).removesuffix(".")
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][0]), known, n=1, cutoff=0.4)
         return f"unknown key {reprlib.repr(path)}; " + (f"nearest known: {near[0]!r}" if near else f"known: {known}")
