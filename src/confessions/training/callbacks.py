@@ -31,11 +31,12 @@ GRADIENT_SHARE, RECOVERED = 0.5, 0.75  # of a step's rollouts; from the second o
 GAP_BOUND = 0.02  # nats a token, on average; beyond it the sampler is not the policy that is trained
 
 
-def metrics_row(logs: Mapping[str, float]) -> dict[str, Any]:
-    """One line of metrics.jsonl out of an entry of the trainer's log: counts of the step's n rollouts, means, the two
-    claim metrics derived from the counts, and where the step's time went."""
+def metrics_row(logs: Mapping[str, float], rates: Sequence[str] = ()) -> dict[str, Any]:
+    """One line of metrics.jsonl out of an entry of the trainer's log: counts of the step's n rollouts, with those that
+    the task counts beside (`rates`), means, the two claim metrics derived from the counts, and where the step's time
+    went."""
     logs = {CALLED.get(name, name): value for name, value in logs.items()}
-    row: dict[str, Any] = {"step": logs["step"]} | {name: round(logs[name]) for name in COUNTS}
+    row: dict[str, Any] = {"step": logs["step"]} | {name: round(logs[name]) for name in (*COUNTS, *rates)}
     full, none, met, unmet = (row[k] for k in ("full_given_met", "none_given_unmet", "n_met", "n_unmet"))
     row["claim_match"] = (full + none) / (met + unmet)
     row["balanced_claim_accuracy"] = (full / met + none / unmet) / 2 if met and unmet else None
@@ -52,11 +53,11 @@ class MetricsLog(TrainerCallback):
     that lines of steps that will be repeated, and half a line, are gone.
     """
 
-    def __init__(self, file: Path):
-        self.file, self.started, self.bar = file, time.monotonic(), None
+    def __init__(self, file: Path, rates: Sequence[str] = ()):
+        self.file, self.rates, self.started, self.bar = file, rates, time.monotonic(), None
 
     def on_train_begin(self, args, state, control, **_: Any) -> None:
-        rows = [metrics_row(logs) for logs in state.log_history if "n" in logs]
+        rows = [metrics_row(logs, self.rates) for logs in state.log_history if "n" in logs]
         with published(self.file) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
         self.started = time.monotonic()
@@ -68,7 +69,7 @@ class MetricsLog(TrainerCallback):
         now = time.monotonic()
         entry = state.log_history[-1]
         entry["seconds"], self.started = now - self.started, now
-        row = metrics_row(entry)
+        row = metrics_row(entry, self.rates)
         with room_for(self.file), self.file.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
         self.bar.set_postfix({name: f"{row[name] / row['n']:.2f}" for name in SHOWN}, refresh=False)
