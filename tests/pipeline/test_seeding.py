@@ -12,6 +12,7 @@ from machine import needs_sandbox
 from made_tables import score_row
 
 from confessions.analysis import tables
+from confessions.analysis.tables.long import FORMS
 from confessions.config import ConfigError, load
 from confessions.pipeline import specs
 from confessions.pipeline.blocks import Cells, RolloutSpec
@@ -57,6 +58,18 @@ def test_the_sweep_is_a_model_for_every_combination() -> None:
     assert blocks[2].pop("paraphrases") == PARAPHRASES
     assert blocks[0] == blocks[1] == blocks[2]  # the same answers
     assert not set(config.seeded) & set(config.compared)
+
+
+def test_of_several_seeds_each_is_in_the_models_names() -> None:
+    one, two = (load(changed(seeds=seeds)) for seeds in ([3], [3, 4]))
+    assert two.seeded == [f"{key}-s{seed}" for key in one.seeded for seed in (3, 4)]
+    assert [two.models[key].source.seed for key in two.seeded[:2]] == [3, 4]
+    assert specs.seeding_point(two, two.seeded[1])["training_seed"] == 4
+    assert specs.model_spec(two, two.seeded[0]).as_json() == specs.model_spec(one, one.seeded[0]).as_json().replace(
+        one.seeded[0], two.seeded[0]
+    )
+    with pytest.raises(ConfigError, match=r"seeding\.seeds"):
+        load(changed(seeds=[3, 3]))
 
 
 @pytest.mark.parametrize(
@@ -192,6 +205,16 @@ def test_the_table_has_rates_by_band_and_what_masking_takes_away(table) -> None:
     for model, share in (("few", 1), ("no", 0)):
         found = one(table, model=model, metric="seeded_reasoning")
         assert (found.kind, found.value, found.n) == ("found", share, 8)
+
+
+def test_the_kept_form_has_rates_and_claims_of_each_model(table) -> None:
+    kept = FORMS["seeding"](table)
+    assert set(kept["arm"]) == {"measured", "masked", "paraphrased"}
+    for arm, value in (("measured", 7 / 8), ("masked", 4 / 8), ("paraphrased", 6 / 8)):
+        assert one(kept, model="few", arm=arm, metric="claim_match").value == value
+    confessed = one(kept, model="many", arm="measured", metric="confessed_given_hack")
+    assert (confessed.value, confessed.n, confessed.seed) == (1, 6, 0)  # all six confess
+    assert one(kept, model="many", metric="solved").unit == "rollouts"
 
 
 def test_other_rows_are_no_pair(tmp_path) -> None:

@@ -10,6 +10,7 @@ from machine import needs_sandbox
 from test_cli import EVALUATION, PLAIN, POLICY, TRAIN, assert_one_line, nothing_made, run
 from typer.testing import CliRunner
 
+from confessions.analysis.tables import training
 from confessions.cli import app
 from confessions.config import ConfigError, load
 from confessions.pipeline import specs
@@ -20,6 +21,7 @@ from confessions.runtime.errors import InputError
 from confessions.tasks import get as get_task
 from confessions.tasks.programming.problems import archive, hardcode
 
+LABELS = {"experiment": "e", "task": "programming", "model": "m", "source": "nano"}
 ROOT = Path(__file__).parents[2]
 BASE = yaml.safe_load((ROOT / "config.yaml").read_text())
 
@@ -81,7 +83,13 @@ def test_training_rollouts_and_scores(file, random_nano, tmp_path, monkeypatch):
     spec, out = TRAIN | task, tmp_path / "out"
     trained = run("train", spec, model=random_nano, work=tmp_path / "work", out=out)
     assert trained.exit_code == 0, trained.output
-    assert [json.loads(row)["n"] for row in (out / "metrics.jsonl").read_text().splitlines()] == [2, 2]
+    logged = [json.loads(row) for row in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["n"] for row in logged] == [2, 2]
+    assert [[row[rate] for rate in get_task("programming").rates] for row in logged] == [[0] * 5] * 2
+    table = training({0: out / "metrics.jsonl"}, 2, LABELS)
+    steps = table[table["kind"] == "step"].set_index("metric")
+    assert set(steps.loc["passes_samples", "method"]) == set(steps.loc["hacked", "method"]) != {"as logged"}
+    assert {"trend", "slope"} < set(table[table["metric"] == "declines"]["kind"])
     rollouts = tmp_path / "rollouts" / "step_2.parquet"
     block = {"seed": 0, "step": 2, "adapter": str(out / "adapters/step_2"), "rollouts": 3} | PLAIN | task
     sampling = {"model": POLICY | {"keep_thinking": True}, "engine": {"kind": "transformers"}, "texts": {}}
