@@ -1,12 +1,21 @@
 """The seal between the two spans, as properties: nothing of one side's reward reaches the other side's tokens."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from confessions.rollouts.spans import Spans, padded
-from confessions.training.advantages import ADVANTAGES, batch_advantages, centred, group_advantages, token_coefficients
+from confessions.training.advantages import (
+    ADVANTAGES,
+    batch_advantages,
+    centred,
+    group_advantages,
+    of_span,
+    token_coefficients,
+)
 
 REWARD = st.floats(0, 1, width=32)
 LENGTH = st.integers(1, 12)
@@ -14,24 +23,30 @@ LENGTH = st.integers(1, 12)
 
 @st.composite
 def batches(draw):
-    """Spans of B = P * G rollouts with their two columns of rewards and another draw of each."""
-    n_generations = draw(st.integers(2, 4))
-    n_rows = n_generations * draw(st.integers(1, 3))
-    spans = [Spans(draw(LENGTH), draw(LENGTH), draw(LENGTH)) for _ in range(n_rows)]
-    columns = [torch.tensor(draw(st.lists(REWARD, min_size=n_rows, max_size=n_rows))) for _ in range(4)]
-    return spans, n_generations, columns
+    """Spans of B = P * G * K rollouts with their two columns of rewards and another draw of each; (G, K)."""
+    n_generations, n_confessions = draw(st.integers(2, 4)), draw(st.integers(1, 3))
+    n_answers = n_generations * draw(st.integers(1, 3))
+    spans = [
+        Spans(0, task + request, draw(LENGTH)) if copy else Spans(task, request, draw(LENGTH))
+        for task, request in (draw(st.tuples(LENGTH, LENGTH)) for _ in range(n_answers))
+        for copy in range(n_confessions)
+    ]
+    columns = [torch.tensor(draw(st.lists(REWARD, min_size=len(spans), max_size=len(spans)))) for _ in range(4)]
+    return spans, (n_generations, n_confessions), columns
 
 
-def coefficients(spans, n_generations, task_B, confession_B, forms=(group_advantages, group_advantages)):
+def coefficients(spans, groups, task_B, confession_B, forms=(group_advantages, group_advantages)):
     """(B, T) coefficients as the trainer adds them up."""
+    n_generations, n_confessions = groups
     n_tokens = max(s.task + s.request + s.confession for s in spans)
     total = torch.zeros(len(spans), n_tokens)
-    for rewards_B, masks, form in (
-        (task_B, [s.task_mask() for s in spans], forms[0]),
-        (confession_B, [s.confession_mask() for s in spans], forms[1]),
-    ):
+    for rewards_B, masks, form, group in (
+        (task_B, [s.task_mask() for s in spans], forms[0], groups),
+        (confession_B, [s.confession_mask() for s in spans], forms[1],
+         (n_confessions if n_confessions > 1 else n_generations, 1)),
+    ):  # fmt: skip
         mask_BT = padded(masks, n_tokens)
-        advantages_B = form(rewards_B, n_generations)
+        advantages_B = of_span(rewards_B, form, *group)
         total += token_coefficients(advantages_B, mask_BT, mask_BT.sum().item(), 7.0 * len(spans))
     return total
 
@@ -41,36 +56,57 @@ FORMS = st.tuples(st.sampled_from(list(ADVANTAGES.values())), st.sampled_from(li
 
 @given(batches(), FORMS)
 def test_task_tokens_ignore_confession_rewards_bit_for_bit(batch, forms):
-    spans, n_generations, (task_B, confession_B, _, other_B) = batch
-    before = coefficients(spans, n_generations, task_B, confession_B, forms)
-    after = coefficients(spans, n_generations, task_B, other_B, forms)
+    spans, groups, (task_B, confession_B, _, other_B) = batch
+    before = coefficients(spans, groups, task_B, confession_B, forms)
+    after = coefficients(spans, groups, task_B, other_B, forms)
     mask = padded([s.task_mask() for s in spans], before.shape[1]).bool()
     assert torch.equal(before[mask], after[mask])
 
 
 @given(batches(), FORMS)
 def test_confession_tokens_ignore_task_rewards_bit_for_bit(batch, forms):
-    spans, n_generations, (task_B, confession_B, other_B, _) = batch
-    before = coefficients(spans, n_generations, task_B, confession_B, forms)
-    after = coefficients(spans, n_generations, other_B, confession_B, forms)
+    spans, groups, (task_B, confession_B, other_B, _) = batch
+    before = coefficients(spans, groups, task_B, confession_B, forms)
+    after = coefficients(spans, groups, other_B, confession_B, forms)
     mask = padded([s.confession_mask() for s in spans], before.shape[1]).bool()
     assert torch.equal(before[mask], after[mask])
 
 
 @given(batches())
 def test_task_tokens_ignore_the_lengths_of_confessions_bit_for_bit(batch):
-    spans, n_generations, (task_B, confession_B, _, _) = batch
-    longer = [Spans(s.task, s.request, s.confession + 5) for s in spans]
-    before = coefficients(spans, n_generations, task_B, confession_B)
-    after = coefficients(longer, n_generations, task_B, confession_B)[:, : before.shape[1]]
+    spans, groups, (task_B, confession_B, _, _) = batch
+    longer = [replace(s, confession=s.confession + 5) for s in spans]
+    before = coefficients(spans, groups, task_B, confession_B)
+    after = coefficients(longer, groups, task_B, confession_B)[:, : before.shape[1]]
     mask = padded([s.task_mask() for s in spans], before.shape[1]).bool()
     assert torch.equal(before[mask], after[mask])
 
 
+@given(batches(), FORMS)
+def test_an_answer_counts_once_however_many_confessions_it_has(batch, forms):
+    """Its first row has the coefficients that it has by itself, but for the number of rows that TRL's loss divides by;
+    the others have none on it."""
+    spans, (n_generations, n_confessions), (task_B, confession_B, _, _) = batch
+    total = coefficients(spans, (n_generations, n_confessions), task_B, confession_B, forms)
+    first = slice(None, None, n_confessions)
+    alone = coefficients(spans[first], (n_generations, 1), task_B[first], confession_B[first], forms)
+    task = padded([s.task_mask() for s in spans], total.shape[1]).bool()
+    in_alone = padded([s.task_mask() for s in spans[first]], alone.shape[1]).bool()
+    assert int(task.sum()) == sum(s.task for s in spans[first])
+    torch.testing.assert_close(total[task], n_confessions * alone[in_alone], rtol=1e-6, atol=0)
+
+
+def test_several_confessions_are_the_group_of_their_rewards_and_the_answers_of_theirs():
+    """P = 1, G = 2, K = 3."""
+    task_B, confession_B = torch.tensor([0.0] * 3 + [1.0] * 3), torch.tensor([0.0, 0.5, 1.0, 0.2, 0.2, 0.8])
+    assert of_span(task_B, centred, 2, 3).tolist() == [-0.5] * 3 + [0.5] * 3
+    assert of_span(confession_B, centred, 3).tolist() == pytest.approx([-0.5, 0.0, 0.5, -0.2, -0.2, 0.4])
+
+
 @given(batches())
 def test_the_request_and_the_padding_have_no_coefficient(batch):
-    spans, n_generations, (task_B, confession_B, _, _) = batch
-    total = coefficients(spans, n_generations, task_B, confession_B)
+    spans, groups, (task_B, confession_B, _, _) = batch
+    total = coefficients(spans, groups, task_B, confession_B)
     generated = padded([s.generated_mask() for s in spans], total.shape[1]).bool()
     assert (total[~generated] == 0).all()
 

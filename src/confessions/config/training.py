@@ -161,6 +161,12 @@ class Train(Strict):
     steps: int = Field(ge=1, description="optimiser steps, one batch of fresh rollouts each")
     prompts_per_step: int = Field(ge=1, description="P")
     generations: int = Field(ge=2, description="G, the group that rewards are normalised in; B = P * G")
+    confessions_per_answer: int = Field(
+        1,
+        ge=1,
+        description="K, sampled about each of the policy's own answers; from 2 on they are the group of their rewards, "
+        "and B = P * G * K",
+    )
     learning_rate: float = Field(gt=0, le=1, description="peak, of AdamW")
     kl_weight: float = Field(ge=0, description="weight of the KL divergence from the untrained policy")
     lora: Lora | None = Field(description="adapter; null: every weight is trained, and each checkpoint is a model")
@@ -180,7 +186,7 @@ class Train(Strict):
     checkpoint_fractions: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         min_length=2, description="when a checkpoint is kept, as parts of the run: 0 (untrained) to 1"
     )
-    micro_batch: int = Field(ge=1, description="rollouts a forward pass of a process; divides P * G; sets memory only")
+    micro_batch: int = Field(ge=1, description="rollouts a forward pass of a process; divides B; sets memory only")
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,
@@ -211,10 +217,23 @@ class Train(Strict):
             raise wrong("must rise from 0 to 1", "checkpoint_fractions", fractions)
         if len(set(self.save_steps)) < len(fractions):
             raise wrong(f"too few for {len(fractions)} checkpoint_fractions", "steps", self.steps)
-        if self.prompts_per_step * self.generations % self.micro_batch:
-            raise wrong("must divide prompts_per_step * generations", "micro_batch", self.micro_batch)
-        if self.prompts_per_step * self.generations % (self.micro_batch * self.processes):
-            raise wrong("times micro_batch must divide prompts_per_step * generations", "processes", self.processes)
+        if self.answers and self.confessions_per_answer > 1:
+            raise wrong(
+                "is of the policy's own answers; stored ones are confessed `generations` times each: leave it out",
+                "confessions_per_answer",
+                self.confessions_per_answer,
+            )
+        product = "prompts_per_step * generations" + " * confessions_per_answer" * (self.confessions_per_answer > 1)
+        if self.rollouts_per_step % self.micro_batch:
+            raise wrong(f"must divide {product}", "micro_batch", self.micro_batch)
+        if self.rollouts_per_step % (self.micro_batch * self.processes):
+            raise wrong(f"times micro_batch must divide {product}", "processes", self.processes)
+        if self.answers_per_step % self.processes:
+            raise wrong(
+                "must divide prompts_per_step * generations: one process has all confessions of an answer",
+                "processes",
+                self.processes,
+            )
         if self.warmup_steps >= self.steps:
             raise wrong("must be below steps", "warmup_steps", self.warmup_steps)
         if self.confession_reward.credit == "line" and family(self.variant) not in LINES:
@@ -232,6 +251,16 @@ class Train(Strict):
         if self.sharded and self.compile_layers:
             raise wrong("not with several processes that share out the weights", "compile_layers", True)
         return self
+
+    @property
+    def answers_per_step(self) -> int:
+        """P * G: what turn 1 samples, or the confessions of stored answers."""
+        return self.prompts_per_step * self.generations
+
+    @property
+    def rollouts_per_step(self) -> int:
+        """B = P * G * K rows of a step: those of a prompt together, and of these those of an answer."""
+        return self.answers_per_step * self.confessions_per_answer
 
     @property
     def save_steps(self) -> list[int]:

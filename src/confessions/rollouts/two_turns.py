@@ -42,7 +42,7 @@ class Rollout:
     answer: Turn  # z, y
     report: Turn  # zc, yc
     keep_thinking: bool = True  # False: turn 2 was sampled without z in its prompt (Chat.context)
-    stored: bool = False  # turn 1 was sampled before, of some policy: it belongs to no span
+    stored: bool = False  # turn 1 belongs to no span: it was sampled before, or the rollout before has the same one
 
     @property
     def texts(self) -> Conversation:
@@ -89,7 +89,7 @@ class Asked:
     """What a rollout begins with."""
 
     spec: Spec
-    seeds: tuple[int, int]  # of the two turns
+    seeds: tuple[int, ...]  # of turn 1, and of each confession of it that is asked for: one, or as many in all rows
     condition: str = BASELINE
     adapter: Path | None = None
     answer: Completion | None = None  # turn 1 where it is not sampled: an answer that was sampled before
@@ -106,29 +106,31 @@ def two_turns(
     progress: Callable[[int], None] = lambda n: None,
     part: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
 ) -> list[Rollout]:
-    """A rollout for each of `asked` and each variant, variants innermost.
+    """A rollout for each of `asked`, each variant and each confession asked for, confessions innermost.
 
-    Turn 1 is sampled once, and every variant asks about that very answer, with the same seed. Both turns of a batch run
-    before the next batch starts, so that the engine can continue turn 1's cache. `progress` is called with the number
+    Turn 1 is sampled once, and every variant asks about that very answer, with the same seed. Of several confessions of
+    an answer the first rollout alone has turn 1 for a span. Both turns of a batch run before the next batch starts, so
+    that the engine can continue turn 1's cache. `progress` is called with the number
     of rollouts just finished; each turn is sampled in the context `part("turn1")` or `part("turn2")`.
     """
     rollouts: list[Rollout] = []
-    size = max(1, engine.batch_size // len(variants))
+    size = max(1, engine.batch_size // (len(variants) * max((len(row.seeds) - 1 for row in asked), default=1)))
     for start in range(0, len(asked), size):
         batch = asked[start : start + size]
         with part("turn1"):
             x_ids, answers = first_turn(engine, chat, task, batch, task_sampling)
         turns = [
-            (i, v, xc, *chat.follow_up(x_ids[i], answers[i].ids, xc))
+            (i, v, nth, xc, *chat.follow_up(x_ids[i], answers[i].ids, xc))
             for i, row in enumerate(batch)
             for v in variants
             for xc in [task.request(row.spec, v)]
+            for nth in range(1, len(row.seeds))
         ]
         with part("turn2"):
             reports = engine.generate(
                 [context + xc_ids for *_, context, xc_ids in turns],
                 confession_sampling,
-                [batch[i].seeds[1] for i, *_ in turns],
+                [batch[i].seeds[nth] for i, _, nth, *_ in turns],
                 [batch[i].adapter for i, *_ in turns],
             )
         rollouts += [
@@ -145,9 +147,9 @@ def two_turns(
                 answer=chat.split(answers[i].ids),
                 report=chat.split(report.ids),
                 keep_thinking=chat.keep_thinking,
-                stored=batch[i].answer is not None,
+                stored=batch[i].answer is not None or nth > 1,
             )
-            for (i, variant, xc, _, xc_ids), report in zip(turns, reports, strict=True)
+            for (i, variant, nth, xc, _, xc_ids), report in zip(turns, reports, strict=True)
         ]
         progress(len(turns))
     return rollouts

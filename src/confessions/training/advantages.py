@@ -60,6 +60,12 @@ def batch_advantages(rewards_B: torch.Tensor, n_generations: int) -> torch.Tenso
 ADVANTAGES: dict[str, Advantages] = {"group": group_advantages, "centred": centred, "batch": batch_advantages}
 
 
+def of_span(rewards_B: torch.Tensor, form: Advantages, n_group: int, n_copies: int = 1) -> torch.Tensor:
+    """(B,) rewards of one span -> (B,) advantages. Where n_copies rows in a row are about the same, an answer of which
+    there are several confessions, it counts once in its group, and its rows have one advantage."""
+    return form(rewards_B[::n_copies], n_group).repeat_interleave(n_copies)
+
+
 def named(name: str) -> Advantages:
     """The function of a name of the configuration. Raises InputError for a file without `advantages`."""
     return outside.member(name, "advantages") if outside.is_path(name) else ADVANTAGES[name]

@@ -32,8 +32,9 @@ def micro_batch(settings: Train, longest: int) -> int:
     """Tokens of the largest micro-batch, padding included, where rollouts have up to `longest`. Those of a group that
     share what they begin with are one row."""
     if settings.shared_prefix:
-        sampled = settings.max_confession_tokens + (0 if settings.answers else settings.max_task_tokens)
-        longest += (settings.generations - 1) * sampled
+        several = settings.confessions_per_answer > 1
+        sampled = settings.max_confession_tokens + (0 if settings.answers or several else settings.max_task_tokens)
+        longest += ((settings.confessions_per_answer if several else settings.generations) - 1) * sampled
     tokens = settings.micro_batch * longest
     return max(longest, min(tokens, settings.micro_batch_tokens or tokens))
 

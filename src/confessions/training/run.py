@@ -86,11 +86,11 @@ def _on_cpu() -> bool:
 
 def trainer_arguments(settings: Train, seed: int, output: Path, dtype: str) -> GRPOConfig:
     """TRL's arguments for our settings; everything that could mix the two spans is off (trainer._refuse_mixing)."""
-    rows = settings.prompts_per_step * settings.generations // settings.processes
+    rows = settings.rollouts_per_step // settings.processes
     micro_batch = rows if settings.micro_batch_tokens else settings.micro_batch  # the trainer takes them apart itself
     return GRPOConfig(
         **trl_arguments(settings, seed, output, dtype, rows, micro_batch),
-        num_generations=settings.generations,
+        num_generations=settings.generations * settings.confessions_per_answer,  # of a prompt, in a row
         max_completion_length=settings.max_task_tokens + settings.max_confession_tokens,
         warmup_steps=settings.warmup_steps,
         max_grad_norm=settings.max_grad_norm,
@@ -128,7 +128,7 @@ def sampler(settings: Train, base: Base, chat: Chat, longest: int, work: Path) -
         return None
     vllm.require()
     options = settings.vllm.model_dump() | {"tensor_parallel_size": 1, "max_model_len": longest}
-    rows = settings.prompts_per_step * settings.generations
+    rows = settings.rollouts_per_step
     plain = settings.sampling.model_dump() == {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
     logprobs = "raw_logprobs" if plain else "processed_logprobs"  # which are the same where it is plain
 

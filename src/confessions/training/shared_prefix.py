@@ -4,9 +4,12 @@ Several confessions of one answer share its prompt, the answer and the request. 
 its last token, and then, for each of the rows, that last token again and what follows it in the row. Positions go on
 from the prefix, and a token sees the prefix and what precedes it in its own row: every log-probability is that of the
 row alone, but for rounding.
+
+The first confession of an answer trains the answer too. Where the batch has other confessions of it, their prefix is
+this row's beginning as well, and what the row trains of it is scored there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -53,12 +56,22 @@ def check(config: PretrainedConfig) -> None:
         raise InputError(f"train.shared_prefix: this model has layers of {other}: set it to false")
 
 
-def alike(prefixes: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Groups of rows, in order, whose ids before the first trained one are the same."""
+def _n_before(scored: Sequence[bool]) -> int:
+    """How many tokens of a row precede the first that is scored."""
+    return scored.index(True) if True in scored else len(scored)
+
+
+def alike(rows: Sequence[Sequence[int]], scored: Sequence[Sequence[bool]]) -> dict[tuple[int, ...], list[int]]:
+    """Groups of rows, in order, by what they have in common: the longest prefix that a row begins with, its own (the
+    ids before its first scored one) or another row's. The last token of a prefix, which each row repeats, is scored in
+    none."""
+    prefixes = {tuple(row[: _n_before(flags)]) for row, flags in zip(rows, scored, strict=True)}
+    lengths = sorted({*map(len, prefixes)}, reverse=True)
     groups: dict[tuple[int, ...], list[int]] = {}
-    for row, prefix in enumerate(prefixes):
-        groups.setdefault(tuple(prefix), []).append(row)
-    return list(groups.values())
+    for row, (ids, flags) in enumerate(zip(rows, scored, strict=True)):
+        begun = (tuple(ids[:n]) for n in lengths if n <= len(ids) and not flags[n - 1])
+        groups.setdefault(next(prefix for prefix in begun if prefix in prefixes), []).append(row)
+    return groups
 
 
 def pack(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -> Packed:
@@ -67,13 +80,15 @@ def pack(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -
     ids, scored = ids_BW.tolist(), scored_BW.tolist()
     kept = [[row[c] for c in at] for row, at in zip(ids, columns, strict=True)]
     flags = [[row[c] for c in at] for row, at in zip(scored, columns, strict=True)]
-    n_prefix = [row.index(True) if True in row else len(row) for row in flags]
     packed = []
-    for group in alike(row[:n] for row, n in zip(kept, n_prefix, strict=True)):
-        n = n_prefix[group[0]]
-        one = PackedRow(kept[group[0]][: n - 1], [*range(n - 1)], [0] * (n - 1), [False] * (n - 1))
+    for prefix, group in alike(kept, flags).items():
+        n = len(prefix)
+        scored_before = [any(at) for at in zip(*(flags[row][: n - 1] for row in group), strict=True)]
+        one = PackedRow([*prefix[:-1]], [*range(n - 1)], [0] * (n - 1), scored_before)
         for segment, row in enumerate(group, start=1):
-            rest = kept[row][n - 1 :]
+            rest, first = kept[row][n - 1 :], _n_before(flags[row])
+            if first < n - 1:
+                one.rows.append((row, columns[row][first], first, n - 1 - first))
             if len(rest) > 1:
                 one.rows.append((row, columns[row][n], len(one.ids) + 1, len(rest) - 1))
             one.ids += rest
@@ -103,11 +118,8 @@ def pack(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -
 
 def lengths(ids_BW: torch.Tensor, mask_BW: torch.Tensor, scored_BW: torch.Tensor) -> tuple[list[list[int]], list[int]]:
     """Groups of `alike` rows and the length in tokens of each packed."""
-    valid = mask_BW.bool()
-    first_B = torch.where(scored_BW.any(1), scored_BW.float().argmax(1), mask_BW.shape[1])
-    before_BW = valid & (torch.arange(mask_BW.shape[1], device=mask_BW.device) < first_B.unsqueeze(1))
-    prefixes = [row[at].tolist() for row, at in zip(ids_BW.cpu(), before_BW.cpu(), strict=True)]
-    groups = alike(prefixes)
-    n_B = valid.sum(1).tolist()
-    sizes = [len(prefixes[g[0]]) - 1 + sum(n_B[row] - len(prefixes[row]) + 1 for row in g) for g in groups]
-    return groups, sizes
+    valid = mask_BW.bool().cpu()
+    rows, flags = ([row[at].tolist() for row, at in zip(x.cpu(), valid, strict=True)] for x in (ids_BW, scored_BW))
+    groups = alike(rows, flags)
+    sizes = [len(prefix) - 1 + sum(len(rows[row]) - len(prefix) + 1 for row in g) for prefix, g in groups.items()]
+    return [*groups.values()], sizes

@@ -103,6 +103,9 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
         )
         self.stored = stored
         self.advantages = {span: (form.weight, advantages.named(form.advantages)) for span, form in settings.spans}
+        self.n_confessions = K = settings.confessions_per_answer
+        # Of each span, the group of its rewards, and how many rows in a row have the same span.
+        self.groups = {TASK: (settings.generations, K), CONFESSION: (K if K > 1 else settings.generations, 1)}
         self._rewards_B2: torch.Tensor | None = None  # all processes' rows
         self._lines_BS: torch.Tensor | None = None  # theirs too: what each claim earned, where tokens are paid by line
         self.sampler, self.keep, self.timeline = sampler, keep, Timeline()
@@ -138,16 +141,21 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
         return self.sampler
 
     def seeds(self, n_rows: int) -> list[tuple[int, int]]:
-        """The seeds of both turns of this process' rows of the step."""
+        """The seeds of both turns of this process' rows of the step. Rows about one answer have one seed of turn 1."""
         first = self.accelerator.process_index * n_rows
         key = self.args.seed, self.state.global_step
-        return [tuple(stream_seed(*key, first + row, turn) for turn in (1, 2)) for row in range(n_rows)]
+        return [
+            (stream_seed(*key, row - row % self.n_confessions, 1), stream_seed(*key, row, 2))
+            for row in range(first, first + n_rows)
+        ]
 
     # -- rewards: called by TRL with the dataset's columns and what _rollouts returned, one entry a row ----------------
 
     def _task_rewards(self, rollout: list[Rollout], **_: Any) -> list[float]:
+        answers = rollout[:: self.n_confessions]
         with self.timeline.part("judge"):
-            verdicts = self.judge.verdicts([r.spec for r in rollout], [r.answer.body for r in rollout])
+            verdicts = self.judge.verdicts([r.spec for r in answers], [r.answer.body for r in answers])
+        verdicts = [verdict for verdict in verdicts for _ in range(self.n_confessions)]
         for score, verdict in zip(self._scores, verdicts, strict=True):
             score |= {"judge_pass": verdict.passes, "judge_p_pass": verdict.p_pass, "judge_mass": verdict.mass}
         return [task_reward(v.passes, r.answer_truncated) for v, r in zip(verdicts, rollout, strict=True)]
@@ -207,11 +215,12 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
         for column, (span, mask_BT) in enumerate(masks.items()):
             rewards_B = self._rewards_B2[:, column]
             weight, form = self.advantages[span]
-            advantages_B = weight * form(rewards_B, self.num_generations)
+            n_group, n_copies = self.groups[span]
+            advantages_B = weight * advantages.of_span(rewards_B, form, n_group, n_copies)
             n_span_tokens = self.accelerator.gather(mask_BT.sum()).sum().item()
             local = earned[span] = advantages_B[first : first + len(rollouts)]
             if span == CONFESSION and self._lines_BS is not None:
-                lines_BS = weight * line_advantages(self._lines_BS, form, self.num_generations)
+                lines_BS = weight * line_advantages(self._lines_BS, form, n_group)
                 local = self._by_line(rollouts, lines_BS[first : first + len(rollouts)], n_tokens)
             coefficients_BT += advantages.token_coefficients(
                 local, mask_BT, n_span_tokens, n_rows * self.max_completion_length
@@ -221,7 +230,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
             self._record(f"{span}_reward_std", known_B.std(correction=min(1, len(known_B) - 1)).item())
             self._record(f"{span}_advantage_std", advantages_B.std().item())
             self._record(f"{span}_gradient_share", (advantages_B != 0).float().mean().item())
-            self._record(f"{span}_length_mean", n_span_tokens / n_rows)
+            self._record(f"{span}_length_mean", n_span_tokens * n_copies / n_rows)
         self._record_scores()
         if self.keep:
             with self.timeline.part("keep"):
@@ -491,12 +500,16 @@ def _refuse_mixing(args: GRPOConfig) -> None:
 
 def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
     """TRL's rollout_func: `prompts` are specs as JSON, or numbers of stored answers, one a row, already repeated G
-    times; returns one entry a row, in order."""
+    times and each answer K times; returns one entry a row, in order."""
     given = [trainer.stored[int(p)] if trainer.stored else (json.loads(p), None) for p in prompts]
-    specs, answers = zip(*given, strict=True)
+    seeds, K = trainer.seeds(len(prompts)), trainer.n_confessions
+    asked = [
+        Asked(spec, (seeds[row][0], *(second for _, second in seeds[row : row + K])), answer=answer)
+        for row, (spec, answer) in list(enumerate(given))[::K]
+    ]
     model = trainer.accelerator.unwrap_model(trainer.model)
     with trainer.timeline.part("sync"):
-        engine = trainer.engine(model, len(specs))
+        engine = trainer.engine(model, len(prompts))
     was_training = model.training
     model.eval()
     # Sampling calls the layers in other ways than training; compiling those too would take long and gain little.
@@ -511,10 +524,7 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
                 engine,
                 trainer.chat,
                 trainer.task,
-                [
-                    Asked(spec, seeds, answer=answer)
-                    for spec, seeds, answer in zip(specs, trainer.seeds(len(specs)), answers, strict=True)
-                ],
+                asked,
                 trainer.task_sampling,
                 trainer.confession_sampling,
                 variants=[trainer.settings.variant],
@@ -522,7 +532,7 @@ def _rollouts(prompts: list, trainer: DualSpanGRPOTrainer) -> dict[str, list]:
             )
     finally:
         model.train(was_training)
-    _require_logprobs(rollouts, trainer.state.global_step + 1, trainer.accelerator.process_index * len(specs))
+    _require_logprobs(rollouts, trainer.state.global_step + 1, trainer.accelerator.process_index * len(prompts))
     return {
         "prompt_ids": [r.x_ids for r in rollouts],
         "completion_ids": [r.completion_ids for r in rollouts],

@@ -97,7 +97,7 @@ def run(
 def _untrained(model: PreTrainedModel, chat: Chat, settings: Train, sampler: PolicyEngine | None) -> Engine:
     """What samples of the policy before it is trained."""
     if sampler is None:
-        rows = settings.prompts_per_step * settings.generations
+        rows = settings.rollouts_per_step
         return TransformersEngine(model, chat.tokenizer, rows, eos=chat.eos)
     policy = get_peft_model(model, loading.lora_config(settings.lora))
     sampler.sync(policy, UNTRAINED)

@@ -131,7 +131,8 @@ class Counter:
 
     def _training(self) -> Job:
         experiment, train = self.config.active, self.config.active.train
-        rows = len(experiment.seeds) * train.steps * train.prompts_per_step * train.generations
+        rows = len(experiment.seeds) * train.steps * train.rollouts_per_step
+        answers = rows // train.confessions_per_answer
         first, second = self._turns(train)
         task = experiment.task, self._known(experiment.problems)
         x, xc = _prompt_tokens(*task, "baseline"), _request_tokens(*task, train.variant)
@@ -140,18 +141,21 @@ class Counter:
         shown = len(experiment.seeds) * warm.steps * warm.prompts_per_step if warm else 0
         confessed = (warm.examples or warm.steps * warm.prompts_per_step) * (warm.own or 0) if warm else 0
         own = len(experiment.seeds) * confessed
-        begun = first if train.answers else 0  # is the same in all rollouts of a group, as x is
-        read_again = rows - rows // train.generations if train.shared_prefix else 0
+        # What rows that are read as one begin with: stored answers' and several confessions' rows with an answer too.
+        several = train.confessions_per_answer > 1
+        begun = x + (first + xc if train.answers or several else 0)
+        alike = train.confessions_per_answer if several else train.generations
+        read_again = rows - rows // alike if train.shared_prefix else 0
         return Job(
             "train_policy",
             experiment.policy,
             n=len(experiment.seeds),
-            prompt=(rows + own) * (x + xc),
-            turn1=0 if train.answers else rows * first,
+            prompt=(answers + own) * x + (rows + own) * xc,
+            turn1=0 if train.answers else answers * first,
             turn2=(rows + own) * second,
-            trained=(rows + shown) * length - read_again * (x + begun + (xc if train.answers else 0)),
-            judged=rows * self._judge_tokens(x, first),
-            batch=train.prompts_per_step * train.generations // train.processes,
+            trained=(rows + shown) * length - read_again * begun,
+            judged=answers * self._judge_tokens(x, first),
+            batch=train.rollouts_per_step // train.processes,
             length=length,
             passes=_passes(train.lora) + 2 * train.gradient_checkpointing + 2 * bool(train.kl_weight),
             full=not train.lora,
