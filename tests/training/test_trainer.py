@@ -120,7 +120,7 @@ def plain_loss(
 ) -> torch.Tensor:
     """The loss written down from its definition, row by row, without padding, masks or TRL. The reference is the model
     without its adapter where none is given."""
-    n_task = sum(len(r.task.ids) for r in rollouts)
+    n_task = sum(len(r.task.ids) for r in rollouts if not r.stored)
     n_confession = sum(len(r.confession.ids) for r in rollouts)
     loss = torch.zeros((), dtype=torch.float64)
     for r, a_task, a_confession in zip(rollouts, task_advantages, confession_advantages, strict=True):
@@ -135,10 +135,11 @@ def plain_loss(
             reference = logps(reference_model or model)
         first = len(r.x_ids) - 1
         starts = {"task": first, "confession": first + len(r.task.ids) + len(r.xc_ids)}
-        for start, n, total, advantage in (
+        spans = (
             (starts["task"], len(r.task.ids), n_task, a_task),
             (starts["confession"], len(r.confession.ids), n_confession, a_confession),
-        ):
+        )
+        for start, n, total, advantage in spans[r.stored :]:  # a stored turn 1 is no span's
             p, q = policy[start : start + n], reference[start : start + n]
             ratio = (p - p.detach()).exp()  # 1, but its gradient counts, in the KL term too (unbiased reverse KL)
             loss = loss - (advantage * ratio).sum() / total
@@ -389,6 +390,50 @@ def test_rows_that_begin_alike_are_read_once_with_the_same_loss_and_gradient(tin
         assert gradient.keys() == other_gradient.keys() != set()
         for name, values in gradient.items():
             torch.testing.assert_close(other_gradient[name], values, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_confessions_of_each_answer_and_its_tokens_once(tiny64, tmp_path, monkeypatch, shared):
+    """P = G = K = 2: answers are compared with answers, confessions with those of the same answer."""
+    model, chat = tiny64
+    rollouts = []
+    for seed in range(4):
+        first, again = fake_rollout(seed), fake_rollout(seed + 10)
+        rollouts += [first, replace(again, x_ids=first.x_ids, task=first.task, xc_ids=first.xc_ids, stored=True)]
+    spans = {key: {"advantages": "centred"} for key in ("task", "confession")}
+    several = {"confessions_per_answer": 2, "micro_batch": 8, "shared_prefix": shared, "spans": spans}
+    trainer = make_trainer((model, chat), tmp_path, **several)
+    policy = trainer.accelerator.unwrap_model(trainer.model)
+    disturb_adapter(policy)
+    task, confession = [1.0, 1.0, 0.0, 0.0, 0.25, 0.25, 1.0, 1.0], [0.0, 1.0, 0.5, 0.25, 1.0, 1.0, 0.0, 0.5]
+    inputs = prepared(trainer, monkeypatch, rollouts, task, confession)
+    loss = trainer.compute_loss(trainer.model, inputs)
+    loss.backward()
+    found = gradients(policy)
+    policy.zero_grad()
+    task, confession = [0.5, 0, -0.5, 0, -0.375, 0, 0.375, 0], [-0.5, 0.5, 0.125, -0.125, 0.0, 0.0, -0.25, 0.25]
+    expected = plain_loss(policy, rollouts, task, confession, SETTINGS["kl_weight"], 50)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    for name, values in gradients(policy).items():
+        torch.testing.assert_close(found[name], values, rtol=1e-5, atol=1e-7)
+
+
+def test_what_is_sampled_of_an_answer_with_two_confessions(tiny64, tmp_path):
+    """Turn 1 once, by one seed; the confessions by seeds of their own; and what may not be."""
+    trainer = make_trainer(tiny64, tmp_path, confessions_per_answer=2, micro_batch=8)
+    made = trainer.rollout_func([json.dumps(SPEC)] * 8, trainer)
+    rollouts = made["rollout"]
+    assert [r.stored for r in rollouts] == [False, True] * 4
+    assert all(a.task == b.task and a.xc_ids == b.xc_ids for a, b in zip(rollouts[::2], rollouts[1::2], strict=True))
+    assert len({tuple(r.task.ids) for r in rollouts}) == 4
+    assert len({tuple(r.confession.ids) for r in rollouts}) == 8
+    assert len(set(trainer.seeds(8))) == 8
+    assert len({first for first, _ in trainer.seeds(8)}) == 4
+    with pytest.raises(ValueError, match="stored ones are confessed"):
+        Train.model_validate(SETTINGS | {"confessions_per_answer": 2, "answers": "a.parquet", "micro_batch": 8})
+    with pytest.raises(ValueError, match=r"must divide prompts_per_step \* generations \* confessions_per_answer"):
+        Train.model_validate(SETTINGS | {"confessions_per_answer": 2, "micro_batch": 3})
 
 
 def test_means_over_a_steps_tokens_leave_out_what_is_masked(tiny64, tmp_path):
