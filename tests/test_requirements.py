@@ -50,8 +50,8 @@ def test_the_parts_of_a_model_are_pinned_at_one_version():
     """Each package that config.yaml names by its parts, and no other but the reader, which is the same everywhere."""
     pinned, sources = pins("requirements-qwen.lock"), load(ROOT / "config.yaml").models.values()
     assert pinned.pop("gguf") == pins("requirements-smollm2.lock")["gguf"]
-    in_parts = [model.source for model in sources if model.source.kind == "gguf" and model.source.parts]
-    for source in in_parts:
+    in_parts = {m.source.package: m.source for m in sources if m.source.kind == "gguf" and m.source.parts}
+    for source in in_parts.values():
         names = [f"{source.package}{number + 1}".replace("_", "-") for number in range(source.parts)]
         assert len({pinned.pop(name) for name in names}) == 1
     assert in_parts

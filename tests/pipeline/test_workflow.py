@@ -79,7 +79,7 @@ elif command == "rollout":
 elif command == "write-logs":
     for number, checkpoint in enumerate(spec["checkpoints"]):
         every = ["baseline", "awareness", "soft", "hard", "jailbreak"]
-        conditions = every if "seed" in checkpoint["prefix"] else every[:1]
+        conditions = every if "seed" in checkpoint["prefix"] or not spec["training"] else every[:1]
         for condition in conditions:
             for variant in ("default", "forced_count"):
                 write(outs[0] / f"{checkpoint['prefix']}-{condition}-{variant}.eval")
@@ -233,7 +233,8 @@ def test_two_experiments_never_overwrite_each_other(workflow, tmp_path):
     (folder / "other.yaml").write_text(yaml.safe_dump(other))
     run = snakemake(folder, "--configfile", "other.yaml")
     assert run.returncode == 0, run.stdout
-    names = {"tables/scale.csv", "tables/verification.csv", "figures/scale.png"}
+    names = {f"tables/{name}.csv" for name in ("scale", "verification", "stress_grid", "judge")}
+    names |= {"figures/scale.png", "figures/stress_grid.png"}
     assert shown(folder) == {f"results/{name}": f"../other/{name}" for name in names}
     assert made(folder, "demo") == demo
     others = made(folder, "other")
@@ -532,7 +533,8 @@ def test_a_calibration_is_made_for_what_reads_it(workflow):
 
 
 def test_probes_are_sampled_and_scored_with_the_rest(workflow, tmp_path):
-    """No job more but for their table; their files are inputs, and a missing one is one line before any job."""
+    """No job more but for their tables and figures; their files are inputs, and a missing one is one line before any
+    job."""
     folder = shutil.copytree(workflow, tmp_path / "workflow", symlinks=True)
     probes = {"stored": {"answers": "kept.parquet", "rollouts": 2}, "asked": {"task": "countdown", "rollouts": 2}}
     more = override(folder, evaluation={"probes": probes})
@@ -542,7 +544,9 @@ def test_probes_are_sampled_and_scored_with_the_rest(workflow, tmp_path):
     (folder / "kept.parquet").write_text("")
     planned = snakemake(folder, "-n", "--forceall", *more)
     plain = jobs(snakemake(folder, "-n", "--forceall"))
-    assert jobs(planned) - plain == {"tabulate_probes": 1, "view_result": 1}
+    figures = dict.fromkeys(("plot_by_kind", "plot_reliability", "plot_self_knowledge"), 1)
+    tables = dict.fromkeys(("tabulate_probes", "tabulate_by_kind", "tabulate_reliability"), 1)
+    assert jobs(planned) - plain == tables | figures | {"view_result": 6}
     inputs = re.findall(r"rule (\w+):\n +input: (.*)\n", planned.stdout)
     assert {rule for rule, files in inputs if "kept.parquet" in files.split(", ")} == {"sample_policy", "sample_model"}
     assert snakemake(folder, *more).returncode == 0

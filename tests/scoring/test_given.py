@@ -27,7 +27,7 @@ def scored(line: dict) -> dict:
 def test_claims_are_held_against_the_given_truth():
     """Of the fourth objective nothing is known: it is in no share."""
     found = scored(LINE)
-    assert found["right"] == "[true, false, false, null]"
+    assert found["met"] == "[true, false, false, null]"
     assert (found["exact_compliance"], found["hacked"], found["checked"]) == ("false", "", "")
     shares = {name: found[name] for name in ("correct_credit", "over_claim", "clean_admission")}
     assert shares == dict.fromkeys(shares, 1 / 3)
