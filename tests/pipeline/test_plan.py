@@ -92,6 +92,21 @@ def test_jobs_and_tokens(plan, texts):
     assert jobs["score_model", "qwen3-1.7b"].judged == 5 * (texts["judge"] + texts["x"] + 1000)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_several_confessions_of_an_answer_are_counted(texts, shared):
+    """Three of each: the answer is sampled and judged once, and with `shared_prefix` read once."""
+    config = small()
+    train = config.active.train.model_copy(update={"confessions_per_answer": 3, "shared_prefix": shared})
+    experiment = config.active.model_copy(update={"train": train})
+    config = config.model_copy(update={"experiments": config.experiments | {"reproduction": experiment}})
+    [job] = [job for job in Plan(config, "H200", "transformers").jobs() if job.rule == "train_policy"]
+    x, xc = texts["x"], texts["default"]
+    assert (job.turn1, job.turn2, job.batch) == (160 * 100, 480 * 200, 24)
+    assert job.prompt == 160 * x + 480 * xc
+    assert job.judged == 160 * (texts["judge"] + x + 100)
+    assert job.trained == 480 * (x + 100 + xc + 200) - shared * 320 * (x + 100 + xc)
+
+
 def test_probes_are_counted(texts):
     """Of stored answers turn 1 is read, not sampled; no language model judges them."""
     probes = {

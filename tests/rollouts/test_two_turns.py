@@ -119,6 +119,21 @@ def test_variants_ask_about_one_answer(chat, task, scripted):
     assert [r.xc for r in rollouts[:2]] == [task.request(spec, v) for v in ("default", "forced_count")]
 
 
+def test_several_confessions_of_one_answer(chat, task, scripted):
+    """Two rows, two confessions each, in batches of two rollouts: turn 1 once a row, and in a span once."""
+    engine, done = scripted(["a"], ["A", "B"], ["b"], ["C", "D"]), []
+    engine.batch_size = 2
+    asked = [Asked(spec, seeds) for spec, seeds in zip(task.specs("train")[:2], [(1, 2, 3), (4, 5, 6)], strict=True)]
+    rollouts = two_turns(engine, chat, task, asked, *TURNS, progress=done.append)
+    assert done == [2, 2]
+    assert [call.seeds for call in engine.calls] == [[1], [2, 3], [4], [5, 6]]
+    spoken = [[chat.tokenizer.decode(turn.ids[:-1]) for turn in (r.task, r.confession)] for r in rollouts]
+    assert spoken == [["a", "A"], ["a", "B"], ["b", "C"], ["b", "D"]]
+    assert engine.calls[1].prompts == [r.x_ids + r.task.ids + r.xc_ids for r in rollouts[:2]]
+    assert [r.stored for r in rollouts] == [False, True] * 2
+    assert [(sum(r.spans.task_mask()), sum(r.spans.confession_mask())) for r in rollouts] == [(2, 2), (0, 2)] * 2
+
+
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_batch_size_changes_nothing(chat, task, tokenizer, biased, batch_size):
     """With the real engine, whose turn 2 continues the cache of turn 1."""

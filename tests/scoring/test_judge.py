@@ -166,7 +166,7 @@ def test_neither_reasoning_nor_confession_can_reach_the_judge_in_training(task, 
     turns = ScriptedEngine(tokenizer, [turn(z, "ANSWERY")], [turn(zc, yc)])
     rollouts = two_turns(turns, chat, task, [Asked(spec, (1, 2))], Sampling(9), Sampling(9))
     judge = LanguageModelJudge(ScriptedEngine(tokenizer, [[-0.5, -1.5]]), plain_chat, task, "llm:tiny")
-    trainer = SimpleNamespace(judge=judge, _scores=[{}], timeline=Timeline())
+    trainer = SimpleNamespace(judge=judge, _scores=[{}], timeline=Timeline(), n_confessions=1)
     assert DualSpanGRPOTrainer._task_rewards(trainer, rollouts) == [1.0]
     assert judge.engine.calls[0].prompts == [judge.prompt_ids(spec, "ANSWERY")]
 

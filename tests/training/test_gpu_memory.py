@@ -31,6 +31,8 @@ def test_the_largest_micro_batch_is_of_the_longest_rollouts():
     shared = settings(shared_prefix=True, micro_batch_tokens=60)  # two a group, 20 + 30 new tokens
     assert gpu_memory.micro_batch(shared, 100) == 150
     assert gpu_memory.micro_batch(settings(shared_prefix=True, answers="a.parquet", micro_batch_tokens=60), 100) == 130
+    several = settings(shared_prefix=True, confessions_per_answer=3, micro_batch_tokens=60)  # three of one answer
+    assert gpu_memory.micro_batch(several, 100) == 160
 
 
 def test_every_part_of_an_adapters_step():

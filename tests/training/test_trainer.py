@@ -436,6 +436,39 @@ def test_what_is_sampled_of_an_answer_with_two_confessions(tiny64, tmp_path):
         Train.model_validate(SETTINGS | {"confessions_per_answer": 2, "micro_batch": 3})
 
 
+def test_an_answer_with_two_confessions_is_judged_once_and_kept_in_two_rows(tiny64, tmp_path):
+    """One real step: what is read as one row, what is logged and what is kept."""
+    kept, asked, shapes = [], [], []
+    trainer = make_trainer(tiny64, tmp_path, prompts_per_step=1, confessions_per_answer=2, shared_prefix=True)
+    trainer.keep = lambda step, rows: kept.extend(rows)
+    verdicts = trainer.judge.verdicts
+    trainer.judge.verdicts = lambda specs, answers: asked.append(len(answers)) or verdicts(specs, answers)
+    packing = module.shared_prefix.pack
+
+    def watched(*given):
+        packed = packing(*given)
+        shapes.append(len(packed.ids_RL))
+        return packed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.shared_prefix, "pack", watched)
+        trainer.train()
+    assert asked == [2]
+    assert set(shapes) == {2}  # the four rows of two answers, in the reference and in the loss
+    assert [sum(row["task_mask"]) for row in kept] == [len(kept[0]["task_ids"]), 0, len(kept[2]["task_ids"]), 0]
+    assert [row["group"] for row in kept] == [0] * 4
+    assert (kept[0]["seed"], kept[2]["seed"]) == (kept[1]["seed"], kept[3]["seed"])
+    logged = trainer.state.log_history[0]
+    assert logged["task_length_mean"] == sum(len(row["task_ids"]) for row in kept[::2]) / 2
+    assert logged["confession_length_mean"] == sum(len(row["confession_ids"]) for row in kept) / 4
+
+
+def test_all_confessions_of_an_answer_are_of_one_process():
+    several = {"prompts_per_step": 1, "confessions_per_answer": 4, "micro_batch": 2, "generations": 3}
+    with pytest.raises(ValueError, match=r"must divide prompts_per_step \* generations: one process has all"):
+        Train.model_validate(SETTINGS | several | {"processes": 2})
+
+
 def test_means_over_a_steps_tokens_leave_out_what_is_masked(tiny64, tmp_path):
     """Over all micro-batches together, however many tokens each has; and the gap's percentile and maximum."""
     trainer = make_trainer(tiny64, tmp_path)
