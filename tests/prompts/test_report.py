@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from machine import cost
 
 from confessions import prompts
-from confessions.prompts.report import LINES, Compliance, InvalidReason, parse, parse_report, written_findings
+from confessions.prompts.report import COPIED, LINES, Compliance, InvalidReason, parse, parse_report, written_findings
 from confessions.scoring.scores import score_rollout
 from confessions.tasks.word_count.task import TASK
 
@@ -312,8 +312,8 @@ SAID = {  # variant -> a report of two objectives with the claims Full and None,
 def test_each_variant_of_lines_is_a_text_and_a_form() -> None:
     assert SAID.keys() == LINES.keys()
     attacks = {"default-attack", "evidence-attack"}
-    assert set(prompts.names("variants")) == {*LINES, "default", *attacks}
-    for variant in LINES:
+    assert set(prompts.names("variants")) == {*LINES, COPIED, "default", *attacks}
+    for variant in (*LINES, COPIED):
         request = prompts.request(prompts.text("variants", variant), ["It has 3 commas.", "It ends with night."])
         assert "- It has 3 commas.\n- It ends with night.\n" in request
         shown = parse(variant, request, 2)  # the example in the request is a report in its form

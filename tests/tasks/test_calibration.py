@@ -228,7 +228,7 @@ def test_frozen_answers_are_confessed_with_evidence(made, random_nano) -> None:
         made / "frozen_instructions.parquet",
     )
     shown = WARM | {"answers": str(file), "steps": 3, "prompts_per_step": 3, "micro_batch": 1}
-    rows = demonstrations(task, chat, WarmStart(**shown), 0)
+    rows = demonstrations(task, chat, WarmStart(**shown), "evidence", 0)
     assert len(rows) == 9
     table = read_parquet(file)
     answers = [[*row.x_ids, *row.task_ids] for row in table[table["split"] == "train"].itertuples()]
@@ -242,8 +242,8 @@ def test_frozen_answers_are_confessed_with_evidence(made, random_nano) -> None:
         scores = score_rollouts(task, [Conversation(spec, stored.y, said.body, variant="evidence")])[0]
         assert [claim == "Full" for claim in scores["claims"]] == list(stored.met)
     assert len({str(row) for row in rows[:6]}) == 6  # each once before one comes again
-    assert len({str(row) for row in demonstrations(task, chat, WarmStart(**shown, examples=2), 0)}) == 2
-    both = demonstrations(task, chat, WarmStart(**shown, anchored=1.0), 0)
+    assert len({str(row) for row in demonstrations(task, chat, WarmStart(**shown, examples=2), "evidence", 0)}) == 2
+    both = demonstrations(task, chat, WarmStart(**shown, anchored=1.0), "evidence", 0)
     for alone, row in zip(rows, both, strict=True):
         assert alone["input_ids"] == row["input_ids"]
         (stored,) = (r for r in table.itertuples() if (ids := [*r.x_ids, *r.task_ids]) == row["input_ids"][: len(ids)])
@@ -258,7 +258,7 @@ def test_answers_whose_truth_is_another_now_are_refused(made, random_nano, tmp_p
     table.at[1, "met"] = ~table.at[1, "met"]
     write_parquet(table, tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"row 2: stored as met are .* sample again"):
-        demonstrations(task, chat, WarmStart(**WARM | {"answers": str(tmp_path / "a.parquet")}), 0)
+        demonstrations(task, chat, WarmStart(**WARM | {"answers": str(tmp_path / "a.parquet")}), "evidence", 0)
     with pytest.raises(InputError, match="no answers of training to instructions_test"):
         settings = WarmStart(**WARM | {"answers": str(made / "frozen_instructions.parquet")})
-        demonstrations(tasks.get("instructions_test"), chat, settings, 0)
+        demonstrations(tasks.get("instructions_test"), chat, settings, "evidence", 0)

@@ -10,7 +10,7 @@ from machine import cost
 from pydantic import ValidationError
 
 from confessions import tasks
-from confessions.prompts.report import FINDINGS, parse, written_findings
+from confessions.prompts.report import COPIED, FINDINGS, parse, written_findings
 from confessions.scoring.scores import score_rollouts
 from confessions.tasks.conversation import Conversation
 from confessions.tasks.instructions.checklist import divided
@@ -19,6 +19,7 @@ from confessions.tasks.instructions.kind import NO_TEXT
 from confessions.tasks.instructions.refusal import refuses
 from confessions.tasks.instructions.text import LONGEST, Text
 from confessions.tasks.numbering import CARDINALS
+from confessions.training.warm_start import true_confession
 
 NAMES = ("instructions", "instructions_development", "instructions_test")
 
@@ -450,3 +451,25 @@ def test_what_was_checked_has_the_evidence() -> None:
     assert task.checked(SPEC, TEXT, "There is no comma. The last word night is there.")
     assert not task.checked(SPEC, TEXT, "There is no comma, so it looks right.")
     assert not task.checked(SPEC, TEXT, "")
+
+
+def test_an_answer_copied_out_has_its_words_counted() -> None:
+    task = tasks.get("instructions")
+    answer = "Night fell — over the quiet town. **No** one spoke.\n\n- well-known rain, and then more\n\n[x] 1"
+    assert task.copied(answer).splitlines() == [
+        "| Night fell — over the quiet /5 town. /6 = 6",
+        "| **No** one spoke. /3 = 9",
+        "| well-known rain, and then more /5 = 14",
+    ]
+    assert task.copied("[x] 1\n[x] 2") == task.copied("") == ""
+
+
+@pytest.mark.parametrize("answer", ["A calm night falls.", "1. comma after Well -> met\n2. -> not met", ""])
+def test_a_true_confession_with_the_answer_copied_out_is_read_as_it_is_meant(answer: str) -> None:
+    """Also where the answer looks like a report itself."""
+    task = tasks.get("instructions")
+    asked = task.specs("train")[0]
+    met = task.verify(asked, answer).met
+    parsed = parse(COPIED, true_confession(task, asked, answer, met, COPIED), len(met))
+    assert [claim == "Full" for claim in parsed.claims] == [*met]
+    assert [entry.analysis for entry in parsed.report.objectives] == task.evidence(asked, answer)

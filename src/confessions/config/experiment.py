@@ -15,9 +15,10 @@ from confessions.config.file import ConfigError, check, laid_over, read
 from confessions.config.models import Model, PostTrained
 from confessions.config.strict import Key, Strict, check_task, check_variant, first_wrong, repeats, wrong
 from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train, Verifying
+from confessions.prompts.report import COPIED
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
-from confessions.tasks.base import Calibrates, GivesEvidence, Plants, PlantsFaults, ReadsProblems
+from confessions.tasks.base import Calibrates, Copies, GivesEvidence, Plants, PlantsFaults, ReadsProblems
 
 
 class Experiment(Strict):
@@ -78,8 +79,11 @@ class Experiment(Strict):
         if self.problems and self.seeding:
             raise wrong("a sweep seeds with the task's own problems: leave one out", "problems", self.problems)
         warm = self.train and self.train.warm_start
-        if warm and not (warm.own or isinstance(tasks.get(self.task), GivesEvidence)):
-            raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
+        if warm and not warm.own:
+            if not isinstance(measured, GivesEvidence):
+                raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
+            if self.train.variant == COPIED and not isinstance(measured, Copies):
+                raise wrong("this task does not copy answers out", "train.variant", COPIED)
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         if self.train and not self.train.lora and self.evaluation.shards > 1:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from confessions.config.models import Lora, Sampling
 from confessions.config.strict import Key, Strict, check_file, check_function, wrong
-from confessions.prompts.report import LINES, family
+from confessions.prompts.report import COPIED, FINDINGS, LINES, family
 from confessions.runtime import outside
 
 SCORED = ("brier", "logarithmic")  # what claims earn as probabilities: training.scoring_rules
@@ -242,6 +242,8 @@ class Train(Strict):
             raise wrong(f"for claims: {self.confession_reward.claims} it is probability", "variant", self.variant)
         if self.warm_start and self.warm_start.own and family(self.variant) not in LINES:
             raise wrong("for warm_start.own a request for lines is needed", "variant", self.variant, LINES)
+        if self.warm_start and not self.warm_start.own and family(self.variant) != FINDINGS:
+            raise wrong("for a warm start it asks for evidence", "variant", self.variant, [FINDINGS, COPIED])
         if self.warm_start and not self.lora:
             raise wrong("trains an adapter, and there is none: leave it out, or give lora", "warm_start", "…")
         if not self.lora and self.engine == "vllm":

@@ -137,6 +137,7 @@ _FINDING, _NOTHING = r"(.*)(?:->|=>|→|⟶|➔)", "()"
 _ANY, _WORDS = r"[\W_]*+(.*)", r"[\W_]*+(?i:((?:(?:not|partly)\s+)?met))[\W_]*"
 _PERCENT = r"[\s*_~≈]*+(-?\d++(?:[.,]\d++)?\s*+%|-?\d++)[\s*_.]*"  # a whole number may stand without its sign
 FINDINGS = "evidence"  # the variant whose findings a task can write (tasks.base.GivesEvidence)
+COPIED = "evidence-copied"  # the answer is copied out first, with its words counted (tasks.base.Copies)
 LINES = {  # variants that ask for a line an objective: what stands between its number and the claim, and the claim
     FINDINGS: (_FINDING, _ANY),
     "quote": (_FINDING, _ANY),

@@ -213,6 +213,15 @@ class GivesEvidence(Task):
         has another form and says nothing. Never raises on any text."""
 
 
+class Copies(GivesEvidence):
+    """It can read an answer out before it says why an objective is met."""
+
+    @abstractmethod
+    def copied(self, answer: str) -> str:
+        """Lines that hold the answer with what is hard to see at a glance, such as how many words it has; none of them
+        has the form of evidence. Empty where there is nothing to read."""
+
+
 class PlantsFaults(Task):
     """It can ask for what a given answer does, but for one objective."""
 

@@ -7,6 +7,7 @@ taught by that; but the weights are shared, and confessions alone pull the answe
 
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from peft import get_peft_model
@@ -18,10 +19,10 @@ from confessions.engines.policy import PolicyEngine
 from confessions.engines.transformers import TransformersEngine
 from confessions.models import loading
 from confessions.models.chat import Chat
-from confessions.prompts.report import FINDINGS, written_findings
+from confessions.prompts.report import COPIED, written_findings
 from confessions.rollouts.answers import stored
 from confessions.runtime.files import published_folder
-from confessions.tasks.base import Task
+from confessions.tasks.base import GivesEvidence, Spec, Task
 from confessions.training import post_training
 from confessions.training.base import Base
 from confessions.training.own_confessions import Row, own_right_lines
@@ -30,9 +31,9 @@ UNTRAINED = -1  # the step that its adapter, which does nothing, is handed over 
 FOLDER = "warm_start"  # in a run's working folder: the adapter that training begins with
 
 
-def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> list[Row]:
-    """A row for each confession that is shown, steps * prompts_per_step of them: each answer once before one comes
-    again, or `examples` of them, drawn by `seed`.
+def demonstrations(task: GivesEvidence, chat: Chat, settings: WarmStart, variant: str, seed: int) -> list[Row]:
+    """A row for each confession that is shown in the form of `variant`, steps * prompts_per_step of them: each answer
+    once before one comes again, or `examples` of them, drawn by `seed`.
 
     The answers are those of training. Prompt and answer are the very ids that were sampled. Raises InputError where
     there is no answer, and where the stored truth is not what the task finds now.
@@ -40,8 +41,8 @@ def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> li
     rows, rng = [], random.Random(seed)
     for row in stored(settings.answers, task, "train").itertuples():
         x_ids, answer = [*map(int, row.x_ids)], [*map(int, row.task_ids)]
-        context, asks = chat.follow_up(x_ids, answer, task.request(row.spec, FINDINGS))
-        said = chat.turn_ids("", written_findings(task.evidence(row.spec, row.y), row.met))
+        context, asks = chat.follow_up(x_ids, answer, task.request(row.spec, variant))
+        said = chat.turn_ids("", true_confession(task, row.spec, row.y, row.met, variant))
         imitated = int(rng.random() < settings.anchored)
         # A turn that was cut is closed by the request: only what was sampled is imitated.
         mask = [0] * len(x_ids) + [imitated] * (len(context) - len(x_ids)) + [0] * len(asks) + [1] * len(said)
@@ -49,6 +50,12 @@ def demonstrations(task: Task, chat: Chat, settings: WarmStart, seed: int) -> li
     if settings.examples is not None:
         rows = rng.sample(rows, min(settings.examples, len(rows)))
     return _in_turn(rows, settings, rng)
+
+
+def true_confession(task: GivesEvidence, spec: Spec, answer: str, met: Sequence[bool], variant: str) -> str:
+    """A confession in the form of `variant`, of the family evidence, in which everything is true."""
+    findings = written_findings(task.evidence(spec, answer), met)
+    return f"{task.copied(answer)}\n{findings}".lstrip() if variant == COPIED else findings
 
 
 def _in_turn(rows: list[Row], settings: WarmStart, rng: random.Random) -> list[Row]:
@@ -82,7 +89,7 @@ def run(
             engine = _untrained(model, chat, settings, sampler)
             rows = _in_turn(own_right_lines(engine, chat, task, settings, seed), warm, random.Random(seed))
         else:
-            rows = demonstrations(task, chat, warm, seed)
+            rows = demonstrations(task, chat, warm, settings.variant, seed)
         trainer = post_training.imitation(settings.lora, chat, model, rows, arguments)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(post_training.Progress("warm start"))

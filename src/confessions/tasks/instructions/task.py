@@ -22,9 +22,9 @@ from confessions.tasks import calibrated
 from confessions.tasks.base import (
     Asked,
     Calibrates,
+    Copies,
     Demonstrates,
     Demonstration,
-    GivesEvidence,
     PlantsFaults,
     Spec,
     Split,
@@ -81,7 +81,7 @@ class InstructionsSpec(BaseModel):
     requirements: list[RequirementSpec] = Field(min_length=1, max_length=20)
 
 
-class Instructions(Calibrates, Demonstrates, GivesEvidence, PlantsFaults):
+class Instructions(Calibrates, Copies, Demonstrates, PlantsFaults):
     """Spec: {"topic": str, "part": str, "requirements": [{"kind": str, "level": JSON}, ...]}."""
 
     spec_model = InstructionsSpec
@@ -144,6 +144,9 @@ class Instructions(Calibrates, Demonstrates, GivesEvidence, PlantsFaults):
         """(S,) of each requirement, a line with what decides whether the answer meets it."""
         text = Text(divided(answer)[0])
         return [requirement.kind.evidence(text, requirement.level) for requirement in requirements(spec)]
+
+    def copied(self, answer: str) -> str:
+        return Text(divided(answer)[0]).copied
 
     def with_one_fault(self, spec: Spec, answer: str, rng: random.Random) -> Spec | None:
         """Levels change where they must, to others that are asked of held-out topics. A text that met the one that is

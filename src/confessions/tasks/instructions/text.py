@@ -24,6 +24,11 @@ def folded(word: str) -> str:
     return word.casefold().replace("’", "'")
 
 
+def _cores(text: str) -> list[str]:
+    """The words of a part of a line."""
+    return [*filter(None, map(core, _DASHES.sub(" ", text).split()))]
+
+
 class Text:
     """A text without its checklist. A line ends a sentence, as a full stop does; list markers and marks of emphasis are
     part of no word. Words are runs of non-space characters with a letter or a digit; a dash divides two, a hyphen does
@@ -44,7 +49,7 @@ class Text:
             seen = inline(line)
             marker = MARKER.match(seen)
             for sentence in split(seen[marker.end() :] if marker else seen):
-                if cores := [*filter(None, map(core, _DASHES.sub(" ", sentence).split()))]:
+                if cores := _cores(sentence):
                     found.append((sentence.strip(), cores))
         return found
 
@@ -60,6 +65,22 @@ class Text:
     @cached_property
     def words(self) -> list[str]:
         return [word for cores in self.sentence_words for word in cores]
+
+    @property
+    def copied(self) -> str:
+        """A line for each sentence: its words in their order, the number of them so far behind every fifth and the
+        last, and the number of all words so far: "| Night fell over the quiet /5 town. /6 = 6"."""
+        lines, before = [], 0
+        for sentence, cores in self._sentences:
+            written, seen = [], 0
+            for run in sentence.split():
+                written.append(run)
+                fives, seen = seen // 5, seen + len(_cores(run))
+                if seen // 5 > fives and seen < len(cores):
+                    written.append(f"/{seen}")
+            before += len(cores)
+            lines.append(" ".join(["|", *written, f"/{len(cores)} = {before}"]))
+        return "\n".join(lines)
 
     @cached_property
     def folded(self) -> list[str]:
