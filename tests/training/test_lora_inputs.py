@@ -56,3 +56,20 @@ def test_the_same_loss_and_gradients_without_casts(random_nano, tmp_path):
     assert all(map(torch.equal, with_casts, without))
     with torch.no_grad():  # afterwards, where nothing is autocast, the casts are there again
         assert policy(torch.tensor([[1, 2]])).logits.isfinite().all()
+
+
+def test_a_policy_that_prepares_its_own_inputs_does_so_without_autocast(random_nano, tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(random_nano, dtype=torch.bfloat16)
+    policy = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear"))
+    sampled = []
+
+    class Samples(Trainer):
+        def _prepare_inputs(self, inputs):
+            with torch.no_grad():
+                sampled.append(self.model(torch.tensor([[1, 2]])).logits)
+            return super()._prepare_inputs(inputs)
+
+    rows = Dataset.from_list([{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}])
+    arguments = TrainingArguments(str(tmp_path), bf16=True, use_cpu=True, max_steps=1, report_to=[])
+    type("Uncast", (UncastInputs, Samples), {})(policy, arguments, train_dataset=rows).train()
+    assert sampled[0].isfinite().all()
