@@ -66,7 +66,7 @@ def test_a_policy_that_prepares_its_own_inputs_does_so_without_autocast(random_n
     class Samples(Trainer):
         def _prepare_inputs(self, inputs):
             with torch.no_grad():
-                sampled.append(self.model(torch.tensor([[1, 2]])).logits)
+                sampled.append(policy.base_model(torch.tensor([[1, 2]])).logits)
             return super()._prepare_inputs(inputs)
 
     rows = Dataset.from_list([{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}])
