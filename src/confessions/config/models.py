@@ -18,14 +18,22 @@ class Nano(Strict):
     size: Literal["xs", "s", "m"] = Field("m", description="0.17, 0.32 or 0.48 million parameters")
 
 
-class Folder(Strict):
+class Chatting(Strict):
+    """A model that brings a chat template of its own."""
+
+    system_as_user: bool = Field(
+        False, description="a system prompt stands in front of the first user message: for a template without that role"
+    )
+
+
+class Folder(Chatting):
     """A model folder on this machine, as `save_pretrained` writes it."""
 
     kind: Literal["folder"]
     path: str = Field(min_length=1, description="folder with config.json, the tokenizer and the weights")
 
 
-class Hub(Strict):
+class Hub(Chatting):
     """A model on the Hugging Face hub."""
 
     kind: Literal["hub"]
@@ -33,7 +41,7 @@ class Hub(Strict):
     revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="commit, 40 hex digits: a branch could move")
 
 
-class Gguf(Strict):
+class Gguf(Chatting):
     """A model in a GGUF file: in a folder, in an installed package, or in parts over several packages."""
 
     kind: Literal["gguf"]

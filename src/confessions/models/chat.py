@@ -9,13 +9,29 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from confessions.runtime.errors import InputError, first_line
 
 THINK, UNTHINK = "<think>", "</think>"
+TEMPLATE = "chat_template.jinja"
+# Put in front of a template that has no system role, or leaves what it says out.
+SYSTEM_AS_USER = """\
+{#- The system prompt stands in front of the first user message. -#}
+{%- if messages and messages[0]['role'] == 'system' -%}
+{%- set first = {'role': 'user', 'content': messages[0]['content'] + '\\n\\n' + messages[1]['content']} -%}
+{%- set messages = [first] + messages[2:] -%}
+{%- endif -%}
+"""
 _ANSWER_SLOT = "\x02the answer\x03"
+
+
+def takes_system_as_user(folder: Path) -> bool:
+    """Whether the template of a model folder was given SYSTEM_AS_USER."""
+    file = folder / TEMPLATE
+    return file.is_file() and file.read_text(encoding="utf-8", errors="replace").startswith(SYSTEM_AS_USER)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from confessions.config import Lora, Sampling
 from confessions.models import weights
-from confessions.models.chat import Chat
+from confessions.models.chat import SYSTEM_AS_USER, Chat, takes_system_as_user
 from confessions.models.costs import Shape
 from confessions.runtime.errors import InputError, first_line
 from confessions.runtime.files import spread_blocks
@@ -304,12 +304,15 @@ def fingerprint(folder: Path) -> str:
     """A hash that tells one base model from another without reading gigabytes.
 
     It covers the config and of each weight file the size and at most 64 blocks of 1 MiB, evenly spread: a file of up
-    to 64 MiB is read whole. Raises InputError for a folder that is no whole model.
+    to 64 MiB is read whole. Whether a system prompt is put in front of the user's message counts too. Raises InputError
+    for a folder that is no whole model.
     """
     _check_folder(folder)
     files = _weight_files(folder)
     weights.names(files)
     digest = hashlib.sha256((folder / "config.json").read_bytes())
+    if takes_system_as_user(folder):
+        digest.update(SYSTEM_AS_USER.encode())
     for file in files:
         digest.update(str(file.stat().st_size).encode())
         for block in spread_blocks(file):

@@ -58,7 +58,8 @@ def build(source: Mapping[str, Any], out: Path) -> None:
     """Make the model folder `out` for one `source` block of config.yaml; it appears whole or not at all.
 
     nano: the weights that ship in the package. folder: a link to it. hub: huggingface_hub's snapshot of the pinned
-    revision. gguf: a GGUF file, saved as safetensors. Raises InputError when the source is not there.
+    revision. gguf: a GGUF file, saved as safetensors. Raises InputError when the source is not there, or its chat
+    template does not render what will be asked.
     """
     convert = partial(_convert_gguf, joined=out.with_name(f"{out.name}.gguf"))
     makers = {"nano": _unpack_nano, "folder": _link_folder, "hub": _download, "gguf": convert}
@@ -68,6 +69,8 @@ def build(source: Mapping[str, Any], out: Path) -> None:
     try:
         with room_for(out):
             maker(source, temporary)
+            if source["kind"] != "nano":
+                _settle_template(source, temporary, out.name)
         if out.is_dir() and not out.is_symlink():
             shutil.rmtree(out)
         os.replace(temporary, out)
@@ -75,6 +78,14 @@ def build(source: Mapping[str, Any], out: Path) -> None:
         if temporary.is_symlink():
             temporary.unlink()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _settle_template(source: Mapping[str, Any], folder: Path, name: str) -> None:
+    from confessions.models import templates  # with the tokenizers, which take a while to import
+
+    if source.get("system_as_user"):
+        templates.take_system_as_user(folder)
+    templates.check(folder, name)
 
 
 def _unpack_nano(source: Mapping[str, Any], out: Path) -> None:
