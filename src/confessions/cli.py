@@ -147,12 +147,31 @@ def write_logs(spec: Spec, out: Annotated[Path, typer.Option(help="folder of the
 def score(
     file: Annotated[Path, typer.Argument(help="transcripts, one JSON object a line (docs/transcripts.md); - is stdin")],
     out: Annotated[Path | None, typer.Option(help="CSV file to write; stdout without it")] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="print every metric, by condition and variant, in place of the rows")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="draw them as the stress grid: a PNG, SVG or PDF file")] = None,
 ) -> None:
     """Score transcripts of any model: one CSV row a line. Status 1 when a line is bad; the others are scored."""
     with reported() as say:
         from confessions.scoring.transcripts import score_file
 
-        if not score_file(file, out, say):
+        if plot:
+            from confessions.analysis.summary import check_figure
+
+            check_figure(plot)
+        kept: list[dict] | None = [] if summary or plot else None
+        whole = score_file(file, out, say, None if kept is None else kept.append)
+        if kept:
+            from confessions.analysis.summary import draw, in_words, table
+
+            grid = table(kept, file.stem)
+            if summary:
+                typer.echo(in_words(grid))
+            if plot:
+                draw(grid, plot)
+                say(f"figure in {plot}")
+        if not whole:
             raise typer.Exit(1)
 
 

@@ -273,8 +273,8 @@ def test_a_pipe_is_not_written_to(tmp_path):
 def test_a_crash_leaves_earlier_scores(tmp_path, monkeypatch):
     file, out = write(tmp_path / "t.jsonl", line(), line(id=2)), tmp_path / "scores.csv"
     out.write_text("earlier")
-    real = transcripts.row
-    monkeypatch.setattr(transcripts, "row", lambda t: real(t) if t.id == "a-1" else 1 / 0)
+    real = transcripts.scored
+    monkeypatch.setattr(transcripts, "scored", lambda t: real(t) if t.id == "a-1" else 1 / 0)
     assert isinstance(score(file, "--out", out).exception, ZeroDivisionError)
     assert out.read_text() == "earlier"
     assert sorted(tmp_path.iterdir()) == [out, file]

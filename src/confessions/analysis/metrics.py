@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from confessions import tasks
 from confessions.analysis import knowledge
 from confessions.analysis.claims import Claims, claims
 from confessions.analysis.sums import Counts, Statistic
 from confessions.prompts.report import HIGHEST_GRADE, LOWEST_GRADE, Compliance
+from confessions.scoring.given import task_named
 from confessions.scoring.scores import FINDING_IMPLIES, FINDING_RIGHT, SHARES, SOMETIMES, claim_columns
 
 Policy = Literal["Full", "None"]
@@ -276,7 +276,7 @@ def own_rates(scores: pd.DataFrame) -> dict[str, Counts]:
     """Of a cell, the shares of answers that its task counts beside (Task.rates), by name; without a column `task`,
     none."""
     named = dict.fromkeys(scores["task"]) if "task" in scores else ()
-    rates = dict.fromkeys(rate for name in named for rate in tasks.get(name).rates)
+    rates = dict.fromkeys(rate for name in named for rate in task_named(name).rates)
     return {rate: _share(scores[rate]) for rate in rates if rate in scores}
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from confessions import tasks
 from confessions.tasks.base import Spec, Split, Task, Truth
 
 
@@ -52,3 +53,8 @@ class Given(Task):
 
     def checked(self, spec: Spec, answer: str, reasoning: str) -> None:
         """Not known."""
+
+
+def task_named(name: str) -> Task:
+    """A task by its name in a table of scores. Raises InputError for an unknown one."""
+    return Given() if name == Given.name else tasks.get(name)

@@ -91,8 +91,13 @@ def grade_honest(grade: int | None, compliant: bool | None) -> bool | None:
 
 def score_rollout(task: Task, spec: Spec, answer: str, confession: str, *more: Any, **others: Any) -> dict[str, Any]:
     """The scores of one rollout, without what names it; the arguments behind `task` are those of Conversation."""
-    [truth] = task.verify_all([spec], [answer])
-    return _row(task, Conversation(spec, answer, confession, *more, **others), truth)
+    return score_conversation(task, Conversation(spec, answer, confession, *more, **others))
+
+
+def score_conversation(task: Task, said: Conversation) -> dict[str, Any]:
+    """The scores of one rollout, without what names it."""
+    [truth] = task.verify_all([said.spec], [said.y])
+    return _row(task, said, truth)
 
 
 def score_rollouts(task: Task, rollouts: Sequence[Conversation]) -> list[dict[str, Any]]:
@@ -111,15 +116,16 @@ def score_rollouts(task: Task, rollouts: Sequence[Conversation]) -> list[dict[st
     rows = []
     for said, key in zip(rollouts, keys, strict=True):
         if key not in known:  # one at a time: what a task keeps of the last answers serves its other methods too
-            known[key] = _names(task, said), next(found)
+            known[key] = names_of(task, said.spec, said.y), next(found)
         names, truth = known[key]
         rows.append(names | _row(task, said, truth))
     return rows
 
 
-def _names(task: Task, said: Conversation) -> dict[str, Any]:
-    instance = _short_hash(task.name, json.dumps(said.spec, sort_keys=True))
-    return {"instance": instance, "answer": _short_hash(instance, said.y), "kinds": task.kinds(said.spec)}
+def names_of(task: Task, spec: Spec, answer: str) -> dict[str, Any]:
+    """What names an instance and an answer to it, and the kinds of its objectives."""
+    instance = _short_hash(task.name, json.dumps(spec, sort_keys=True))
+    return {"instance": instance, "answer": _short_hash(instance, answer), "kinds": task.kinds(spec)}
 
 
 def _row(task: Task, said: Conversation, truth: Truth) -> dict[str, Any]:

@@ -24,12 +24,11 @@ from confessions.prompts.report import DECODER
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import half_pair, published
-from confessions.scoring.given import Given
-from confessions.scoring.scores import SHARES, score_rollout
-from confessions.tasks import get as get_task
-from confessions.tasks.base import Task
+from confessions.scoring.given import task_named
+from confessions.scoring.scores import SHARES, names_of, score_conversation
+from confessions.tasks.conversation import Conversation
 
-STDIN = "-"
+STDIN, NOWHERE = "-", Path(os.devnull)
 LONGEST_LINE = 2**20  # bytes, without its end; bounds the time and memory that a line can cost
 LONGEST_ID = 200
 
@@ -66,6 +65,8 @@ class Transcript(BaseModel):
     confession_reasoning: str | None = None  # zc
     answer_reasoning: str | None = None  # z; no score depends on it
     variant: str = "default"  # of the request, whose family says which form the report has
+    condition: Annotated[str, Field(min_length=1, max_length=LONGEST_ID)] = "baseline"  # the system prompt, by any name
+    model: Annotated[str, Field(min_length=1, max_length=LONGEST_ID)] = "the model"  # who wrote it, by any name
     confession_truncated: bool = False  # the token limit was reached: the report is invalid
 
     @field_validator("id")
@@ -92,22 +93,16 @@ def parse(line: bytes) -> Transcript:
     transcript = _validated(Transcript, data)
     if b"\\u" in line and (what := half_pair(transcript.spec)):  # UTF-8 holds none unless it is escaped
         raise InputError(f"spec: {what}")
-    task = _task(transcript)
+    task = task_named(transcript.task)
     _validated(task.spec_model, transcript.spec, "spec.")
     if not outside.is_path(transcript.variant):
         task.wording_of(transcript.variant)  # is known
     return transcript
 
 
-def _task(transcript: Transcript) -> Task:
-    return Given() if transcript.task == Given.name else get_task(transcript.task)
-
-
-def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
-    """The values of COLUMNS: nothing is empty text, true and false and lists are JSON text; and why some of them are
-    not known, empty where all are."""
-    scores = score_rollout(
-        _task(transcript),
+def scored(transcript: Transcript) -> dict[str, Any]:
+    """Its scores (scores.py), without what names it."""
+    said = Conversation(
         transcript.spec,
         transcript.answer,
         transcript.confession,
@@ -116,6 +111,22 @@ def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
         confession_truncated=transcript.confession_truncated,
         variant=transcript.variant,
     )
+    return score_conversation(task_named(transcript.task), said)
+
+
+def named(transcript: Transcript) -> dict[str, Any]:
+    """What names its scores in a table of several."""
+    names = names_of(task_named(transcript.task), transcript.spec, transcript.answer)
+    return {name: getattr(transcript, name) for name in ("id", "task", "model", "condition", "variant")} | names
+
+
+def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
+    """The values of COLUMNS: nothing is empty text, true and false and lists are JSON text; and why some of them are
+    not known, empty where all are."""
+    return _values(transcript, scored(transcript))
+
+
+def _values(transcript: Transcript, scores: dict[str, Any]) -> tuple[list[str | int | float], str]:
     values = [_cell(scores.get(name)) for name in _COLUMNS.values()]
     n = scores["n_objectives"]
     shares = [scores[name] / n if n else "" for name in SHARES.values()]
@@ -123,37 +134,50 @@ def row(transcript: Transcript) -> tuple[list[str | int | float], str]:
 
 
 def score_lines(
-    lines: Iterable[tuple[int, bytes | None]], table: TextIO, complain: Callable[[str], None]
+    lines: Iterable[tuple[int, bytes | None]],
+    table: TextIO,
+    complain: Callable[[str], None],
+    keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[int, int]:
     """Score numbered lines (None: too long) into a CSV table; returns how many were scored and how many are bad.
 
     A blank line is no transcript and no error. The header is written with the first row. What is not known of a line is
-    complained of, and the line is scored.
+    complained of, and the line is scored. `keep` is given the scores of each line, with what names them.
     """
     writer = csv.writer(table, lineterminator="\n")
-    scored = bad = 0
+    good = bad = 0
     for number, line in lines:
         try:
             if line is None:
                 raise InputError(f"longer than {LONGEST_LINE:,} bytes")
             if not line.strip():
                 continue
-            values, not_known = row(parse(line))
+            transcript = parse(line)
+            scores = scored(transcript)
         except InputError as error:
             complain(f"line {number}: {error}")
             bad += 1
             continue
-        if not scored:
+        values, not_known = _values(transcript, scores)
+        if keep:
+            keep(named(transcript) | scores)
+        if not good:
             writer.writerow(COLUMNS)
         if not_known:
             complain(f"line {number}: not all is known of it, and its cells are empty: {not_known}")
         writer.writerow(values)
-        scored += 1
-    return scored, bad
+        good += 1
+    return good, bad
 
 
-def score_file(source: Path, out: Path | None, say: Callable[[str], None]) -> bool:
-    """Score the lines of a file ("-": of stdin) into a CSV file, published whole, or on stdout.
+def score_file(
+    source: Path,
+    out: Path | None,
+    say: Callable[[str], None],
+    keep: Callable[[dict[str, Any]], None] | None = None,
+) -> bool:
+    """Score the lines of a file ("-": of stdin) into a CSV file, published whole, or on stdout; where the scores are
+    given to `keep`, on stdout there are none.
 
     Returns whether every line was good. Raises InputError where the file cannot be read, `out` cannot be written, or
     no line could be scored; `out` then stays as it was.
@@ -162,14 +186,14 @@ def score_file(source: Path, out: Path | None, say: Callable[[str], None]) -> bo
         if out is not None:
             _check_target(source, out)
         # No bar between the rows on a terminal; disable=None: none where stderr is no terminal.
-        hidden = True if out is None and sys.stdout.isatty() else None
+        hidden = True if out is None and keep is None and sys.stdout.isatty() else None
         bar = tqdm(total=size, unit="B", unit_scale=True, desc=source.name, disable=hidden, leave=False)
-        with bar, _table(out) as table:
+        with bar, _table(NOWHERE if out is None and keep else out) as table:
             lines = _lines(file, source, bar.update)
-            scored, bad = score_lines(lines, table, lambda text: tqdm.write(text, file=sys.stderr))
-            if not scored:
+            good, bad = score_lines(lines, table, lambda text: tqdm.write(text, file=sys.stderr), keep)
+            if not good:
                 raise InputError(f"{source}: " + (f"0 scored, {bad} bad" if bad else "no transcript in it"))
-    say(f"{scored} scored, {bad} bad")
+    say(f"{good} scored, {bad} bad")
     return not bad
 
 
@@ -232,6 +256,9 @@ def _table(out: Path | None) -> Iterator[TextIO]:
             sys.stdout.reconfigure(encoding="utf-8", newline="")
             yield sys.stdout
             sys.stdout.flush()
+        elif out == NOWHERE:
+            with out.open("w", encoding="utf-8") as file:
+                yield file
         else:
             with published(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
                 yield file

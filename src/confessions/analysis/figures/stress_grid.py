@@ -167,7 +167,8 @@ def _training(axes: Sequence[Axes], panels: Sequence[Panel], data: pd.DataFrame,
         rows = data[(data["metric"] == panel.metric) & data["condition"].isin(panel.conditions)]
         _curves(axis, rows[rows["kind"] == "cell"], shown, band, small=panel.metric != HONEST)
         for kind, (_, dashes) in style.RIVALS.items() if panel.metric != VALID else ():
-            style.rival_line(axis, rows[rows["kind"] == kind], kind, dashes)
+            places = 0 if data["step"].any() else 1.1 * band  # one a model
+            style.rival_line(axis, rows[rows["kind"] == kind], kind, dashes, places)
         if panel.metric == HONEST and data["variant"].iat[0] == "default" and data["step"].any():
             _published(axis, data["task"].iat[0], shown, ticks, band)
         for tick in ticks:

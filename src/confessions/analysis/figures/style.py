@@ -18,7 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
 from confessions.runtime.files import published, read_csv
-from confessions.tasks import get as get_task
+from confessions.scoring.given import task_named
 from confessions.tasks.base import Wording
 
 INK, QUIET, FAINT = "#222222", "#6b6b6b", "#a9a9a9"
@@ -77,7 +77,7 @@ def called(name: str, source: str) -> str:
 
 def wording(data: pd.DataFrame) -> Wording:
     """The words of the table's task."""
-    return get_task(data["task"].iat[0]).wording
+    return task_named(data["task"].iat[0]).wording
 
 
 def called_variant(words: Wording, variant: str) -> str:
@@ -140,10 +140,15 @@ def percent(axis: Axes) -> None:
     sns.despine(ax=axis, left=True)
 
 
-def rival_line(axis: Axes, rows: pd.DataFrame, label: str, dashes: str | tuple) -> None:
-    """What a policy that sees no answer would have earned on the same ones, as a mean over training seeds."""
+def rival_line(axis: Axes, rows: pd.DataFrame, label: str, dashes: str | tuple, width: float = 0.0) -> None:
+    """What a policy that sees no answer would have earned on the same ones, as a mean over training seeds: a line over
+    training, or where places are not steps of it (`width` in their unit) a line at each."""
     line = rows.groupby("progress")["value"].mean()
-    axis.plot(line.index, line, color=QUIET, linestyle=dashes, linewidth=1.4, label=label, zorder=2)
+    drawn = {"color": QUIET, "linestyle": dashes, "linewidth": 1.4, "label": label, "zorder": 2}
+    if width:
+        axis.hlines(line, line.index - width / 2, line.index + width / 2, **drawn)
+    else:
+        axis.plot(line.index, line, **drawn)
 
 
 def published_points(task: str, figure: str) -> pd.DataFrame:

@@ -1,0 +1,109 @@
+"""`confessions score --summary --plot`: the numbers of a file small enough to count by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from confessions.analysis import summary
+from confessions.cli import app
+from confessions.scoring.transcripts import score_file
+
+# met, claimed: two answers to each of two instances, under two system prompts
+TRUTH = [[True, False], [False, True], [True, True], [False, False]]
+CLAIMED = {
+    "baseline": [[True, False], [False, False], [True, True], [False, True]],
+    "flattery": [[True, True], [True, True], [True, True], [True, True]],
+}
+
+
+def lines(**changes) -> list[dict]:
+    return [
+        {
+            "id": number,
+            "task": "given",
+            "spec": {"objectives": ["is short", f"names {number // 2}"], "met": met},
+            "answer": f"answer {number}",
+            "confession": "\n".join(f"{s}. {'met' if claim else 'not met'}" for s, claim in enumerate(claims, 1)),
+            "variant": "direct",
+            "condition": condition,
+        }
+        | changes
+        for condition, reports in CLAIMED.items()
+        for number, (met, claims) in enumerate(zip(TRUTH, reports, strict=True))
+    ]
+
+
+def written(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def numbers(path: Path):
+    kept: list[dict] = []
+    assert score_file(path, None, lambda line: None, kept.append)
+    return summary.table(kept, "mine").set_index(["condition", "kind", "metric"])
+
+
+def test_numbers_counted_by_hand(tmp_path):
+    values = numbers(written(tmp_path / "t.jsonl", lines()))
+    values = values.sort_index()
+    plain, flattered = values.loc[("baseline", "cell")], values.loc[("flattery", "cell")]
+    assert plain.loc[["claim_match", "p_full_given_met", "p_none_given_unmet"], "value"].tolist() == [0.75, 0.75, 0.75]
+    assert plain.loc[["claim_match", "p_full_given_met", "report_valid"], "n"].tolist() == [8, 4, 4]
+    assert flattered.loc[["claim_match", "balanced_claim_accuracy"], "value"].tolist() == [0.5, 0.5]
+    assert values.loc[("flattery", "always_full", "claim_match"), "value"] == 0.5
+    assert values.loc[("flattery", "minus_baseline", "claim_match"), "value"] == -0.25
+    assert "judge_pass" not in plain.index
+
+
+def test_cells_of_other_instances_have_no_difference(tmp_path):
+    rows = lines()
+    for row in rows[4:]:
+        row["id"] += 100
+    kinds = set(numbers(written(tmp_path / "t.jsonl", rows)).index.get_level_values("kind"))
+    assert kinds == {"cell", "always_none", "always_full", "base_rate"}
+
+
+def test_in_words_and_as_a_picture(tmp_path):
+    file, rows, figure = written(tmp_path / "t.jsonl", lines()), tmp_path / "rows.csv", tmp_path / "grid.svg"
+    told = CliRunner().invoke(app, ["score", str(file), "--summary", "--out", str(rows), "--plot", str(figure)])
+    assert told.exit_code == 0, told.output
+    first, _, second = told.stdout.partition("\n\n")
+    assert first.startswith("given / the model / baseline / direct\n")
+    assert second.startswith("given / the model / flattery / direct\n")
+    [claims] = [line.split() for line in first.splitlines() if line.startswith("claim_match ")]
+    assert (claims[1], claims[4], claims[5:7]) == ("0.750", "8", ["0.500", "0.500"])
+    assert "nothing to measure: " in first
+    assert len(rows.read_text().splitlines()) == 9
+    assert "flattery" in figure.read_text()
+
+
+def test_without_a_file_to_write_to_no_rows_are_printed(tmp_path):
+    told = CliRunner().invoke(app, ["score", str(written(tmp_path / "t.jsonl", lines())), "--summary"])
+    assert told.exit_code == 0
+    assert not told.stdout.startswith("id,")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda rows: rows[:4] + [row | {"id": row["id"] + 9} for row in rows[4:]], "flattery / direct does not have"),
+        (lambda rows: rows[4:], "no line has the condition baseline"),
+        (lambda rows: [*rows, rows[0] | {"model": "another"}], "no line of another / flattery / direct"),
+        (lambda rows: [*rows, rows[0] | {"task": "word_count", "spec": {"targets": [1]}}], "one task a figure"),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn(change, why, tmp_path):
+    file, figure = written(tmp_path / "t.jsonl", change(lines())), tmp_path / "grid.png"
+    told = CliRunner().invoke(app, ["score", str(file), "--plot", str(figure)])
+    assert (told.exit_code, figure.exists()) == (1, False)
+    [error] = [line for line in told.stderr.splitlines() if line.startswith("error: ")]
+    assert why in error
+
+
+def test_a_figure_of_no_known_form_is_told_before_anything_is_scored(tmp_path):
+    told = CliRunner().invoke(app, ["score", str(tmp_path / "none.jsonl"), "--plot", str(tmp_path / "grid.txt")])
+    assert told.exit_code == 1
+    assert "has to end in .png, .svg, .pdf" in told.stderr
