@@ -256,6 +256,16 @@ def verify(
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON schema of config.yaml, for editors (config/README.md)."""
+    import json
+
+    from confessions.config.schema import schema
+
+    typer.echo(json.dumps(schema(), indent=1))
+
+
+@app.command()
 def plan(
     experiment: Annotated[str | None, typer.Option(help="default: the one that the configuration names")] = None,
     config: Annotated[Path, typer.Option(help="configuration")] = Path("config.yaml"),
