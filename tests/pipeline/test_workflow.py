@@ -21,11 +21,12 @@ import pytest
 import yaml
 
 import confessions
-from confessions.analysis import catalogue
+from confessions.analysis import catalogue, pages
 from confessions.config import load
 from confessions.pipeline import persistence, subjects
 from confessions.pipeline.paths import CALIBRATED, calibration_file
 from confessions.pipeline.plan.plan import Plan
+from confessions.pipeline.verify import verify
 from confessions.runtime.provenance import read
 
 ROOT = Path(__file__).parents[2]
@@ -699,20 +700,31 @@ def test_an_experiment_without_training_makes_its_own_tables_alone(everything):
     assert not {"train_policy", "sample_policy", "score_policy"} & planned.keys()
 
 
-def test_an_experiment_without_training_runs_to_its_tables(tmp_path):
+def test_experiments_without_training_run_whole_one_after_the_other(tmp_path):
     """Without stand-ins for once: labels meet the table that wants them in the job alone, behind all GPU hours. The
-    policy and the model of an axis are both asked in every condition and variant."""
+    policy and the model of an axis are both asked in every condition and variant. The second experiment takes models of
+    the first, leaves its files as they are, and has the view; verify finds both whole."""
     copy_workflow(tmp_path)
     evaluation = DEMO["evaluation"] | {
         "conditions": ["baseline", "jailbreak"], "rollouts": 2, "max_task_tokens": 8, "max_confession_tokens": 8,
     }  # fmt: skip
-    judge = DEMO["judge"]
-    bare = {"task": "word_count", "policy": "nano", "judge": judge, "evaluation": evaluation, "scale": ["nano-xs"]}
+    bare = {"task": "word_count", "policy": "nano", "judge": DEMO["judge"], "evaluation": evaluation}
+    bare |= {"scale": ["nano-xs"], "ladder": []}
     models = {key: CONFIG["models"][key] for key in ("nano", "nano-xs")}
-    config = {"experiment": "bare", "models": models, "experiments": {"bare": bare | {"ladder": []}}}
+    experiments = {"bare": bare, "alone": bare | {"policy": None}}
+    config = {"experiment": "bare", "models": models, "experiments": experiments}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    run = own_snakemake(tmp_path, "tabulate_verification", "tabulate_judge", "plot_scale", "plot_stress_grid")
+    run = own_snakemake(tmp_path)
     assert run.returncode == 0, run.stdout
+    first = made_bytes(tmp_path / "results/bare")
+    run = own_snakemake(tmp_path, "--config", "experiment=alone")
+    assert run.returncode == 0, run.stdout
+    assert made_bytes(tmp_path / "results/bare") == first
+    assert {link.split("/")[1] for link in shown(tmp_path).values()} == {"alone"}
+    assert {name.rpartition("/")[2] for name in shown(tmp_path)} == {
+        path.name for kind in ("tables/*.csv", "figures/*.png") for path in (tmp_path / "results/alone").glob(kind)
+    }
+    assert not verify(tmp_path / "results", load(config)).findings
     tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "results/bare/tables").glob("*.csv")}
     assert tables.keys() == {"scale", "verification", "judge", "stress_grid"}
     assert {source for table in tables.values() for source in table["source"]} == {"nano"}
@@ -724,6 +736,14 @@ def test_an_experiment_without_training_runs_to_its_tables(tmp_path):
     assert {*tables["judge"]["model"]} == labels
     for figure in ("scale", "stress_grid"):
         assert (tmp_path / f"results/bare/figures/{figure}.png").stat().st_size > 0
+        assert pages.table(tmp_path / f"results/bare/tables/{figure}.csv", catalogue.TABLES[figure].title) == (
+            (tmp_path / f"results/bare/tables/pages/{figure}.html").read_text()
+        )
+
+
+def made_bytes(folder: Path) -> dict[Path, bytes]:
+    """All files of an experiment."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_readme_adds_a_model_in_five_lines(workflow):
