@@ -256,6 +256,24 @@ def verify(
 
 
 @app.command()
+def site(
+    out: Annotated[Path, typer.Option(help="folder to make; a site that is there is replaced")] = Path("results-site"),
+    experiment: Annotated[str | None, typer.Option(help="default: the one that the configuration names")] = None,
+    config: Annotated[Path, typer.Option(help="configuration")] = Path("config.yaml"),
+    report: Annotated[Path | None, typer.Option(help="of snakemake --report; default: report.html, if any")] = None,
+) -> None:
+    """Make one static folder of an experiment's figures, tables, report and rollouts."""
+    with reported() as say:
+        from confessions.config import load
+        from confessions.pipeline.site import build
+
+        chosen = load(config)
+        if experiment is not None:
+            chosen = load(chosen.model_dump() | {"experiment": experiment})
+        build(chosen, out, say, report)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of config.yaml, for editors (config/README.md)."""
     import json
