@@ -700,7 +700,7 @@ def test_an_experiment_without_training_makes_its_own_tables_alone(everything):
     assert not {"train_policy", "sample_policy", "score_policy"} & planned.keys()
 
 
-def test_experiments_without_training_run_whole_one_after_the_other(tmp_path):
+def test_experiments_without_training_run_one_after_the_other(tmp_path):
     """Without stand-ins for once: labels meet the table that wants them in the job alone, behind all GPU hours. The
     policy and the model of an axis are both asked in every condition and variant. The second experiment takes models of
     the first, leaves its files as they are, and has the view; verify finds both whole."""
@@ -717,7 +717,9 @@ def test_experiments_without_training_run_whole_one_after_the_other(tmp_path):
     run = own_snakemake(tmp_path)
     assert run.returncode == 0, run.stdout
     first = made_bytes(tmp_path / "results/bare")
-    run = own_snakemake(tmp_path, "--config", "experiment=alone")
+    run = own_snakemake(
+        tmp_path, "results/tables/scale.csv", "results/figures/scale.png", "--config", "experiment=alone"
+    )
     assert run.returncode == 0, run.stdout
     assert made_bytes(tmp_path / "results/bare") == first
     assert {link.split("/")[1] for link in shown(tmp_path).values()} == {"alone"}
@@ -804,3 +806,5 @@ def test_a_lost_benchmark_makes_nothing_again(workflow, tmp_path):
     for lost in (folder / "results").rglob("benchmarks"):
         shutil.rmtree(lost)
     assert "Nothing to be done" in snakemake(folder, "-n").stdout
+    shutil.rmtree(folder / "results/demo/tables/pages")  # nor a page, but itself
+    assert jobs(snakemake(folder, "-n")) == {"view_tables": 1}
