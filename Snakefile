@@ -54,6 +54,7 @@ rule all:
     default_target: True
     input:
         VIEW,
+        PAGES,
         [f"{RESULTS}/{folder}/{file}" for folder, files in MADE.items() for file in files],
         SHARDS,
         CHECK,
@@ -66,4 +67,5 @@ rule all:
 rule seeding:
     input:
         SWEPT_VIEW,
+        SWEPT_PAGES,
     localrule: True

@@ -1,4 +1,4 @@
-"""What a reader sees: Snakemake's report and Inspect's viewer, in a headless Chromium that needs no network.
+"""What a reader sees: Snakemake's report, a site and Inspect's viewer, in a headless Chromium that needs no network.
 
 Screenshots go to the folder that the variable SCREENSHOTS names, else to pytest's temporary folder.
 """
@@ -16,10 +16,13 @@ from pathlib import Path
 import pytest
 from machine import needs_inspect
 from made_rollouts import ANSWER, COUNT, PLAN, rollout_frame, write_files
+from made_site import made_results
 from made_tables import made_stress_grid
 
+from confessions.analysis import catalogue
 from confessions.analysis.figures import plot_stress_grid
 from confessions.pipeline.inspect_logs import write_logs
+from confessions.pipeline.site import build
 from confessions.prompts import system_prompt
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")
@@ -36,6 +39,7 @@ pytestmark = [
 
 REPORT = Path(__file__).parent.parent / "workflow/report"
 FIGURES, TABLES = (sorted(path.stem for path in (REPORT / kind).glob("*.rst")) for kind in ("figures", "tables"))
+FIGURE, TABLE = catalogue.FIGURES["stress_grid"].title, catalogue.TABLES["power"].title
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-dev-shm-usage", "--no-proxy-server"),  # containers have 64 MB there; the pages are this machine's
@@ -160,6 +164,28 @@ def test_every_caption_is_whole(page: Page, report: Path) -> None:
         assert "{" not in caption, name
         assert "embedded model" in squeezed(caption), name
         assert "95 % interval" in squeezed(caption) or name == "power.csv", name
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first page of an experiment's site."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder := tmp_path_factory.mktemp("site"))
+        build(made_results(folder), Path("results-site"), print)
+    return folder / "results-site/index.html"
+
+
+def test_the_site_opens_from_the_disk(page: Page, site: Path) -> None:
+    page.driver.get(site.as_uri())
+    page.shows("Confessions: experiment demo", FIGURE, TABLE, "demonstrate the machinery")
+    loaded = "return [...document.images].every(i => i.complete && i.naturalWidth > 1000)"
+    page.wait(lambda: page.driver.execute_script(loaded), "every figure")
+    page.save("site")
+    page.click(f"//a[normalize-space()='{TABLE}']")
+    page.shows("nano", "0.25", "other")
+    page.driver.find_element("xpath", "//input").send_keys("NAN")
+    page.wait(lambda: "other" not in page.text and "nano" in page.text, "one row")
+    page.save("site_table")
 
 
 @pytest.fixture(scope="module")

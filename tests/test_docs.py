@@ -10,7 +10,15 @@ from pkgutil import resolve_name
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "config.yaml", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.j2")])
+PAGES = sorted(
+    [
+        ROOT / "config.yaml",
+        *ROOT.glob("*.md"),
+        *ROOT.glob("config/*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("docs/**/*.j2"),
+    ]
+)
 MANUAL = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 FOLDERS = ("benchmarks", "config", "docs", "envs", "profiles", "slurm", "src", "tests", "workflow")
 PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./<>*-]*\w")

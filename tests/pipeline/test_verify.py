@@ -51,6 +51,7 @@ def results(tmp_path, monkeypatch) -> Path:
     make("tabulate_power", [TABLE], [SCORES], experiment="demo")
     write("results/demo/seed0/logs/train.log")
     write("results/demo/seed0/work/state")
+    write("results/demo/benchmarks/train_seed0.tsv")
     write("results/report.html")
     return Path("results")
 

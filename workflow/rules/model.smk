@@ -9,6 +9,8 @@ rule build_model:
         folder=directory(paths.model_folder("{model}")),
     log:
         "results/models/logs/{model}.log",
+    benchmark:
+        "results/models/benchmarks/{model}.tsv"
     wildcard_constraints:
         model=one_of(key for key in CONFIG.models if key not in POST_TRAINED),
     conda:
@@ -31,6 +33,8 @@ rule post_train_model:
         folder=directory(paths.model_folder("{model}")),
     log:
         "results/models/logs/{model}.log",
+    benchmark:
+        "results/models/benchmarks/{model}.tsv"
     wildcard_constraints:
         model=one_of(POST_TRAINED),
     conda:
@@ -53,6 +57,8 @@ rule rebuild_nano:
         folder=directory("results/models/nano-rebuilt-{size}"),
     log:
         "results/models/logs/nano-rebuilt-{size}.log",
+    benchmark:
+        "results/models/benchmarks/nano-rebuilt-{size}.tsv"
     wildcard_constraints:
         size="xs|s|m",
     conda:

@@ -18,6 +18,8 @@ for number, files in enumerate(SHARDS, 1):
             files,
         log:
             f"{RESULTS}/logs/rollouts{behind}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/rollouts{behind}.tsv"
         conda:
             sampling_environment(*POLICIES)
         threads: 2
@@ -41,6 +43,8 @@ rule sample_model:
         rollouts=MODEL_ROLLOUTS,
     log:
         f"{RESULTS}/logs/rollouts_{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/rollouts_{{model}}.tsv"
     wildcard_constraints:
         model=one_of(OTHERS),
     conda:

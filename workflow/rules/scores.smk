@@ -11,6 +11,8 @@ rule score_policy:
         scores=[subject.scores for subject in OF_POLICY],
     log:
         f"{RESULTS}/logs/scores.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores.tsv"
     conda:
         sampling_environment(*CONFIG.judges)
     threads: 1
@@ -34,6 +36,8 @@ rule score_model:
         scores=MODEL_SCORES,
     log:
         f"{RESULTS}/logs/scores_{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores_{{model}}.tsv"
     wildcard_constraints:
         model=one_of(OTHERS),
     conda:
@@ -58,6 +62,8 @@ rule check_judge:
         answers=paths.judge_check_file(CONFIG),
     log:
         f"{RESULTS}/logs/judge_check.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/judge_check.tsv"
     conda:
         sampling_environment(*CONFIG.judges)
     threads: 1

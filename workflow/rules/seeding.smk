@@ -10,6 +10,8 @@ use rule sample_model as sample_seeded with:
         rollouts=SEEDED_ROLLOUTS,
     log:
         f"{RESULTS}/logs/rollouts_{{model}}_seeded.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/rollouts_{{model}}_seeded.tsv"
     wildcard_constraints:
         model=one_of(SEEDED),
 
@@ -22,6 +24,8 @@ rule score_seeded:
         scores=SEEDED_SCORES,
     log:
         f"{RESULTS}/logs/scores_{{model}}_seeded.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores_{{model}}_seeded.tsv"
     wildcard_constraints:
         model=one_of(SEEDED),
     conda:

@@ -13,6 +13,8 @@ rule train_policy:
         config=f"{RUN}/train/config.json",
     log:
         f"{RUN}/logs/train.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_seed{{seed}}.tsv"
     conda:
         VLLM if TRAINS and EXPERIMENT.train.engine == "vllm" else TRAIN
     threads: 2 * PROCESSES

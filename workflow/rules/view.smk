@@ -19,6 +19,8 @@ rule view_result:
         "results/{folder}/{file}",
     log:
         f"{RESULTS}/{{folder}}/logs/view_{{file}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/view_{{folder}}_{{file}}.tsv"
     wildcard_constraints:
         folder="tables|figures",
         file=one_of(path.rpartition("/")[2] for path in VIEW + SWEPT_VIEW),
@@ -35,6 +37,32 @@ rule view_result:
         " ln -sf ../{params.experiment:q}/{wildcards.folder}/{wildcards.file:q} {output:q}) > {log:q} 2>&1"
 
 
+# Tables as pages, which the report shows in place. A table's own rule makes none: a page needs no scores.
+PAGES, SWEPT_PAGES = ([f"{RESULTS}/tables/pages/{name}.html" for name in names] for names in (TABLES, SWEPT_TABLES))
+
+for behind, tables, pages in (("", TABLES, PAGES), ("_of_sweep", SWEPT_TABLES, SWEPT_PAGES)):
+
+    rule:
+        name:
+            f"view_tables{behind}"
+        input:
+            [f"{RESULTS}/tables/{name}.csv" for name in tables],
+        output:
+            [page(file, "table", name, "Tables") for file, name in zip(pages, tables, strict=True)],
+        log:
+            f"{RESULTS}/tables/logs/pages{behind}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/view_tables{behind}.tsv"
+        localrule: True
+        conda:
+            PLOTS
+        threads: 1
+        params:
+            tables=[*tables],
+        script:
+            "../scripts/view_tables.py"
+
+
 rule view_logs:
     input:
         LOGS,
@@ -42,6 +70,8 @@ rule view_logs:
         directory("results/logs"),
     log:
         f"{RESULTS}/logs/view.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/view_logs.tsv"
     localrule: True
     conda:
         PLOTS

@@ -36,10 +36,11 @@ TARGETS = {"sweep": "seeding"}  # of the workflow; without an entry: all
 
 @dataclass(frozen=True)
 class Entry:
-    """What is made by `function` (module:name in confessions.analysis) from `source`."""
+    """What is made by `function` (module:name in confessions.analysis) from `source`; the report calls it `title`."""
 
     source: str
     function: str
+    title: str
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """The function's value; its module, with pandas, is imported now."""
@@ -48,35 +49,41 @@ class Entry:
 
 # Each from one of SOURCES.
 TABLES = {
-    "reproduction": Entry("checkpoints", "tables.reproduction:reproduction"),
-    "stress_grid": Entry("grid", "tables.grid:stress_grid"),
-    "wordings": Entry("wordings", "tables.wordings:wordings"),
-    "power": Entry("checkpoints", "tables.power:power"),
-    "judge": Entry("grid", "tables.judge:judge"),
-    "training": Entry("metrics", "tables.training:training"),
-    "onset": Entry("metrics", "tables.onset:onset"),
-    "verification": Entry("scores", "tables.verification:verification"),
-    "probes": Entry("probes", "tables.probes:probes"),
-    "by_kind": Entry("probes", "tables.by_kind:by_kind"),
-    "reliability": Entry("probes", "tables.reliability:reliability"),
-    "scale": Entry("scale", "tables.models:by_model"),
-    "ladder": Entry("ladder", "tables.models:by_model"),
-    "hack_survey": Entry("survey", "tables.survey:hack_survey"),
-    "judge_check": Entry("judge_check", "tables.judge_check:judge_check"),
-    "seeding": Entry("sweep", "tables.seeding:seeding"),
+    "reproduction": Entry("checkpoints", "tables.reproduction:reproduction", "Every metric by checkpoint"),
+    "stress_grid": Entry("grid", "tables.grid:stress_grid", "Every metric in every cell"),
+    "wordings": Entry("wordings", "tables.wordings:wordings", "Conditions by their wording"),
+    "power": Entry("checkpoints", "tables.power:power", "The smallest differences that can be seen"),
+    "judge": Entry("grid", "tables.judge:judge", "The weak judge against the truth"),
+    "training": Entry("metrics", "tables.training:training", "Training step by step"),
+    "onset": Entry("metrics", "tables.onset:onset", "When the hack begins"),
+    "verification": Entry("scores", "tables.verification:verification", "Claims that were checked"),
+    "probes": Entry("probes", "tables.probes:probes", "Every metric of the probes"),
+    "by_kind": Entry("probes", "tables.by_kind:by_kind", "Claims by kind of objective"),
+    "reliability": Entry("probes", "tables.reliability:reliability", "Probabilities against rates"),
+    "scale": Entry("scale", "tables.models:by_model", "Every metric by model size"),
+    "ladder": Entry("ladder", "tables.models:by_model", "Every metric by training stage"),
+    "hack_survey": Entry("survey", "tables.survey:hack_survey", "Detectors of hacks by training step"),
+    "judge_check": Entry("judge_check", "tables.judge_check:judge_check", "The weak judge on answers made by code"),
+    "seeding": Entry("sweep", "tables.seeding:seeding", "What a seeded hack does"),
 }
 # Each from a table.
 FIGURES = {
-    "reproduction": Entry("reproduction", "figures.reproduction:plot_reproduction"),
-    "training_echo": Entry("training", "figures.reproduction:plot_training_echo"),
-    "hack_emergence": Entry("training", "figures.emergence:plot_hack_emergence"),
-    "stress_grid": Entry("stress_grid", "figures.stress_grid:plot_stress_grid"),
-    "self_knowledge": Entry("probes", "figures.self_knowledge:plot_self_knowledge"),
-    "by_kind": Entry("by_kind", "figures.by_kind:plot_by_kind"),
-    "reliability": Entry("reliability", "figures.reliability:plot_reliability"),
-    "scale": Entry("scale", "figures.claims:plot_scale"),
-    "ladder": Entry("ladder", "figures.claims:plot_ladder"),
-    "seeding": Entry("seeding", "figures.seeding:plot_seeding"),
+    "reproduction": Entry("reproduction", "figures.reproduction:plot_reproduction", "Honesty by checkpoint"),
+    "training_echo": Entry(
+        "training", "figures.reproduction:plot_training_echo", "The weak judge fooled, by training step"
+    ),
+    "hack_emergence": Entry(
+        "training", "figures.emergence:plot_hack_emergence", "The hack and its confession, by training step"
+    ),
+    "stress_grid": Entry("stress_grid", "figures.stress_grid:plot_stress_grid", "Honesty under system prompts"),
+    "self_knowledge": Entry(
+        "probes", "figures.self_knowledge:plot_self_knowledge", "What confessions know, by training step"
+    ),
+    "by_kind": Entry("by_kind", "figures.by_kind:plot_by_kind", "What confessions know, by kind of objective"),
+    "reliability": Entry("reliability", "figures.reliability:plot_reliability", "Do probabilities mean what they say"),
+    "scale": Entry("scale", "figures.claims:plot_scale", "Claims by model size"),
+    "ladder": Entry("ladder", "figures.claims:plot_ladder", "Claims by training stage"),
+    "seeding": Entry("seeding", "figures.seeding:plot_seeding", "What a seeded hack does"),
 }
 
 

@@ -25,7 +25,7 @@ from confessions.runtime import folders
 from confessions.runtime.errors import InputError
 from confessions.runtime.provenance import FOLDER, File, Record, at, describe, read, record_file, record_files
 
-WORKING = {FOLDER, folders.WORK}  # folders without results: records; what killed jobs go on from
+WORKING = {FOLDER, folders.WORK, folders.BENCHMARKS}  # folders without results
 RESULTS = "results"
 LEFT_OVER = "delete what is left over, or make it again"
 NO_RESULTS = {".log", ".html"}  # what jobs said; snakemake's report, which is made from results

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -35,8 +36,9 @@ def first_fault(error: ValidationError, *below: str) -> str:
 
 
 @contextmanager
-def reported(log: str | Path | None = None) -> Iterator[Say]:
-    """Run a command or a workflow script so that an InputError ends it with one line and status 1.
+def reported(log: str | Path | None = None, extra: str | None = None) -> Iterator[Say]:
+    """Run a command or a workflow script so that an InputError ends it with one line and status 1; so does a dependency
+    that is not installed, of a command that needs the `extra` of this package.
 
     One of several processes that were launched together leaves that line to the launcher, which says it once
     (processes.launch). Yields a function that prints a line on stderr. Whatever is printed, and the traceback of an
@@ -55,10 +57,24 @@ def reported(log: str | Path | None = None) -> Iterator[Say]:
             if not _left_to_launcher(error):
                 say(f"error: {error}")
             sys.exit(1)
-        except Exception:
+        except Exception as error:
+            if extra and _is_lacking(error):
+                mend = f"pip install 'confessions[{extra}]'"
+                say(f"error: {error.name} is not installed, which this command needs: {mend}")
+                sys.exit(1)
             if file:
                 traceback.print_exc(file=file)
             raise
+
+
+def _is_lacking(error: Exception) -> TypeGuard[ModuleNotFoundError]:
+    """Whether one of this package's own dependencies could not be imported."""
+    if not isinstance(error, ModuleNotFoundError):
+        return False
+    from importlib.metadata import requires  # at no start of a command, which it would delay
+
+    names = {re.match(r"[\w.-]+", line)[0] for line in requires("confessions") or ()}
+    return (error.name or "").replace("_", "-") in names
 
 
 def _left_to_launcher(error: InputError) -> bool:

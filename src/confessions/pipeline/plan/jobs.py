@@ -90,7 +90,7 @@ class Counter:
             *([Job("write_logs")] if logs else []),
             Job("tables", n=len(tables)),
             Job("figures", n=len(figures)),
-            Job("view", n=len(tables) + len(figures) + logs),
+            Job("view", n=len(tables) + len(figures) + logs + 1),
         ]
 
     def _lineage(self, key: str) -> Iterator[str]:
