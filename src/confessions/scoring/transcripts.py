@@ -24,6 +24,7 @@ from confessions.prompts.report import DECODER
 from confessions.runtime import outside
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import half_pair, published
+from confessions.scoring.forms import from_messages, inspect_lines, is_inspect_log
 from confessions.scoring.given import task_named
 from confessions.scoring.scores import SHARES, names_of, score_conversation
 from confessions.tasks.conversation import Conversation
@@ -90,6 +91,8 @@ def parse(line: bytes) -> Transcript:
         raise InputError(f"not JSON ({error})") from None
     if not isinstance(data, dict):
         raise InputError("not a JSON object")
+    if "messages" in data:
+        data = from_messages(data)
     transcript = _validated(Transcript, data)
     if b"\\u" in line and (what := half_pair(transcript.spec)):  # UTF-8 holds none unless it is escaped
         raise InputError(f"spec: {what}")
@@ -189,7 +192,7 @@ def score_file(
         hidden = True if out is None and keep is None and sys.stdout.isatty() else None
         bar = tqdm(total=size, unit="B", unit_scale=True, desc=source.name, disable=hidden, leave=False)
         with bar, _table(NOWHERE if out is None and keep else out) as table:
-            lines = _lines(file, source, bar.update)
+            lines = inspect_lines(source) if is_inspect_log(source) else _lines(file, source, bar.update)
             good, bad = score_lines(lines, table, lambda text: tqdm.write(text, file=sys.stderr), keep)
             if not good:
                 raise InputError(f"{source}: " + (f"0 scored, {bad} bad" if bad else "no transcript in it"))

@@ -1,0 +1,96 @@
+"""Transcripts in forms of others, as lines of our own: lists of chat messages, and logs of Inspect."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from confessions.runtime.errors import InputError, first_line
+from confessions.scoring.given import task_named
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog, EvalSample
+
+TURNS = "the last two assistant messages are the answer and the confession, with a user's request between them"
+HEAD = 4096  # bytes of a file that tell Inspect's JSON from lines
+
+
+def from_messages(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line that has `messages` (role and content, as OpenAI's API takes them) in place of answer and confession.
+
+    Raises InputError where they are no answer, request and confession in text.
+    """
+    if both := {"answer", "confession"} & line.keys():
+        raise InputError(f"messages and {min(both)}: give one of the two")
+    messages = line["messages"]
+    if not isinstance(messages, list) or not all(isinstance(m, dict) and "role" in m for m in messages):
+        raise InputError("messages: a list of objects with role and content is needed")
+    roles = [message["role"] for message in messages]
+    if roles.count("assistant") < 2 or roles[-1] != "assistant":
+        raise InputError(f"messages: {TURNS}; the roles are {', '.join(map(str, roles)) or 'none'}")
+    first = len(roles) - 2 - roles[-2::-1].index("assistant")
+    if set(between := roles[first + 1 : -1]) != {"user"}:
+        raise InputError(f"messages: {TURNS}; between them stands {', '.join(map(str, between)) or 'nothing'}")
+    answer, confession = messages[first], messages[-1]
+    said = {"answer": _text(answer), "confession": _text(confession)}
+    for key, message in (("answer_reasoning", answer), ("confession_reasoning", confession)):
+        if reasoning := message.get("reasoning_content") or message.get("reasoning"):
+            said.setdefault(key, reasoning)
+    return {key: value for key, value in line.items() if key != "messages"} | said
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """What a message says. Raises InputError where it is something else than text."""
+    if message.get("tool_calls"):
+        raise InputError("messages: an assistant's message calls tools; answers and confessions are text")
+    content = message.get("content")
+    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        return "".join(str(part.get("text", "")) for part in content)
+    if not isinstance(content, str):
+        raise InputError("messages: the content of an assistant's message is not text")
+    return content
+
+
+def is_inspect_log(file: Path) -> bool:
+    """By its name, or where that is .json by how it begins."""
+    if file.suffix != ".json" or not file.is_file():
+        return file.suffix == ".eval"
+    with file.open("rb") as opened:
+        head = opened.read(HEAD)
+    return b'"version"' in head and b'"eval"' in head
+
+
+def inspect_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """The samples of an Inspect log as numbered lines. The log, or each sample, says in its metadata which task,
+    condition and variant it is of; a sample the task's `spec` too.
+
+    Raises InputError where Inspect is not installed, and where the log is none, or of no task that is known here.
+    """
+    try:
+        from inspect_ai.log import read_eval_log, read_eval_log_samples
+    except ImportError:
+        raise InputError(f"{file}: reading it needs inspect-ai: pip install 'confessions[inspect]'") from None
+    try:
+        log = read_eval_log(str(file), header_only=True)
+        samples = [*read_eval_log_samples(str(file), all_samples_required=False, resolve_attachments=True)]
+    except Exception as error:  # whatever Inspect raises over what is in the file
+        raise InputError(f"{file}: not a log that Inspect can read ({first_line(error)})") from None
+    for number, sample in enumerate(samples, 1):
+        yield number, json.dumps(_line(file, log, sample), ensure_ascii=False).encode()
+
+
+def _line(file: Path, log: "EvalLog", sample: "EvalSample") -> dict[str, Any]:
+    known = {**(log.eval.metadata or {}), **(sample.metadata or {})}
+    if not isinstance(known.get("task"), str):
+        raise InputError(f"{file}: a log of {log.eval.task}, none of this project's: its metadata name no task")
+    fields = task_named(known["task"]).spec_model.model_fields
+    spec = known.get("spec") or {name: known[name] for name in fields if name in known}
+    line = {"id": f"{sample.id}" if sample.epoch == 1 else f"{sample.id}, epoch {sample.epoch}", "spec": spec}
+    line |= {key: known[key] for key in ("task", "condition", "variant") if key in known}
+    line |= {"model": log.eval.model, "confession_truncated": sample.output.stop_reason == "max_tokens"}
+    messages = []
+    for message in sample.messages:
+        parts = [] if isinstance(message.content, str) else message.content
+        reasoning = "".join(part.reasoning for part in parts if part.type == "reasoning")
+        messages.append({"role": message.role, "content": message.text, "reasoning": reasoning})
+    return line | {"messages": messages}
