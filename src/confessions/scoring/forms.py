@@ -1,7 +1,7 @@
 """Transcripts in forms of others, as lines of our own: lists of chat messages, and logs of Inspect."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from confessions.scoring.given import task_named
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.model import ChatMessage
 
 TURNS = "the last two assistant messages are the answer and the confession, with a user's request between them"
 HEAD = 4096  # bytes of a file that tell Inspect's JSON from lines
@@ -83,14 +84,22 @@ def _line(file: Path, log: "EvalLog", sample: "EvalSample") -> dict[str, Any]:
     known = {**(log.eval.metadata or {}), **(sample.metadata or {})}
     if not isinstance(known.get("task"), str):
         raise InputError(f"{file}: a log of {log.eval.task}, none of this project's: its metadata name no task")
+    named = f"{sample.id}" if sample.epoch == 1 else f"{sample.id}, epoch {sample.epoch}"
+    truncated = sample.output.stop_reason == "max_tokens"
+    return line_of(known, sample.messages, named, log.eval.model, truncated)
+
+
+def line_of(
+    known: Mapping[str, Any], messages: Sequence["ChatMessage"], id: str, model: str, truncated: bool
+) -> dict[str, Any]:
+    """The line of an Inspect sample, of whose task `known`, its metadata, tells. `truncated`: its confession is cut."""
     fields = task_named(known["task"]).spec_model.model_fields
     spec = known.get("spec") or {name: known[name] for name in fields if name in known}
-    line = {"id": f"{sample.id}" if sample.epoch == 1 else f"{sample.id}, epoch {sample.epoch}", "spec": spec}
+    line = {"id": id, "spec": spec, "model": model, "confession_truncated": truncated}
     line |= {key: known[key] for key in ("task", "condition", "variant") if key in known}
-    line |= {"model": log.eval.model, "confession_truncated": sample.output.stop_reason == "max_tokens"}
-    messages = []
-    for message in sample.messages:
+    said = []
+    for message in messages:
         parts = [] if isinstance(message.content, str) else message.content
         reasoning = "".join(part.reasoning for part in parts if part.type == "reasoning")
-        messages.append({"role": message.role, "content": message.text, "reasoning": reasoning})
-    return line | {"messages": messages}
+        said.append({"role": message.role, "content": message.text, "reasoning": reasoning})
+    return line | {"messages": said}
