@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from confessions.analysis import tables
-from confessions.analysis.figures.stress_grid import plot_stress_grid
 from confessions.analysis.metrics import measure
 from confessions.analysis.tables.base import BASELINE, DEFAULT, GRID_COLUMNS, Row, cell_rows, difference_rows
 from confessions.runtime.errors import InputError
@@ -87,6 +86,8 @@ def check_figure(out: Path) -> None:
 
 def draw(table: pd.DataFrame, out: Path) -> None:
     """The stress grid. Raises InputError where it needs cells that are not there, or that do not pair."""
+    from confessions.analysis.figures.stress_grid import plot_stress_grid  # numbers need no matplotlib
+
     cells = table[table["kind"] == "cell"]
     if cells["task"].nunique() > 1:
         raise InputError(f"--plot: one task a figure, not {', '.join(cells['task'].unique())}: score them apart")
