@@ -34,6 +34,7 @@ READ = [*dict.fromkeys(EXPERIMENT.read_files.values())]  # by rollouts
 # Where nothing is trained, the rules of the policy stand there with nothing to do, and no target asks for them.
 TRAINS = EXPERIMENT.train is not None
 POLICIES = [EXPERIMENT.policy] if TRAINS else []
+os.environ.update(CONFESSIONS_REPORT_TO=",".join(EXPERIMENT.train.report_to) if TRAINS else "")
 SEEDS = EXPERIMENT.seeds if TRAINS else []
 STEPS = EXPERIMENT.train.save_steps if TRAINS else []
 ADAPTERS = not TRAINS or EXPERIMENT.train.lora is not None

@@ -209,6 +209,9 @@ class Train(Strict):
     max_grad_norm: float = Field(gt=0, description="gradients are clipped to this norm")
     engine: Literal["transformers", "vllm"] = Field("transformers", description="samples the training rollouts")
     vllm: TrainVllm = Field(default_factory=TrainVllm, description="settings of the engine `vllm`")
+    report_to: list[Literal["trackio", "wandb", "tensorboard"]] = Field(
+        [], description="trackers that are told every step's numbers; what a run makes does not depend on them"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -21,6 +21,7 @@ from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import FIX, parse_json
 from confessions.runtime.locks import alone
+from confessions.training import tracking
 
 
 def run(config: Config, names: Sequence[str], say: Say) -> None:
@@ -73,6 +74,7 @@ def _run(config: Config, seed: int, say: Say) -> None:
     published = folder / "train" / "config.json"
     trained = published.is_file() and parse_json(published.read_text(), str(published), FIX) == spec.dump()
     if not trained:
+        os.environ.update(tracking.environment(experiment.train.report_to))
         with alone(folder / "work", say):
             train.run(spec, model, folder / "work", folder / "train", say)
         gc.collect()

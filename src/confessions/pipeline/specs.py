@@ -50,7 +50,7 @@ def train_spec(config: Config, seed: int) -> TrainSpec:
         **task_block(config),
         policy=_loaded(config, experiment.policy),
         judge=_judge_block(config, {"kind": "transformers"}),  # beside the policy, vLLM would find its GPU taken
-        train=_written(train, {"vllm"}) | sampler,
+        train=_written(train, {"vllm", "report_to"}) | sampler,
         seed=seed,
         **({"digests": own} if own else {}),
     )

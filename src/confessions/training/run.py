@@ -36,7 +36,7 @@ from confessions.runtime.errors import InputError
 from confessions.runtime.files import published, published_folder
 from confessions.scoring.judge import Judge
 from confessions.tasks.base import Spec, Task
-from confessions.training import checkpoints, gpu_memory, sharding, shared_prefix, warm_start
+from confessions.training import checkpoints, gpu_memory, sharding, shared_prefix, tracking, warm_start
 from confessions.training.arguments import trl_arguments
 from confessions.training.base import Base
 from confessions.training.callbacks import WATCHES, Keeper, MetricsLog, RolloutKeeper, above_the_bar
@@ -176,6 +176,8 @@ def run(
     given = stored_answers(settings, task)
     specs = [spec for spec, _ in given] or task.specs("train")
     chat, longest = check(settings, task, specs, base)
+    arguments = trainer_arguments(settings, seed, work / "resume", base.dtype)
+    tracking.report(arguments, f"{task.name}-{base.key}-seed{seed}-{work.name}", work)
     policy_engine = sampler(settings, base, chat, longest, work)
     work.mkdir(parents=True, exist_ok=True)
     adapter = warm_start.run(settings, seed, task, chat, base, work, policy_engine) if settings.warm_start else None
@@ -187,7 +189,7 @@ def run(
     own = [metrics, rollouts, *(watch(above_the_bar) for watch in WATCHES)]
     trainer = DualSpanGRPOTrainer(
         model=begun(settings, base, adapter),
-        args=trainer_arguments(settings, seed, work / "resume", base.dtype),
+        args=arguments,
         task=task,
         judge=judge,
         settings=settings,
