@@ -103,7 +103,12 @@ def test_names_that_are_none():
 def test_inspect_finds_them_by_name(tmp_path):
     needs_inspect()
     from inspect_ai import eval
+    from inspect_ai._util.registry import registry_info
 
+    from confessions.pipeline import inspect_tasks
+
+    if not registry_info(inspect_tasks.word_count).name.startswith("confessions/"):
+        pytest.skip("the package is imported from another place than it is installed in, so Inspect takes it for none")
     [done] = eval(
         "confessions/word_count",
         model=model(["no sentence", "no report"]),
