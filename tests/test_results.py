@@ -155,3 +155,20 @@ def test_another_tasks_truth_has_no_words(collect):
 def test_the_draw_is_seeded_and_not_chosen(collect):
     assert collect.drawn(64) == [5, 33, 49, 53, 62] == collect.drawn(64)
     assert collect.drawn(64, seed=1) != collect.drawn(64)
+
+
+def test_the_readme_says_what_the_data_say():
+    """The numbers under its first picture: the lowest and the highest of three seeds after RL."""
+    table = pd.read_csv(PAGES / "data/instructions_evidence.csv", keep_default_na=False, na_values=[""])
+    names = {"experiment": "instructions_evidence", "step": 40, "arm": "measured", "variant": "evidence"}
+    names |= {"metric": "within_kind_balanced_accuracy"}
+    for column, value in names.items():
+        table = table[table[column] == value]
+    parts = (("trained kinds", ["held_out"]), ("kinds left out", ["development", "test"]))
+    told = []
+    for words, splits in parts:
+        found = table[table["split"].isin(splits)]["value"]
+        assert len(found) == 3 * len(splits)
+        told.append(f"{found.min():.2f} to {found.max():.2f} on {words}".replace("0.", "."))
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"it reaches {' and '.join(told)}." in readme
