@@ -250,6 +250,24 @@ def compare(
 
 
 @app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="file of rollouts, such as results/demo/seed0/rollouts/step_0.parquet")],
+    second: Annotated[Path, typer.Argument(help="another, of the same evaluation")],
+    row: Annotated[int, typer.Option(help="which prompt, from 0")],
+    condition: Annotated[str, typer.Option(help="system prompt")] = "baseline",
+    variant: Annotated[str, typer.Option(help="wording of the request")] = "default",
+) -> None:
+    """Print one prompt's answers and confessions in two files of rollouts side by side, with truth and claims."""
+    import shutil
+
+    with reported():
+        from confessions.analysis.side_by_side import side_by_side
+
+        width = shutil.get_terminal_size((160, 0)).columns
+        typer.echo(side_by_side((first, second), row, condition, variant, width))
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="folder of results")] = Path("results"),
     config: Annotated[
