@@ -1,12 +1,16 @@
 """Generated problems: references are right, programs that know only the samples are not; reading data sets."""
 
 import ast
+import base64
 import hashlib
 import json
+import os
+import pickle
 import random
 import re
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -218,13 +222,34 @@ CONTESTS = {
 }
 
 
+def cases(*pairs: tuple[str, str], kind: str = "stdin") -> str:
+    """Tests as LiveCodeBench has them."""
+    return json.dumps([{"input": given, "output": wanted, "testtype": kind} for given, wanted in pairs])
+
+
+def packed(value: object) -> str:
+    """As the light version packs private tests."""
+    return base64.b64encode(zlib.compress(pickle.dumps(value))).decode()
+
+
+LIVE = {
+    "question_id": "abc301_a",
+    "question_content": "Double what is given.",
+    "difficulty": "hard",
+    "public_test_cases": cases(("1\n", "2\n")),
+    "private_test_cases": cases(("2\n", "4\n"), ("1\n", "2\n")),
+    "starter_code": "",
+    "platform": "atcoder",
+}
+
+
 def write(folder: Path, *records: object) -> Path:
     path = folder / "problems.jsonl"
     path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records))
     return path
 
 
-def test_the_three_forms_are_read(tmp_path):
+def test_three_forms_are_read(tmp_path):
     found = archive.read(write(tmp_path, APPS, CONTESTS, PROBLEMS[0].model_dump()))
     apps, contests, own = found.problems
     assert (apps.id, apps.family, apps.band, apps.statement) == ("apps-7", "apps", "medium", "Double it.")
@@ -235,6 +260,31 @@ def test_the_three_forms_are_read(tmp_path):
     assert apps.reference == contests.reference == "print(2 * int(input()))"
     assert own == PROBLEMS[0]
     assert found.left_out == {}
+
+
+@pytest.mark.parametrize("private", [LIVE["private_test_cases"], packed(LIVE["private_test_cases"])])
+def test_livecodebench_is_read_plain_and_packed(private, tmp_path):
+    function = LIVE | {"question_id": "3", "public_test_cases": cases(("1", "2"), kind="functional")}
+    found = archive.read(write(tmp_path, LIVE | {"private_test_cases": private}, function))
+    [problem] = found.problems
+    assert (problem.id, problem.family, problem.band) == ("livecodebench-abc301_a", "livecodebench", "hard")
+    assert (problem.samples, problem.hidden) == ((("1\n", "2\n"),), (("2\n", "4\n"),))
+    assert found.left_out == {"calls a function instead of reading stdin": 1}
+
+
+class Harmful:
+    """What would run a command as it is unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("touch harmed",)
+
+
+def test_a_pickle_that_calls_something_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, LIVE | {"private_test_cases": packed(Harmful())})
+    with pytest.raises(InputError, match=r"packed as LiveCodeBench does it \(it names \w+\.system, where a text"):
+        archive.read(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["problems.jsonl"]
 
 
 def test_a_statement_that_comes_twice_is_left_out(tmp_path):
@@ -262,7 +312,11 @@ def test_what_is_no_problem_for_stdin_is_left_out_and_counted(tmp_path):
         ("{", "line 2: not JSON"),
         ("", "line 2: not JSON"),
         ("[]", "line 2: not a JSON object"),
-        ({"name": "x"}, "line 2: neither samples"),
+        ({"name": "x"}, "line 2: none of its fields is known: samples (our own)"),
+        (LIVE | {"difficulty": "competition"}, "line 2: difficulty is 'competition', not one of easy, medium, hard"),
+        (LIVE | {"private_test_cases": "no base 64"}, "line 2: private_test_cases is neither JSON nor packed"),
+        (LIVE | {"private_test_cases": packed([1])}, "line 2: private_test_cases is no list of objects"),
+        (LIVE | {"public_test_cases": "[1"}, "line 2: public_test_cases is not JSON"),
         (APPS, "line 2: the id 'apps-7' stands on an earlier line, too"),
         ({k: v for k, v in APPS.items() if k != "question"}, "line 2: the field 'question' is missing"),
         (

@@ -1,9 +1,12 @@
-"""Problems from a local copy of a data set, as JSONL: one object a line, in one of three forms told by their fields.
+"""Problems from a local copy of a data set, as JSONL: one object a line, in one of four forms told by their fields.
 
 - APPS: `problem_id`, `question`, `input_output` (JSON in a string: `inputs`, `outputs`, perhaps `fn_name`),
   `difficulty` (introductory, interview, competition), `solutions` (JSON in a string: a list of sources).
 - CodeContests: `name`, `description`, `public_tests`, `private_tests`, `generated_tests` (each with the lists `input`
   and `output`), `difficulty` (its number), `solutions` (the lists `language` and `solution`).
+- LiveCodeBench: `question_id`, `question_content`, `difficulty` (easy, medium, hard), `public_test_cases` and
+  `private_test_cases` (JSON in a string: a list of `input`, `output` and `testtype`; the latter also as the light
+  version packs it: pickled, compressed, in base 64).
 - Our own: the fields of `Problem`.
 
 Other fields are passed over. Their solutions and answers are taken as they are: nothing is run here.
@@ -11,7 +14,11 @@ Other fields are passed over. Their solutions and answers are taken as they are:
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import pickle
+import zlib
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -39,6 +46,7 @@ CONTESTS_BANDS: dict[int, Band] = {
 }
 REPAIR = "repair or remove the line"
 PYTHON3 = 3  # in CodeContests' list of languages
+MOST_UNPACKED = 2**29  # bytes of a problem's tests
 
 Test = tuple[str, str]
 
@@ -117,7 +125,10 @@ def _problem(record: Any, samples: int) -> Problem:
         return _apps(record, samples)
     if "public_tests" in record:
         return _contests(record)
-    raise ValueError("neither samples (our own), input_output (APPS) nor public_tests (CodeContests) is a field")
+    if "public_test_cases" in record:
+        return _livecodebench(record)
+    known = "samples (our own), input_output (APPS), public_tests (CodeContests), public_test_cases (LiveCodeBench)"
+    raise ValueError(f"none of its fields is known: {known}")
 
 
 def _apps(record: dict[str, Any], n_samples: int) -> Problem:
@@ -146,6 +157,45 @@ def _contests(record: dict[str, Any]) -> Problem:
     solution = next((source for language, source in sources if language == PYTHON3), None)
     band = CONTESTS_BANDS.get(record.get("difficulty") or 0, "hard")
     return _made(record["name"], "code_contests", band, record["description"], public, [*given, *made], solution)
+
+
+def _livecodebench(record: dict[str, Any]) -> Problem:
+    public, private = (_cases(record, field) for field in ("public_test_cases", "private_test_cases"))
+    band = record["difficulty"]
+    if band not in APPS_BANDS.values():
+        raise ValueError(f"difficulty is {band!r}, not one of {', '.join(APPS_BANDS.values())}")
+    name = f"livecodebench-{record['question_id']}"
+    return _made(name, "livecodebench", band, record["question_content"], public, private, None)
+
+
+def _cases(record: dict[str, Any], field: str) -> list[Test]:
+    text = record[field]
+    packed = isinstance(text, str) and not text.lstrip().startswith(("[", "null"))
+    cases = _embedded({field: _unpacked(text, field)} if packed else record, field) or []
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        raise ValueError(f"{field} is no list of objects")
+    if any(case.get("testtype") == "functional" for case in cases):
+        raise _LeftOut("calls a function instead of reading stdin")
+    return _pairs([case["input"] for case in cases], [case["output"] for case in cases])
+
+
+class _TextAlone(pickle.Unpickler):
+    """Reads plain values. A pickle can name any function to call: none is found here."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it names {module}.{name}, where a text is expected")
+
+
+def _unpacked(text: str, field: str) -> Any:
+    """The text that is pickled, compressed and written in base 64."""
+    try:
+        opened = zlib.decompressobj()
+        data = opened.decompress(base64.b64decode(text, validate=True), MOST_UNPACKED)
+        if opened.unconsumed_tail:
+            raise ValueError(f"more than {MOST_UNPACKED:,} bytes")
+        return _TextAlone(io.BytesIO(data)).load()
+    except Exception as error:  # a pickle that is none ends in any way
+        raise ValueError(f"{field} is neither JSON nor packed as LiveCodeBench does it ({first_line(error)})") from None
 
 
 def _made(
