@@ -133,3 +133,18 @@ def test_the_kept_form_has_the_probe_as_split(table, tmp_path):
     found = one(kept, **at, metric="within_kind_balanced_accuracy")
     assert (found.value, found.n, found.unit) == (pytest.approx(0.85), 60, "objectives")
     assert set(kept["split"]) == {"near", "far"}
+
+
+def test_the_kept_form_of_kinds_and_of_tenths(files, tmp_path):
+    policy, models = ({at: path for at, path in files.items() if len(at) == n} for n in (3, 2))
+    for name in ("by_kind", "reliability"):
+        tables.write(getattr(tables, name)(policy, models, LABELS, {"small": "Small 2M"}), tmp_path / f"{name}.csv")
+    kept = tables.long(tmp_path, "demo")
+    assert tuple(kept.columns) == tables.LONG_COLUMNS
+    assert not kept.duplicated(list(tables.LONG_COLUMNS[:9])).any()
+    at = {"split": "near", "model": "Small 2M", "variant": "evidence", "condition": "baseline"}
+    found = one(kept, **at, arm="measured", metric="claimed_unmet_given_unmet/no comma")
+    assert (found.value, found.n, found.unit) == (pytest.approx(27 / 30), 30, "objectives")
+    # 24 right and 3 wrong claims of Full: a probability of 1, in the last tenth
+    certain = one(kept, **at, arm="report", metric="rate_met/9")
+    assert (certain.value, certain.n) == (pytest.approx(24 / 27), 27)

@@ -7,6 +7,8 @@ split        evaluation (sampled answers of held-out topics), training (rollouts
              code); of the task instructions, held-out topics by the kinds that are asked: train,
              development_held_out, test_held_out; of probes the probe's name
 seed, step   of training; empty where nothing was trained, and step for what is of all steps (NAME_slope, a step)
+metric       of one kind of objective its name stands behind it (claimed_met_given_met/commas), of one tenth of
+             probability the tenth (rate_met/9); whose probability it is, token, report or base_rate, is then the arm
 condition    system prompt; in a check of the judge the fault of the answers that the compliant are held against
 n, unit      what was counted, and what one is
 
@@ -106,6 +108,21 @@ def _probes(table: pd.DataFrame) -> pd.DataFrame:
     return _reports(named, "cell").assign(split=lambda rows: rows["probe"])
 
 
+def _of_kinds(table: pd.DataFrame) -> pd.DataFrame:
+    """by_kind.csv."""
+    return _of_probes(table, table["kind_of_objective"])
+
+
+def _reliability(table: pd.DataFrame) -> pd.DataFrame:
+    return _of_probes(table, table["bin"].astype(int).astype(str)).assign(arm=table["by"])
+
+
+def _of_probes(table: pd.DataFrame, part: pd.Series) -> pd.DataFrame:
+    """Numbers of a part of a probe's claims."""
+    at = {"model": table["label"], "split": table["probe"], "condition": BASELINE, "arm": MEASURED}
+    return table.assign(metric=table["metric"] + "/" + part, unit="objectives", **at)
+
+
 def _training(table: pd.DataFrame) -> pd.DataFrame:
     """Of every step what LOGGED and the task name, and of all steps the slope a step, as METRIC_slope."""
     logged = {*LOGGED, *(rate for task in table["task"].unique() for rate in tasks.get(task).rates)}
@@ -148,6 +165,8 @@ FORMS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "scale": _models,
     "ladder": _models,
     "probes": _probes,
+    "by_kind": _of_kinds,
+    "reliability": _reliability,
     "training": _training,
     "onset": _onset,
     "judge": _judge,
