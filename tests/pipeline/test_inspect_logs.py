@@ -190,3 +190,21 @@ def test_speed(tmp_path: Path) -> None:
     written(tmp_path, rollout_frame())  # imports Inspect
     files = write_files(tmp_path, rollout_frame(repeat=32))
     assert cost(lambda: write_logs(*files, tmp_path / "many", LABELS, "demo")) < 30
+
+
+def test_tokens_of_both_turns_are_counted(tmp_path: Path) -> None:
+    """The model reads the prompt twice and its answer once; a stored answer it did not write. Without ids nothing is
+    claimed."""
+    n = len(rollout_frame())
+    spans = [[1] * 7 + [0] * 5] * (n - 1) + [[0] * 12]  # the last answer is a stored one
+    ids = {"x_ids": [[1] * 5] * n, "task_ids": [[2] * 7] * n, "xc_ids": [[3] * 2] * n, "confession_ids": [[4] * 3] * n}
+    _, path = written(tmp_path, rollout_frame(**ids, task_mask=spans))
+    log = read(path)
+    [usage] = log.samples[0].model_usage.values()
+    assert (usage.input_tokens, usage.output_tokens) == (2 * 5 + 7 + 2, 7 + 3)
+    [last] = log.samples[-1].model_usage.values()
+    assert (last.input_tokens, last.output_tokens) == (5 + 7 + 2, 3)
+    [whole] = log.stats.model_usage.values()
+    assert whole.total_tokens == (len(log.samples) - 1) * usage.total_tokens + last.total_tokens
+    [path, _] = written(tmp_path, rollout_frame(), "others")
+    assert read(path).stats.model_usage == {}

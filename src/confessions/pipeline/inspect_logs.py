@@ -30,13 +30,14 @@ from confessions.training import kept_rollouts
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalResults, EvalSample
-    from inspect_ai.model import ChatMessage
+    from inspect_ai.model import ChatMessage, ModelUsage
     from inspect_ai.scorer import Score
     from inspect_ai.viewer import ViewerConfig
 
 CHECKPOINT = ("task", "model", "adapter", "training_seed", "step", "config_hash")  # the same in every row of a file
 CELL = ("condition", "variant")
 ROLLOUT = (*CHECKPOINT, *CELL, "row", "seed", "spec", "x", "z", "y", "xc", "zc", "yc", "confession_finish")
+IDS = ("x_ids", "task_ids", "xc_ids", "confession_ids")
 CREATED = "1970-01-01T00:00:00+00:00"  # Inspect wants a date, and the same inputs should give the same log
 HEADLINE = "balanced_claim_accuracy"  # stands in the viewer's list of logs
 
@@ -169,7 +170,8 @@ def _write(
         status="success",
         eval=spec,
         results=_results(scores, headline),
-        stats=EvalStats(started_at=CREATED, completed_at=CREATED),  # without dates the viewer says NaN days
+        # Without dates the viewer says NaN days.
+        stats=EvalStats(started_at=CREATED, completed_at=CREATED, model_usage=_usage(rows)),
         samples=[
             _sample(id, row, scored, _id(key, id), columns)
             for id, row, scored in zip(ids, rows, _records(scores), strict=True)
@@ -240,9 +242,27 @@ def _sample(
             model=rollout["model"], choices=[ChatCompletionChoice(message=messages[-1], stop_reason=reason)]
         ),
         scores=_scores(scored, objectives, columns),
+        model_usage=_usage([rollout]),
         # JavaScript knows 53 bits of a number; a seed has 63.
         metadata={**spec, "seed": str(rollout["seed"]), **{k: v for k, v in scored.items() if k not in shown}},
     )
+
+
+def _usage(rollouts: Sequence[Mapping[str, Any]]) -> dict[str, ModelUsage]:
+    """Tokens that the model read and wrote in both turns together; nothing where the ids are not kept. A stored answer,
+    which is in no span, was read alone."""
+    from inspect_ai.model import ModelUsage
+
+    read = wrote = 0
+    for row in rollouts:
+        if row.get("task_ids") is None:
+            return {}
+        prompt, answer, asks, report = (len(row[name]) for name in IDS)
+        read += prompt + answer + asks
+        wrote += report
+        if any(row["task_mask"]):
+            read, wrote = read + prompt, wrote + answer
+    return {rollouts[0]["model"]: ModelUsage(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)}
 
 
 def _messages(rollout: Mapping[str, Any], uuid: str) -> list[ChatMessage]:
