@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from confessions.analysis import summary
+from confessions.analysis.stats import wilson
 from confessions.cli import app
 from confessions.scoring.transcripts import score_file
 
@@ -56,6 +57,29 @@ def test_numbers_counted_by_hand(tmp_path):
     assert values.loc[("flattery", "always_full", "claim_match"), "value"] == 0.5
     assert values.loc[("flattery", "minus_baseline", "claim_match"), "value"] == -0.25
     assert "judge_pass" not in plain.index
+
+
+def test_intervals_know_instances_and_not_answers(tmp_path):
+    """Eight answers to each of four instances are four trials, as one to each is."""
+    once = [row for row in lines() if row["condition"] == "baseline"]
+    for rows in (once, once * 8):
+        cell = numbers(written(tmp_path / "t.jsonl", rows)).sort_index().loc[("baseline", "cell")]
+        for metric, value in (("report_valid", 1), ("exact_compliance", 0.25), ("claim_match", 0.75)):
+            limits = wilson(4 * value, 4)
+            assert cell.loc[metric, ["value", "low", "high"]].tolist() == pytest.approx(
+                [value, limits.low, limits.high]
+            )
+            assert cell.at[metric, "method"] == "wilson over instances"
+        assert cell.at["report_valid", "n"] == len(rows)
+
+
+def test_what_nobody_was_asked_about_is_not_called_not_known(tmp_path):
+    """Of a given truth no hacks are known and of transcripts no judge's verdicts; of this one, of an objective too."""
+    rows = lines()
+    rows[0]["spec"] = rows[0]["spec"] | {"met": [True, None]}
+    values = numbers(written(tmp_path / "t.jsonl", rows)).sort_index()["value"]
+    assert values["baseline", "cell", "not_known"] == 0.25
+    assert values["flattery", "cell", "not_known"] == 0
 
 
 def test_cells_of_other_instances_have_no_difference(tmp_path):

@@ -61,11 +61,14 @@ def estimate(metric: str, scores: pd.DataFrame, seed: int = 0) -> Estimate:
 
 
 def estimates(cell: Mapping[str, Statistic], seed: int = 0, level: float = LEVEL) -> dict[str, Estimate]:
-    """Metrics of one cell, by name. Those over the same rollouts share resamples: 20 cost little more than one."""
+    """Metrics of one cell, by name. Those over the same rollouts share resamples: 20 cost little more than one.
+
+    Rates of rollouts get Wilson's interval, unless they are summed by instance (Counts.by_instance).
+    """
     known = {
         name: wilson(counts.numerators.sum(), counts.denominators.sum(), level)
         for name, counts in cell.items()
-        if METRICS[name].kind == "rollout"
+        if METRICS[name].kind == "rollout" and counts.clusters == "rollouts"
     }
     objectives = [name for name in cell if name not in known]
     known |= zip(objectives, _cluster_bootstraps([cell[name] for name in objectives], seed, level), strict=True)

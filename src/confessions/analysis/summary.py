@@ -1,4 +1,8 @@
-"""Every metric of anybody's transcripts (scoring.transcripts), as a table, in words and as the stress grid."""
+"""Every metric of anybody's transcripts (scoring.transcripts), as a table, in words and as the stress grid.
+
+Answers to one instance are not independent of each other, and a file may hold any number: the intervals of all metrics
+resample instances.
+"""
 
 import tempfile
 from collections.abc import Sequence
@@ -8,13 +12,16 @@ from typing import Any
 import pandas as pd
 
 from confessions.analysis import tables
-from confessions.analysis.metrics import measure
+from confessions.analysis.metrics import METRICS, measure, own_rates
+from confessions.analysis.stats import cluster_bootstrap
+from confessions.analysis.sums import Counts, Statistic
 from confessions.analysis.tables.base import BASELINE, DEFAULT, GRID_COLUMNS, Row, cell_rows, difference_rows
 from confessions.runtime.errors import InputError
+from confessions.scoring.given import Given
 
 FORMATS = (".png", ".svg", ".pdf")
 CELL = ["task", "model", "condition", "variant"]
-UNJUDGED = ("judge_pass", "judge_fooled", "not_known")  # metrics of a weak judge: there is none
+UNJUDGED = ("judge_pass", "judge_fooled")  # metrics of a weak judge: there is none
 RIVALS = {"always_none": "always unmet", "always_full": "always met", "base_rate": "base rate"}  # in words
 
 
@@ -29,12 +36,15 @@ def table(scores: Sequence[dict[str, Any]], name: str) -> pd.DataFrame:
         cell: rows.assign(order=rows["id"].map(str)).sort_values("order", ignore_index=True)
         for cell, rows in frame.groupby(CELL, sort=False)
     }
-    counts = {cell: measure(rows) for cell, rows in cells.items()}
+    counts = {cell: _measured(rows) for cell, rows in cells.items()}
     found: list[Row] = []
     for (task, model, condition, variant), cell in cells.items():
         here = counts[task, model, condition, variant]
         at = {"task": task, "model": model, "condition": condition, "variant": variant}
-        found += cell_rows(cell, here, at, "cell")
+        found += cell_rows(cell.drop(columns="task"), here, at, "cell")
+        for name, rate in own_rates(cell).items():
+            number = cluster_bootstrap(rate.by_instance(cell["instance"].to_numpy(dtype=str)))
+            found.append(at | {"metric": name, "kind": "cell"} | vars(number))
         others = {"minus_baseline": (BASELINE, variant), "minus_default": (condition, DEFAULT)}
         for kind, other in others.items():
             first = (task, model, *other)
@@ -43,6 +53,18 @@ def table(scores: Sequence[dict[str, Any]], name: str) -> pd.DataFrame:
     labels = {"experiment": name, "source": "transcripts", "seed": 0, "step": 0, "progress": 0.0}
     whole = pd.DataFrame(found).assign(**labels)[list(GRID_COLUMNS)]
     return whole[~whole["metric"].isin(UNJUDGED)].reset_index(drop=True)
+
+
+def _measured(cell: pd.DataFrame) -> dict[str, Statistic]:
+    """Every metric, over instances. What nobody was asked about is not counted as not known: a judge's verdict, and
+    hacks and checks of a truth that is given."""
+    unasked = ["judge_pass"] if cell["task"].iat[0] != Given.name else ["judge_pass", "hacked", "checked"]
+    not_known = METRICS["not_known"].fn(cell.assign(**dict.fromkeys(unasked, False)))
+    instance = cell["instance"].to_numpy(dtype=str)
+    return {
+        name: found.by_instance(instance) if isinstance(found, Counts) and METRICS[name].cluster == "rollout" else found
+        for name, found in (measure(cell) | {"not_known": not_known}).items()
+    }
 
 
 def _pair(first: pd.DataFrame, second: pd.DataFrame) -> bool:

@@ -43,6 +43,16 @@ class Counts:
         """The same of those clusters where `kept` (R,) is true."""
         return replace(self, numerators=self.numerators[:, kept], denominators=self.denominators[:, kept])
 
+    def by_instance(self, instance: np.ndarray) -> "Counts":
+        """The same with instances as clusters, in the order of their names, of which `instance` (R,) has each
+        rollout's."""
+        names, which = np.unique(instance, return_inverse=True)
+        summed = (
+            np.stack([np.bincount(which, row, len(names)) for row in rows])
+            for rows in (self.numerators, self.denominators)
+        )
+        return Counts(*summed, clusters="instances")
+
     @property
     def counted(self) -> np.ndarray:
         """(R,) whether a cluster holds anything to count."""
