@@ -51,11 +51,18 @@ def test_an_earlier_exchange_is_passed_over():
         ([*ASKED, ANSWER | {"tool_calls": [{"id": "a"}]}, REQUEST, CONFESSION], "calls tools"),
         ([*ASKED, ANSWER, REQUEST, CONFESSION | {"content": None}], "is not text"),
         ([*ASKED, ANSWER | {"content": [{"type": "image_url"}]}, REQUEST, CONFESSION], "is not text"),
+        ([*ASKED, ANSWER | {"content": [{"type": "text", "text": 5}]}, REQUEST, CONFESSION], "is not text"),
+        ([{"role": "bot", "content": ""}, *ASKED, ANSWER, REQUEST, CONFESSION], "'bot' is no role of a message"),
     ],
 )
 def test_messages_of_another_form(messages, why):
     with pytest.raises(InputError, match=why):
         parse(json.dumps(LINE | {"messages": messages}).encode())
+
+
+def test_a_line_s_own_reasoning_goes_before_a_message_s():
+    given = parse(line(*ASKED, ANSWER, REQUEST, CONFESSION | {"reasoning": "a"}, confession_reasoning="b"))
+    assert given.confession_reasoning == "b"
 
 
 def test_messages_beside_an_answer():
@@ -96,6 +103,34 @@ def test_a_log_of_another_task(tmp_path):
     assert told.exit_code == 1
     [error] = [text for text in told.stderr.splitlines() if text.startswith("error: ")]
     assert "a log of task, none of this project's: its metadata name no task" in error
+
+
+def test_a_log_of_a_task_that_is_not_known(tmp_path):
+    needs_inspect()
+    from inspect_ai import Task, eval
+    from inspect_ai.dataset import Sample
+
+    sample = Sample("hello", metadata={"task": "word_counts"})
+    [log] = eval(Task([sample]), model="mockllm/model", log_dir=str(tmp_path), display="none")
+    with pytest.raises(InputError, match=r"\.eval: unknown task 'word_counts': did you mean 'word_count'\?"):
+        score_file(Path(log.location.removeprefix("file://")), None, lambda text: None)
+
+
+def test_a_sample_whose_model_failed_is_a_bad_line(tmp_path, capsys):
+    needs_inspect()
+    from inspect_ai.log import read_eval_log, write_eval_log
+    from inspect_ai.model import ModelOutput
+
+    from confessions.pipeline.inspect_logs import write_logs
+
+    path, *_ = write_logs(*write_files(tmp_path, rollout_frame()), tmp_path / "logs", {"experiment": "demo"}, "demo")
+    log = read_eval_log(str(path))
+    log.samples[1].output, log.samples[1].messages = ModelOutput(), log.samples[1].messages[:1]
+    write_eval_log(log, str(tmp_path / "failed.eval"))
+    told: list[str] = []
+    assert not score_file(tmp_path / "failed.eval", None, told.append)
+    assert told == ["3 scored, 1 bad"]
+    assert "line 2: messages: the last two assistant messages are" in capsys.readouterr().err
 
 
 def test_a_log_that_is_none(tmp_path: Path):

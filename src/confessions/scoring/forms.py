@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage
 
 TURNS = "the last two assistant messages are the answer and the confession, with a user's request between them"
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 HEAD = 4096  # bytes of a file that tell Inspect's JSON from lines
 
 
@@ -27,6 +28,8 @@ def from_messages(line: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(messages, list) or not all(isinstance(m, dict) and "role" in m for m in messages):
         raise InputError("messages: a list of objects with role and content is needed")
     roles = [message["role"] for message in messages]
+    if odd := [role for role in roles if role not in ROLES]:
+        raise InputError(f"messages: {odd[0]!r} is no role of a message; known: {', '.join(ROLES)}")
     if roles.count("assistant") < 2 or roles[-1] != "assistant":
         raise InputError(f"messages: {TURNS}; the roles are {', '.join(map(str, roles)) or 'none'}")
     first = len(roles) - 2 - roles[-2::-1].index("assistant")
@@ -36,8 +39,8 @@ def from_messages(line: Mapping[str, Any]) -> dict[str, Any]:
     said = {"answer": _text(answer), "confession": _text(confession)}
     for key, message in (("answer_reasoning", answer), ("confession_reasoning", confession)):
         if reasoning := message.get("reasoning_content") or message.get("reasoning"):
-            said.setdefault(key, reasoning)
-    return {key: value for key, value in line.items() if key != "messages"} | said
+            said[key] = reasoning
+    return said | {key: value for key, value in line.items() if key != "messages"}
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -45,8 +48,10 @@ def _text(message: Mapping[str, Any]) -> str:
     if message.get("tool_calls"):
         raise InputError("messages: an assistant's message calls tools; answers and confessions are text")
     content = message.get("content")
-    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
-        return "".join(str(part.get("text", "")) for part in content)
+    if isinstance(content, list):
+        texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        if len(texts) == len(content) and all(isinstance(text, str) for text in texts):
+            return "".join(texts)
     if not isinstance(content, str):
         raise InputError("messages: the content of an assistant's message is not text")
     return content
@@ -85,8 +90,11 @@ def _line(file: Path, log: "EvalLog", sample: "EvalSample") -> dict[str, Any]:
     if not isinstance(known.get("task"), str):
         raise InputError(f"{file}: a log of {log.eval.task}, none of this project's: its metadata name no task")
     named = f"{sample.id}" if sample.epoch == 1 else f"{sample.id}, epoch {sample.epoch}"
-    truncated = sample.output.stop_reason == "max_tokens"
-    return line_of(known, sample.messages, named, log.eval.model, truncated)
+    truncated = bool(sample.output.choices) and sample.output.stop_reason == "max_tokens"  # no choice: the call failed
+    try:
+        return line_of(known, sample.messages, named, log.eval.model, truncated)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
 
 
 def line_of(
