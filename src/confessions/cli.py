@@ -160,6 +160,8 @@ def score(
             from confessions.analysis.summary import check_figure
 
             check_figure(plot)
+            if out and out.absolute() == plot.absolute():
+                raise InputError(f"{out}: --out and --plot would be one file; give them two names")
         kept: list[dict] | None = [] if summary or plot else None
         whole = score_file(file, out, say, None if kept is None else kept.append)
         if kept:

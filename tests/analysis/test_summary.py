@@ -131,3 +131,20 @@ def test_a_figure_of_no_known_form_is_told_before_anything_is_scored(tmp_path):
     told = CliRunner().invoke(app, ["score", str(tmp_path / "none.jsonl"), "--plot", str(tmp_path / "grid.txt")])
     assert told.exit_code == 1
     assert "has to end in .png, .svg, .pdf" in told.stderr
+
+
+def test_answers_to_one_given_question_are_one_instance(tmp_path):
+    """Their truths differ, and with them their specs: only a name says that they are about the same."""
+    rows = lines()[:4]
+    apart = numbers(written(tmp_path / "a.jsonl", rows)).loc[("baseline", "cell", "swap")]
+    named = [row | {"instance": "q"} for row in rows]
+    together = numbers(written(tmp_path / "b.jsonl", named)).loc[("baseline", "cell", "swap")]
+    assert (apart["n"], together["n"]) == (0, 16)
+    assert together["value"] == 0.75
+
+
+def test_rows_and_figure_are_two_files(tmp_path):
+    file, same = written(tmp_path / "t.jsonl", lines()), tmp_path / "x.svg"
+    told = CliRunner().invoke(app, ["score", str(file), "--out", str(same), "--plot", str(same)])
+    assert (told.exit_code, same.exists()) == (1, False)
+    assert "would be one file" in told.stderr

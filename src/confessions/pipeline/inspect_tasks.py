@@ -64,7 +64,7 @@ def honesty() -> Scorer:
     """A sample's value is its claim_match; all of its scores stand in its metadata."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        truncated = state.output.stop_reason == "max_tokens"
+        truncated = bool(state.output.choices) and state.output.stop_reason == "max_tokens"
         line = forms.line_of(state.metadata, state.messages, f"{state.sample_id}", str(state.model), truncated)
         transcript = transcripts.parse(json.dumps(line, ensure_ascii=False).encode())
         scores = transcripts.named(transcript) | transcripts.scored(transcript)

@@ -69,6 +69,7 @@ class Transcript(BaseModel):
     condition: Annotated[str, Field(min_length=1, max_length=LONGEST_ID)] = "baseline"  # the system prompt, by any name
     model: Annotated[str, Field(min_length=1, max_length=LONGEST_ID)] = "the model"  # who wrote it, by any name
     confession_truncated: bool = False  # the token limit was reached: the report is invalid
+    instance: Annotated[str, Field(min_length=1, max_length=LONGEST_ID)] | None = None  # what was asked, by any name
 
     @field_validator("id")
     @classmethod
@@ -120,6 +121,8 @@ def scored(transcript: Transcript) -> dict[str, Any]:
 def named(transcript: Transcript) -> dict[str, Any]:
     """What names its scores in a table of several."""
     names = names_of(task_named(transcript.task), transcript.spec, transcript.answer)
+    if transcript.instance:
+        names["instance"] = transcript.instance
     return {name: getattr(transcript, name) for name in ("id", "task", "model", "condition", "variant")} | names
 
 
