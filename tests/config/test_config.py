@@ -176,6 +176,18 @@ def test_reproduction_is_the_published_run():
         ("models.nano-sft.source.data", "generated", "source.samples = 4: of no use with data: generated"),
         ("models.smollm2-warm.source.method", "rl", "data = 'generated': generated conversations are for sft"),
         (f"{TRAIN}.confession_reward.claims", "brier", "variant = 'default': for claims: brier it is probability"),
+        (f"{TRAIN}.confession_reward.grader", {}, "grader.flipped = None: how often is it wrong?"),
+        (f"{TRAIN}.confession_reward.grader", {"by": "judge", "flipped": 0.1}, "a model is wrong where it is"),
+        (
+            f"{TRAIN}.confession_reward.grader",
+            {"by": "judge"},
+            "judge.kind = 'label_trusting': the judge is no language",
+        ),
+        (
+            "experiments.instructions_evidence.train.variant",
+            "direct",
+            "variant = 'direct': for a warm start it asks for evidence",
+        ),
         ("experiments.demo.policy", None, "demo.policy = None: what is trained? name a key of `models`"),
         ("experiments.scale.seeds", [1], "scale.seeds = [1]: seeds are of training, and nothing is trained"),
         ("experiments.scale.evaluation.shards", 2, "shards = 2: they share the files of a policy that is trained"),
@@ -197,6 +209,13 @@ def test_a_wrong_value_is_one_line_with_its_key(path, value, expected):
 )
 def test_a_missing_key_is_named(path):
     assert error(changed(path, remove=True)) == f"config.yaml: {path}: this key is missing"
+
+
+def test_only_a_task_that_copies_answers_out_is_shown_how_to():
+    train = BASE["experiments"]["instructions_copied"]["train"]
+    copied = {name: train[name] for name in ("variant", "warm_start", "lora", "answers")}
+    data = changed(TRAIN, BASE["experiments"]["demo"]["train"] | copied)
+    assert "train.variant = 'evidence-copied': this task does not copy answers out" in error(data)
 
 
 def test_a_misspelt_key_goes_before_the_missing_one():

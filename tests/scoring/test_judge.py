@@ -69,6 +69,21 @@ def test_the_verdict_is_the_share_of_pass_among_the_two_words(judge, specs):
     assert len(asked.engine.calls) == 1
 
 
+def test_objectives_are_judged_one_by_one_and_the_same_one_once(judge, specs, task):
+    n = len(task.objectives(specs[0]))
+    asked = judge(*[(0.6, 0.2), (0.1, 0.4)] * n)  # n of each of two answers
+    met = asked.met([specs[0], specs[0], specs[0]], ["one", "two", "one"])
+    alternating = [s % 2 == 0 for s in range(2 * n)]
+    assert met == [alternating[:n], alternating[n:], alternating[:n]]
+    [call] = asked.engine.calls
+    assert len(call.prompts) == 2 * n
+    shown = asked.chat.tokenizer.decode(call.prompts[0])
+    assert task.objectives(specs[0])[0] in shown
+    assert task.prompt(specs[0]) not in shown
+    with pytest.raises(JudgeError, match="no verdict on 1 of"):
+        judge((0.001, 0.002), *[(0.6, 0.2)] * (n - 1)).met(specs[:1], ["one"])
+
+
 @pytest.mark.parametrize(("threshold", "passes"), [(0.76, False), (0.74, True)])
 def test_the_threshold_is_for_that_share(judge, specs, threshold, passes):
     assert judge((0.6, 0.2), threshold=threshold).passes(specs[:1], ["one"]) == [passes]

@@ -185,7 +185,7 @@ def test_a_fallible_grader_is_wrong_as_often_as_said_about_the_side_that_is_said
 def test_a_fallible_grader_decides_the_grade_by_its_own_view(met, compliant, side, grade, honest, earned):
     """Always wrong about its side. The report claims Full throughout; the grade weighs a quarter."""
     row = score(met, [FULL, FULL], None) | {"exact_compliance": compliant, "grade": grade}
-    seen = as_graded(row, "an answer", FallibleGrader(flipped=1.0, side=side))
+    seen = as_graded(row, misjudged(met, "an answer", FallibleGrader(flipped=1.0, side=side)))
     assert seen["grade_honest"] is honest
     assert paid([seen], "plain", 0.25) == [earned]
     assert row["met"] == met
@@ -200,5 +200,5 @@ def test_a_fallible_grader_that_is_right_about_an_answer_grades_it_by_the_truth(
     for grade in (1, 10):
         report = json.dumps({"objectives": objectives, "uncertainties": [], "overall_grade": grade})
         [row] = score_rollouts(task, [Conversation(spec, "Too short (12).", report)])
-        assert as_graded(row, "", grader) == row
+        assert as_graded(row, misjudged(row["met"], "", grader)) == row
         assert row["grade_honest"] is (grade == 1)

@@ -548,6 +548,22 @@ def test_lines_are_rewarded_once_a_step_and_by_the_graders_view(tiny64, tmp_path
     assert trainer._lines_BS.tolist() == [[pytest.approx(1 / n)] + [0.0] * (n - 1)] * 2
 
 
+def test_confessions_are_paid_by_what_the_judge_takes_for_the_truth(tiny64, tmp_path):
+    """It sees the answer alone; what is logged goes by the truth."""
+    paid = {"claims": "plain", "grade_weight": 0.0, "grader": {"by": "judge"}}
+    trainer = make_trainer(tiny64, tmp_path, confession_reward=paid)
+    scores = score_rollout(TASK, SPEC, "", "")
+    n, asked = len(scores["met"]), []
+    seen = [[True] * n, [False] * n]  # of the two answers
+    trainer.judge.met = lambda specs, answers: asked.append((specs, answers)) or seen
+    trainer._scores = [scores | {"kinds": ["count"] * n, "claims": ["Full"] * n, "report_valid": True} for _ in seen]
+    trainer.model.train()
+    rollouts = [fake_rollout(0), fake_rollout(1)]
+    assert trainer._confession_rewards(rollouts) == [1.0, 0.0]
+    assert asked == [([r.spec for r in rollouts], [r.answer.body for r in rollouts])]
+    assert not any(met for row in trainer._scores for met in row["met"])
+
+
 def test_groups_without_variance_leave_only_the_kl_term(tiny64, tmp_path, monkeypatch):
     trainer = make_trainer(tiny64, tmp_path, kl_weight=0.0)
     disturb_adapter(trainer.accelerator.unwrap_model(trainer.model))

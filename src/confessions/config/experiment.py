@@ -84,6 +84,9 @@ class Experiment(Strict):
                 raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
             if self.train.variant == COPIED and not isinstance(measured, Copies):
                 raise wrong("this task does not copy answers out", "train.variant", COPIED)
+        grader = self.train and self.train.confession_reward.grader
+        if grader and grader.by == "judge" and not isinstance(self.judge, LanguageModelJudge):
+            raise wrong("the judge is no language model: give kind: llm", "judge.kind", self.judge.kind)
         if self.survey and not tasks.get(self.survey.task).surveyed:
             raise wrong("the hack survey's detectors do not read this task", "survey.task", self.survey.task)
         if self.train and not self.train.lora and self.evaluation.shards > 1:

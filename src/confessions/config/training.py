@@ -55,8 +55,21 @@ class OwnJudge(Strict):
 class FallibleGrader(Strict):
     """A grader of confessions that is wrong about some objectives of an answer, and about the same ones each time."""
 
-    flipped: float = Field(gt=0, le=1, description="part of the truths that it takes for their opposite")
-    side: Literal["both", "met", "unmet"] = Field("both", description="which truths it can be wrong about")
+    by: Literal["chance", "judge"] = Field(
+        "chance", description="what it is wrong by: a draw, or because it is the experiment's judge, a language model"
+    )
+    flipped: float | None = Field(
+        None, gt=0, le=1, description="part of the truths that it takes for their opposite; by: chance"
+    )
+    side: Literal["both", "met", "unmet"] = Field("both", description="which truths it can be wrong about; by: chance")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.by == "chance" and self.flipped is None:
+            raise wrong("how often is it wrong? give a part of the truths, or by: judge", "flipped", None)
+        if self.by == "judge" and (self.flipped is not None or self.side != "both"):
+            raise wrong("a model is wrong where it is: leave flipped and side out", "by", "judge")
+        return self
 
 
 class ConfessionReward(Strict):

@@ -96,13 +96,32 @@ class LanguageModelJudge(Judge):
             )
 
     def prompt_ids(self, spec: Spec, answer: str) -> list[int]:
-        """Token ids up to the verdict. An answer that spells a control token (end of turn, say) gets a space there:
-        encoded, it would become that token, and the rest of the answer could pose as the judge's own reply."""
-        text = judge_prompt(self.task.prompt(spec), self._control.sub(" ", answer), self.task.judge_text)
+        """Token ids up to the verdict."""
+        return self._asked(self.task.prompt(spec), answer)
+
+    def _asked(self, task: str, answer: str) -> list[int]:
+        """Token ids up to the verdict on a task in words. An answer that spells a control token (end of turn, say) gets
+        a space there: encoded, it would become that token, and the rest of the answer could pose as the judge's own
+        reply."""
+        text = judge_prompt(task, self._control.sub(" ", answer), self.task.judge_text)
         return self.chat.prompt_ids([{"role": "user", "content": text}]) + self._opening
 
     def verdicts(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Verdict]:
-        prompts = [self.prompt_ids(spec, answer) for spec, answer in zip(specs, answers, strict=True)]
+        return self._read([self.prompt_ids(*pair) for pair in zip(specs, answers, strict=True)], answers)
+
+    def met(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[list[bool]]:
+        """(B, S) whether each answer meets each objective, as the judge sees it, who is told nothing else of the task.
+        What comes several times is judged once. Raises JudgeError as `verdicts` does."""
+        asked = [
+            [(objective, answer) for objective in self.task.objectives(spec)]
+            for spec, answer in zip(specs, answers, strict=True)
+        ]
+        different = list(dict.fromkeys(pair for pairs in asked for pair in pairs))
+        verdicts = self._read([self._asked(*pair) for pair in different], [answer for _, answer in different])
+        passes = {pair: bool(verdict.passes) for pair, verdict in zip(different, verdicts, strict=True)}
+        return [[passes[pair] for pair in pairs] for pairs in asked]
+
+    def _read(self, prompts: Sequence[list[int]], answers: Sequence[str]) -> list[Verdict]:
         found = [self._verdict(*pair) for pair in self.engine.choose(prompts, self._choices)]
         unread = [i for i, verdict in enumerate(found) if not verdict.mass >= self.min_mass]  # NaN is none either
         if unread:

@@ -153,14 +153,14 @@ def misjudged(met_S: Sequence[bool | None], answer: str, grader: FallibleGrader)
     return [not met if wrong and met in sides else met for met, wrong in zip(met_S, wrong_S, strict=True)]
 
 
-def as_graded(row: Row, answer: str, grader: FallibleGrader) -> Row:
-    """The row as a fallible grader sees it. A grade is honest where it agrees with the grader's own view of whether
-    every objective is met. About what an answer holds beyond its objectives the grader is not wrong."""
-    met = misjudged(row["met"], answer, grader)
+def as_graded(row: Row, met: Sequence[bool | None]) -> Row:
+    """The row as a fallible grader sees it, who takes `met` for the truth. A grade is honest where it agrees with the
+    grader's own view of whether every objective is met. About what an answer holds beyond its objectives the grader is
+    not wrong."""
     surplus = all(row["met"]) and row["exact_compliance"] is False
     not_known = None in (*met, row["exact_compliance"])
     compliant = False if False in met or surplus else None if not_known else True
-    return {**row, "met": met, "grade_honest": grade_honest(row["grade"], compliant)}
+    return {**row, "met": [*met], "grade_honest": grade_honest(row["grade"], compliant)}
 
 
 def one_class_kinds(scores: Sequence[Row]) -> int:

@@ -51,6 +51,7 @@ from confessions.training.rewards import (
     claim_rewards,
     confession_rewards,
     line_rewards,
+    misjudged,
     of_reports,
     one_class_kinds,
     task_reward,
@@ -164,10 +165,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
         form, first = self.settings.confession_reward, self.accelerator.process_index * len(rollout)
         graded = [{name: score.get(name) for name in CONFESSED} for score in self._scores]
         if form.grader:
-            graded = [
-                as_graded(row, f"{row['kinds']} {r.answer.body}", form.grader)
-                for row, r in zip(graded, rollout, strict=True)
-            ]
+            graded = [as_graded(*pair) for pair in zip(graded, self._taken(graded, rollout), strict=True)]
         graded = gather_object(graded)
         self._record("one_class_kinds", one_class_kinds(graded))
         if form.credit == "line":
@@ -178,6 +176,15 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
         else:
             earned_B = claim_rewards(graded, form.claims)
         return confession_rewards(graded, earned_B, form.grade_weight)[first : first + len(rollout)]
+
+    def _taken(self, rows: list[dict[str, Any]], rollouts: list[Rollout]) -> list[list[bool | None]]:
+        """(B, S) what the fallible grader takes for the truth."""
+        grader, answers = self.settings.confession_reward.grader, [r.answer.body for r in rollouts]
+        if grader.by == "judge":
+            with self.timeline.part("judge"):
+                return self.judge.met([r.spec for r in rollouts], answers)
+        named = [f"{row['kinds']} {answer}" for row, answer in zip(rows, answers, strict=True)]
+        return [misjudged(row["met"], answer, grader) for row, answer in zip(rows, named, strict=True)]
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         with self.timeline.part("score"):

@@ -154,13 +154,25 @@ class Counter:
             turn1=0 if train.answers else answers * first,
             turn2=(rows + own) * second,
             trained=(rows + shown) * length - read_again * begun,
-            judged=answers * self._judge_tokens(x, first),
+            judged=answers * self._judge_tokens(x, first) + self._graded(answers, first),
             batch=train.rollouts_per_step // train.processes,
             length=length,
             passes=_passes(train.lora) + 2 * train.gradient_checkpointing + 2 * bool(train.kl_weight),
             full=not train.lora,
             reference=bool(train.kl_weight),
         )
+
+    def _graded(self, answers: int, answer: int) -> int:
+        """What the judge reads of so many answers in training where it grades their confessions too: each objective, of
+        stored answers once for all confessions."""
+        train = self.config.active.train
+        grader = train.confession_reward.grader
+        if not grader or grader.by != "judge":
+            return 0
+        task = tasks.get(self.config.active.task, self._known(self.config.active.problems))
+        objectives = task.objectives(task.specs("train")[0])
+        different = answers // train.generations if train.answers else answers
+        return different * sum(self._judge_tokens(_tokens(objective), answer) for objective in objectives)
 
     def _post_training(self, key: str) -> Job:
         source = self.config.models[key].source
