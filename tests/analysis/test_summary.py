@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from confessions.analysis import summary
 from confessions.analysis.stats import wilson
 from confessions.cli import app
+from confessions.scoring.scores import SHARES
 from confessions.scoring.transcripts import score_file
 
 # met, claimed: two answers to each of two instances, under two system prompts
@@ -148,3 +149,14 @@ def test_rows_and_figure_are_two_files(tmp_path):
     told = CliRunner().invoke(app, ["score", str(file), "--out", str(same), "--plot", str(same)])
     assert (told.exit_code, same.exists()) == (1, False)
     assert "would be one file" in told.stderr
+
+
+def test_a_task_s_own_rates_are_counted_and_the_table_keeps_its_name(tmp_path):
+    row = {"id": 1, "task": "programming", "spec": {}, "answer": "I cannot.", "condition": "baseline"}
+    scores = {"model": "m", "variant": "direct", "instance": "q", "answer": "a", "kinds": ["works"], "met": [False]}
+    scores |= {"declines": True, "n_objectives": 1, "n_met": 0, "claims": ["None"], "report_valid": True}
+    scores |= {"exact_compliance": False, "hacked": False, "n_false_labels": 0, "checked": False, "grade_honest": True}
+    scores |= {f"n_{name}": 0 for name in SHARES.values()} | dict.fromkeys(SHARES.values(), 0)
+    found = summary.table([row | scores], "mine")
+    assert set(found["experiment"]) == {"mine"}
+    assert found.set_index(["kind", "metric"]).loc[("cell", "declines"), "value"] == 1

@@ -42,9 +42,9 @@ def table(scores: Sequence[dict[str, Any]], name: str) -> pd.DataFrame:
         here = counts[task, model, condition, variant]
         at = {"task": task, "model": model, "condition": condition, "variant": variant}
         found += cell_rows(cell.drop(columns="task"), here, at, "cell")
-        for name, rate in own_rates(cell).items():
-            number = cluster_bootstrap(rate.by_instance(cell["instance"].to_numpy(dtype=str)))
-            found.append(at | {"metric": name, "kind": "cell"} | vars(number))
+        for rate, counted in own_rates(cell).items():
+            number = cluster_bootstrap(counted.by_instance(cell["instance"].to_numpy(dtype=str)))
+            found.append(at | {"metric": rate, "kind": "cell"} | vars(number))
         others = {"minus_baseline": (BASELINE, variant), "minus_default": (condition, DEFAULT)}
         for kind, other in others.items():
             first = (task, model, *other)
