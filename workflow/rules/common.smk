@@ -13,6 +13,7 @@ from confessions.analysis import catalogue
 from confessions.pipeline import paths, specs, subjects
 from confessions.runtime import folders, outside
 from confessions.tasks.base import VIEWS
+from confessions.training import tracking
 
 # Without --sdm, the environment that runs snakemake runs the jobs, activated or not. With it, each rule's `conda` or the
 # image that config.yaml names does (docs/environments.md). An image holds no copy of the library: it reads this clone's.
@@ -34,7 +35,7 @@ READ = [*dict.fromkeys(EXPERIMENT.read_files.values())]  # by rollouts
 # Where nothing is trained, the rules of the policy stand there with nothing to do, and no target asks for them.
 TRAINS = EXPERIMENT.train is not None
 POLICIES = [EXPERIMENT.policy] if TRAINS else []
-os.environ.update(CONFESSIONS_REPORT_TO=",".join(EXPERIMENT.train.report_to) if TRAINS else "")
+os.environ.update(tracking.environment(EXPERIMENT.train.report_to if TRAINS else ()))
 SEEDS = EXPERIMENT.seeds if TRAINS else []
 STEPS = EXPERIMENT.train.save_steps if TRAINS else []
 ADAPTERS = not TRAINS or EXPERIMENT.train.lora is not None

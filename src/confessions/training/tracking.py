@@ -4,14 +4,18 @@ How a run is watched changes nothing that it makes: it stands in no spec, and an
 comes to the run by an environment variable, which the workflow sets from `train.report_to`.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-
-from transformers import TrainingArguments
+from typing import TYPE_CHECKING
 
 from confessions.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments  # the workflow, which reads `environment`, starts without it
 
 VARIABLE = "CONFESSIONS_REPORT_TO"
 PROJECT = "confessions"
@@ -23,10 +27,10 @@ def environment(trackers: Sequence[str]) -> dict[str, str]:
     return {VARIABLE: ",".join(trackers)}
 
 
-def report(arguments: TrainingArguments, name: str, work: Path, given: Mapping[str, str] = os.environ) -> None:
+def report(arguments: TrainingArguments, name: str, work: Path) -> None:
     """Have a run report under `name`, which it keeps when it is resumed from `work`. Raises InputError for a tracker
     that is not installed."""
-    trackers = [tracker for tracker in given.get(VARIABLE, "").split(",") if tracker]
+    trackers = [tracker for tracker in os.environ.get(VARIABLE, "").split(",") if tracker]
     for tracker in trackers:
         if find_spec(tracker) is None:
             raise InputError(f"train.report_to: {tracker} is not installed: pip install {tracker}, or leave it out")
