@@ -53,11 +53,12 @@ def test_what_is_made_is_what_the_workflow_makes_and_is_made_once(config, tmp_pa
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("demo", "give experiment:seed"),
+        ("qwen_judge", "give experiment:seed"),
         ("none:0", "give experiment:seed"),
         ("scale:0", "give experiment:seed"),
         ("demo:7", "demo has the seeds 0, 1"),
-        ("qwen_judge:0", "more than one process or model"),
+        ("demo:7:0", "give experiment:seed"),
+        ("demo", "run it by snakemake"),
     ],
 )
 def test_a_name_that_is_none_is_one_line(config, name, said):
@@ -88,3 +89,24 @@ def test_an_engine_that_is_kept_serves_every_start_and_ends_once(monkeypatch, tm
     assert (ended, vllm.running()) == (["a"], False)
     assert vllm.start(*asked, 4) is not first
     assert started[-1] == (5, "a")
+
+
+def test_a_model_that_is_compared_is_sampled_as_it_is_and_judged_where_a_model_judges(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("confessions.scoring.judge._verdict_tokens", lambda tokenizer: ([], [5, 6]))  # a word of its own
+    changed = config.model_dump()
+    changed["models"]["plain"] = changed["models"]["nano-xs"] | {"thinking": False}
+    judge = {"kind": "llm", "model": "plain", "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}
+    changed["experiments"]["demo"] |= {"scale": ["nano-xs"], "ladder": [], "judge": judge}
+    judged = load(changed)
+    one_process.run(judged, ["demo", "demo:0"], lambda line: None)
+    files = [paths.model_score_file(judged, "nano-xs"), paths.model_score_file(judged, "nano-xs", "more")]
+    files += [paths.score_file(judged, 0, step, probe) for step in (0, 1) for probe in ("", "more")]
+    for file in files:
+        scores = read_parquet(file)
+        own = "more" not in file
+        assert set(scores["judge"]) == {"llm:plain" if own else "label_trusting"}, file
+        assert scores["judge_p_pass"].between(0, 1).all() == own
+    before = {file: Path(file).stat().st_mtime_ns for file in files}
+    one_process.run(judged, ["demo", "demo:0"], lambda line: None)
+    assert {file: Path(file).stat().st_mtime_ns for file in files} == before

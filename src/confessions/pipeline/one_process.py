@@ -1,4 +1,4 @@
-"""Training runs and their rollouts without Snakemake, in one process: vLLM starts once for all of them.
+"""Training runs, rollouts and a language model's verdicts without Snakemake, in one process: vLLM starts once for all.
 
 For a machine that one has for an hour. What is made is what the workflow makes, file by file, and lies where it looks.
 """
@@ -7,6 +7,7 @@ import gc
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from os.path import exists
 from pathlib import Path
 
 import torch
@@ -15,8 +16,8 @@ from confessions.config import Config
 from confessions.engines import vllm
 from confessions.models.sources import build
 from confessions.pipeline import paths, specs
-from confessions.pipeline.stages import rollout, train
-from confessions.pipeline.subjects import subjects
+from confessions.pipeline.stages import rollout, score, train
+from confessions.pipeline.subjects import Subject, compared, subjects
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import FIX, parse_json
@@ -25,34 +26,39 @@ from confessions.training import tracking
 
 
 def run(config: Config, names: Sequence[str], say: Say) -> None:
-    """Make every checkpoint of each of `names`, "experiment:seed", and sample its rollouts, in order.
+    """Make every checkpoint of each of `names`, "experiment:seed", and sample its rollouts, in order; of a name without
+    a seed, sample the models that the experiment compares as they are. Where a language model judges, it does so too:
+    elsewhere there may be no GPU for it.
 
     Finished stages are not made again. Raises InputError for a name that there is not, and where a model has to be
     trained before.
     """
     runs = [_named(config, name) for name in names]
     with ExitStack() as stack:
-        if any(one.active.engine == one.active.train.engine == "vllm" for one, _ in runs):
-            stack.enter_context(vllm.kept(_largest([one for one, _ in runs])))
+        trained = [one for one, seed in runs if seed is not None]
+        if any(one.active.engine == one.active.train.engine == "vllm" for one in trained):
+            stack.enter_context(vllm.kept(_largest(trained)))
         for one, seed in runs:
-            _run(one, seed, say)
-            gc.collect()
-            torch.cuda.empty_cache()
+            _compare(one, say) if seed is None else _run(one, seed, say)
+            _free()
 
 
-def _named(config: Config, name: str) -> tuple[Config, int]:
-    """The configuration with the experiment chosen, and the seed."""
-    experiment, _, seed = name.rpartition(":")
-    if experiment not in config.experiments or not config.experiments[experiment].train:
-        raise InputError(f"{name}: give experiment:seed, of an experiment of config.yaml that trains")
-    one = config.model_copy(update={"experiment": experiment})
-    if seed not in map(str, one.active.seeds):
+def _named(config: Config, name: str) -> tuple[Config, int | None]:
+    """The configuration with the experiment chosen, and the seed; none where models are compared as they are."""
+    experiment, colon, seed = name.rpartition(":") if ":" in name else (name, "", "")
+    one = config.model_copy(update={"experiment": experiment}) if experiment in config.experiments else None
+    if one is None or not (one.active.train if colon else one.compared):
+        raise InputError(
+            f"{name}: give experiment:seed, of an experiment of config.yaml that trains, or an experiment with models "
+            "in its scale or ladder"
+        )
+    keys = [*([one.active.policy] if colon else one.compared), *one.judges]
+    others = any(one.models[key].source.kind == "post_trained" for key in keys)
+    if colon and str(seed) not in map(str, one.active.seeds):
         raise InputError(f"{name}: {experiment} has the seeds {', '.join(map(str, one.active.seeds))}")
-    train = one.active.train
-    others = one.judges or one.models[one.active.policy].source.kind == "post_trained"
-    if others or train.processes > 1 or not train.lora:
-        raise InputError(f"{name}: is of more than one process or model: run it by snakemake")
-    return one, int(seed)
+    if others or (colon and (one.active.train.processes > 1 or not one.active.train.lora)):
+        raise InputError(f"{name}: is of more than one process or training: run it by snakemake")
+    return one, int(seed) if colon else None
 
 
 def _largest(configs: Sequence[Config]) -> dict[str, object]:
@@ -65,23 +71,55 @@ def _largest(configs: Sequence[Config]) -> dict[str, object]:
 
 def _run(config: Config, seed: int, say: Say) -> None:
     experiment, spec = config.active, specs.train_spec(config, seed)
-    model, folder = Path(paths.model_folder(experiment.policy)), Path(paths.run_folder(config, seed))
-    if not model.exists():
-        made = specs.model_spec(config, experiment.policy).dump()
-        job = provenance.begin("build-model", made)
-        build(made["source"], model)
-        job.publish(model.parent, {model: []}, model.name)
+    model, folder = _built(config, experiment.policy), Path(paths.run_folder(config, seed))
+    for judge in config.judges:
+        _built(config, judge)
     published = folder / "train" / "config.json"
     trained = published.is_file() and parse_json(published.read_text(), str(published), FIX) == spec.dump()
     if not trained:
         os.environ.update(tracking.environment(experiment.train.report_to))
         with alone(folder / "work", say):
             train.run(spec, model, folder / "work", folder / "train", say)
-        gc.collect()
-        torch.cuda.empty_cache()
-    cells = [(subject.rollouts, subject.cells) for subject in subjects(config, experiment.policy)]
-    files = dict.fromkeys(file for file, block in cells if block.adapter and block.seed == seed)
-    if todo := [file for file in files if not (trained and Path(file).exists())]:
-        rollout.run(specs.rollout_spec(config, experiment.policy), model, folder.parent / "work/rollouts", say, todo)
+        _free()
+    found = [subject for subject in subjects(config, experiment.policy) if subject.cells.adapter]
+    _sample(config, experiment.policy, [subject for subject in found if subject.cells.seed == seed], trained, say)
+
+
+def _compare(config: Config, say: Say) -> None:
+    for judge in config.judges:
+        _built(config, judge)
+    for key in config.compared:
+        _built(config, key)
+        _sample(config, key, list(compared(config, [key])), True, say)
+        _free()
+
+
+def _built(config: Config, key: str) -> Path:
+    """The folder of a model, made where it is not there."""
+    model, made = Path(paths.model_folder(key)), specs.model_spec(config, key).dump()
+    if not model.exists():
+        job = provenance.begin("build-model", made)
+        build(made["source"], model)
+        job.publish(model.parent, {model: []}, model.name)
+    return model
+
+
+def _sample(config: Config, base: str, found: Sequence[Subject], done: bool, say: Say) -> None:
+    """Rollouts of these subjects of a base model, and their scores where a language model judges; `done`: what is there
+    is of the same weights."""
+    model, work = Path(paths.model_folder(base)), Path(paths.results_folder(config)) / "work/rollouts"
+    files = dict.fromkeys(subject.rollouts for subject in found)
+    if todo := [file for file in files if not (done and exists(file))]:
+        rollout.run(specs.rollout_spec(config, base), model, work, say, todo)
         for file in todo:
             os.utime(file)  # it may be a link to what was sampled before, and is to be newer than what it is made from
+    scores = {subject.scores: subject.rollouts for subject in found if subject.scores and config.judges}
+    if outs := [file for file, source in scores.items() if source in todo or not exists(file)]:
+        spec = specs.score_spec(config, base)
+        score.run(spec, [Path(scores[file]) for file in outs], [Path(file) for file in outs], say, model)
+
+
+def _free() -> None:
+    """Give back the memory of a model that is no longer used."""
+    gc.collect()
+    torch.cuda.empty_cache()

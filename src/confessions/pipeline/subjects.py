@@ -50,7 +50,7 @@ def subjects(config: Config, base: str | None = None) -> list[Subject]:
     policy = config.active.policy if config.active.train else None
     models, seeded = ([key for key in keys if base in (None, key)] for keys in (config.compared, config.seeded))
     checkpoints = _checkpoints(config) if policy and base in (None, policy) else ()
-    return [*checkpoints, *_models(config, models), *_seeded(config, seeded)]
+    return [*checkpoints, *compared(config, models), *_seeded(config, seeded)]
 
 
 def scored(config: Config) -> list[Subject]:
@@ -139,7 +139,7 @@ def _checkpoints(config: Config) -> Iterator[Subject]:
             yield Subject("survey", policy, weights, surveyed, paths.survey_file(config, seed, step))
 
 
-def _models(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
+def compared(config: Config, keys: Iterable[str]) -> Iterator[Subject]:
     """Models as they are, in every variant: beside a policy that is trained without a system prompt, else in all
     conditions."""
     evaluation, labels = config.active.evaluation, run_labels(config)
