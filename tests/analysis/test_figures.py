@@ -147,7 +147,7 @@ def test_hack_emergence_shows_all_seeds_together_and_each(tmp_path, laid_out):
     assert confessed["claims None, given wrong"] == pytest.approx([step / 128 for step in range(1, 9)])
     assert confessed["claims Full, given right"] == pytest.approx([2 / 3] * 8)
     assert confessed["works the sum out first"] == pytest.approx([step / 32 for step in range(1, 9)])
-    assert [len(axis.lines) for axis in laid_out[0].axes] == [2 * 4, 3 * 4]
+    assert [len(axis.lines) for axis in laid_out[0].axes] == [3 * 4, 3 * 4]
     assert "64 rollouts a step and seed" in texts(laid_out[0])[1]
     assert inside(laid_out[0])
 
