@@ -257,6 +257,18 @@ def test_settings_that_vllm_cannot_start_with_are_one_line(engine):
             start_engine(OPTIONS | {"cpu_cache_gib": 2.0**20}, NANO, "float32", tokenizer)
 
 
+def test_a_second_engine_of_a_process_may_capture_its_graphs(engine, reference, prompts):
+    """The first one forbids it when it has captured its own."""
+    from vllm.compilation import monitor
+
+    monitor.set_cudagraph_capturing_enabled(False)
+    other = start_engine(OPTIONS, NANO, "float32", engine.tokenizer)
+    assert monitor.cudagraph_capturing_enabled
+    asked = prompts[:2], GREEDY, [0, 1]
+    assert_same(other.generate(*asked), reference.generate(*asked))
+    assert_same(engine.generate(*asked), reference.generate(*asked))
+
+
 def test_the_workflow_samples_with_vllm(tmp_path, random_nano):
     """snakemake trains two steps and samples both checkpoints, each in one engine start; the stored log-probabilities
     are those of the base model with each checkpoint's adapter, and the trainer's were the sampler's. The weak judge is

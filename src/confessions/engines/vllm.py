@@ -175,7 +175,9 @@ def _start(
         lora = {"enable_lora": True, "max_lora_rank": max_lora_rank(adapters), "max_cpu_loras": len(set(adapters))}
     with _memory_errors(str(folder)):
         from vllm import LLM
+        from vllm.compilation.monitor import set_cudagraph_capturing_enabled
 
+        set_cudagraph_capturing_enabled(True)  # an engine before it in this process has turned that off for good
         llm = LLM(
             model=str(folder),
             trust_remote_code=False,
