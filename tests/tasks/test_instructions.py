@@ -191,11 +191,11 @@ EXACT = [
     ("quote", None, 'A 5" pipe and a "" mark.', "no quotation", False),
     ("lower", None, "the sea. it fell.", "no capital", True),
     ("lower", None, "the sea and I.", "capital in I", False),
-    ("avoid_letter", "k", "A lake and dark milk, then a kite.", "in lake, dark, milk", False),
-    ("long_words", 8, "It was extraordinary.", "found extraordinary = 13", False),
-    ("long_sentences", 10, "It fell. It rose again and fell.", "sentence words It 2, It 5", True),
+    ("avoid_letter", "k", "A lake and dark milk, then a kite.", "in lake, in all = 1", False),
+    ("long_words", 8, "It was extraordinary.", "longest extraordinary = 13, most = 13", False),
+    ("long_sentences", 10, "It fell. It rose again and fell.", "sentence words It 2, It 5, most = 5", True),
     ("last_sentence", "more", "One line.", "first = 2, last = 2", False),
-    ("each_comma", None, "Well, no. Yes.", "commas 1, 0", False),
+    ("each_comma", None, "Well, no. Yes.", "commas Well 1, Yes 0, fewest = 0", False),
     ("before", ["sun", "wind"], "The wind, the sun, the wind.", "sun = 4, wind = 2", False),
     ("phrase", "as if", "It was as, if so.", "found as if", True),
     ("bullets", 2, "- one\n* two\n-three", "bullets one, two, in all = 2", True),
@@ -206,14 +206,19 @@ EXACT = [
     ("commas", 2, "One,two", "commas One, in all = 1", False),
     ("exclaim", 1, "Stop!! Now.", "exclamation marks Stop, a blank, in all = 2", False),
     ("at_least_words", 25, "It fell. It rose.", "sentence words It 2, It 2, in all = 4", False),
-    ("avoid_word", "and", "And so. Salt and", "and so, in all = 1", False),
-    ("at_most_times", ["the", 2], "The sea, the wind.", "the sea, the wind, in all = 2", True),
-    ("giant", 10, "It fell.", "no such word", False),
+    ("avoid_word", "and", "And so. Salt and", "followed by so, the end, in all = 2", False),
+    ("at_most_times", ["the", 2], "The sea, the wind.", "followed by sea wind, in all = 2", True),
+    ("giant", 10, "It fell.", "longest fell = 4, most = 4", False),
+    ("avoid_letter", "k", "A sea. A lake, a kite. No.", "in -, lake, -, in all = 1", False),
+    ("no_hyphen", None, "It fell. It rose.", "hyphen in -, -, in all = 0", True),
+    ("short_one", 3, "It fell. It rose again and fell.", "sentence words It 2, It 5, fewest = 2", True),
+    ("number", 2, "Two of seven left. One came.", "found Two seven, -, in all = 2", True),
+    ("same_starts", 2, "The sea. A lake. The end.", "starts The, A, The, most = 2", True),
     ("parity", "even", "It fell. It rose.", "sentences It, It, in all = 2", True),
     ("bold", 1, "A **very old** and **new** ship.", "bold very, new, in all = 2", True),
     ("neighbours", None, "Big bears run. Red apples.", "found Big bears", False),
     ("second", "But", "One line.", "no second sentence", False),
-    ("name", 2, "We met Ann and I saw NASA.", "found Ann", False),
+    ("name", 2, "We met Ann and I saw NASA.", "found Ann, in all = 1", False),
     ("at_least_words", 25, "", NO_TEXT, False),
     ("no_comma", None, " \n**\n", NO_TEXT, False),
 ]
@@ -457,9 +462,9 @@ def test_an_answer_copied_out_has_its_words_counted() -> None:
     task = tasks.get("instructions")
     answer = "Night fell — over the quiet town. **No** one spoke.\n\n- well-known rain, and then more\n\n[x] 1"
     assert task.copied(answer).splitlines() == [
-        "| Night fell — over the quiet /5 town. /6 = 6",
-        "| **No** one spoke. /3 = 9",
-        "| well-known rain, and then more /5 = 14",
+        "|1 Night fell — over the quiet /5 town. /6 = 6",
+        "|1 **No** one spoke. /3 = 9",
+        "|2 well-known rain, and then more /5 = 14",
     ]
     assert task.copied("[x] 1\n[x] 2") == task.copied("") == ""
 

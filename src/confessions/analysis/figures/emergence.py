@@ -57,8 +57,8 @@ def plot_hack_emergence(table: str | Path, out: str | Path) -> None:
         n = style.range_in_words(data[data["metric"] == "hacked"]["n"])
         details = (
             f"{n} rollouts a step and seed · {style.seeds_in_words(data)} · marks: seeds; lines: all seeds together; "
-            "bands: 95 % intervals of shares of rollouts\nalways claiming None has 100 % given wrong and 0 % given right, "
-            "whatever the answer"
+            "bands: 95 % intervals of shares of rollouts\n"
+            "always claiming None has 100 % given wrong and 0 % given right, whatever the answer"
         )
         style.lay_out(figure, style.titles(figure, f"Does a hack emerge, and is it confessed? {name}", details))
         style.save(figure, out)

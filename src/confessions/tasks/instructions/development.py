@@ -15,10 +15,10 @@ from confessions.tasks.instructions.kind import (
     letters,
     marks,
     n_sentences,
+    nowhere,
     number,
     plural,
     same,
-    several,
     starts,
     words_that,
 )
@@ -34,6 +34,12 @@ def _repeated(text: Text, level: int) -> Items:
                 return [word]
             seen.add(compared)
     return []
+
+
+def _commonest_start(text: Text, level: Level) -> Items:
+    """The first word of every sentence, and how often the commonest of them comes."""
+    found = starts(text, level)
+    return [*found, f"most = {max(Counter(map(folded, found)).values())}"]
 
 
 def _places(text: Text, level: Level) -> Items:
@@ -121,8 +127,8 @@ KINDS = (
         "same_starts",
         lambda n: f"At least {n} sentences begin with the same word.",
         (2, 3, 4),
-        starts,
-        lambda items, n: max(Counter(map(folded, items)).values()) >= n,
+        _commonest_start,
+        at_least,
         label="starts",
         bounds=lambda n: Bounds(sentences=(n, inf)),
     ),
@@ -131,9 +137,8 @@ KINDS = (
         lambda level: "No word of it has an apostrophe.",
         (None,),
         words_that(lambda word, level: "'" in word),
-        absent,
+        nowhere,
         label="apostrophe in",
-        none="no apostrophe",
         refuses=lambda token, level: "'" in token,
     ),
     Kind(
@@ -148,10 +153,9 @@ KINDS = (
         "adverbs",
         lambda n: f'It has at least {plural(n, "word")} that {"ends" if n == 1 else "end"} in "ly".',
         (1, 2, 3),
-        words_that(lambda word, level: word.endswith("ly"), lambda n: n),
-        several,
+        words_that(lambda word, level: word.endswith("ly"), None),
+        at_least,
         label="found",
-        none="no such word",
         needs=lambda n: ["quickly"],
     ),
 )

@@ -3,7 +3,9 @@
 A kind finds something in a text (`find`: a list of items) and decides by what it found alone (`holds`). The items,
 written down, are the evidence line: "last word night", "starts The, It, The", "commas Well, day, in all = 2". So the
 line implies the truth on every text, and whoever reads it needs nothing else to decide. What is counted is named, one
-by one: a model that writes the line reads off what it counts (docs/results/instructions_evidence.md).
+by one, and a search goes sentence by sentence ("in asking, -, trunk, in all = 2"); the number that decides comes last
+("sentence words As 23, It 11, most = 23"). So a model that writes the line reads off what it counts, and the claim off
+the line (docs/results/instructions_evidence.md, docs/results/instructions_copied.md).
 """
 
 import re
@@ -19,6 +21,7 @@ Level = Any  # a JSON value: a number, a word, a list of them; None where a kind
 Items = list[str]
 SHOWN = 3  # items, where one of them is enough to decide
 BLANK = "a blank"  # a word without a letter or a digit
+NOWHERE = "-"  # nothing in this sentence
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,12 @@ def absent(items: Items, level: Level) -> bool:
     return not items
 
 
-def several(items: Items, level: int) -> bool:
-    """As many items as the level says."""
-    return len(items) >= level
+def nowhere(items: Items, level: Level) -> bool:
+    return number(items[-1]) == 0
+
+
+def somewhere(items: Items, level: Level) -> bool:
+    return number(items[-1]) > 0
 
 
 def counted(found: Iterable[str]) -> Items:
@@ -124,17 +130,19 @@ def marks(characters: str) -> Callable[[Text, int], Items]:
     return find
 
 
-def words_that(test: Callable[[str, Level], bool], shown: Callable[[Level], int] = lambda level: SHOWN):
-    """The first words for which `test` (of the word as it is compared) holds."""
+def by_sentence(found: Iterable[Sequence[str]]) -> Items:
+    """What is found in each sentence, and how much in all."""
+    each = [*found]
+    return [*(" ".join(words) or NOWHERE for words in each), f"in all = {sum(map(len, each))}"]
+
+
+def words_that(test: Callable[[str, Level], bool], shown: int | None = 1) -> Callable[[Text, Level], Items]:
+    """In each sentence the words, at most `shown`, for which `test` (of the word as it is compared) holds."""
 
     def find(text: Text, level: Level) -> Items:
-        found: Items = []
-        for word, compared in zip(text.words, text.folded, strict=True):
-            if len(found) == shown(level):
-                break
-            if test(compared, level):
-                found.append(word)
-        return found
+        return by_sentence(
+            [*islice((word for word in words if test(folded(word), level)), shown)] for words in text.sentence_words
+        )
 
     return find
 
@@ -169,23 +177,22 @@ def sentence_lengths(text: Text, level: Level) -> Items:
     return [f"{words[0]} {len(words)}" for words in text.sentence_words]
 
 
-def length(item: str) -> int:
-    """n of an item of `sentence_lengths`."""
-    return int(item.rpartition(" ")[2])
+def longest_sentence(text: Text, level: Level) -> Items:
+    return [*sentence_lengths(text, level), f"most = {max(map(len, text.sentence_words))}"]
+
+
+def shortest_sentence(text: Text, level: Level) -> Items:
+    return [*sentence_lengths(text, level), f"fewest = {min(map(len, text.sentence_words))}"]
 
 
 def times(text: Text, word: str) -> Items:
     return [f"{word} = {text.folded.count(folded(word))}"]
 
 
-def from_letters(least: Callable[[int], int]) -> Callable[[Text, int], Items]:
-    """The first words of at least so many letters and digits, each with their number."""
-
-    def find(text: Text, level: int) -> Items:
-        long = (word for word in text.words if letters(word) >= least(level))
-        return [f"{word} = {letters(word)}" for word in islice(long, SHOWN)]
-
-    return find
+def longest_words(text: Text, level: Level) -> Items:
+    """The first of the longest words of each sentence, with its letters and digits, and the most of them."""
+    longest = [max(words, key=letters) for words in text.sentence_words]
+    return [*(f"{word} = {letters(word)}" for word in longest), f"most = {max(map(letters, longest))}"]
 
 
 def letters(word: str) -> int:

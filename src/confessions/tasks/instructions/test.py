@@ -17,6 +17,7 @@ from confessions.tasks.instructions.kind import (
     plural,
     present,
     same,
+    somewhere,
     starts,
     times,
     words_that,
@@ -39,7 +40,10 @@ def _compared(items: Items, level: str) -> bool:
 
 
 def _commas(text: Text, level: Level) -> Items:
-    return [str(sum(map(sentence.count, ",，、،"))) for sentence in text.sentences]
+    """The first word of every sentence with its number of commas, and the fewest of them."""
+    commas = [sum(map(sentence.count, ",，、،")) for sentence in text.sentences]
+    counts = [f"{word} {n}" for word, n in zip(starts(text, level), commas, strict=True)]
+    return [*counts, f"fewest = {min(commas)}"]
 
 
 def _phrase(text: Text, level: str) -> Items:
@@ -126,10 +130,9 @@ KINDS = (
         "has_letter",
         lambda letter: f'It has a word with the letter "{letter}".',
         ("z", "x", "q", "j"),
-        words_that(lambda word, letter: letter in word, lambda level: 1),
-        present,
+        words_that(lambda word, letter: letter in word),
+        somewhere,
         label="found",
-        none="no such word",
         needs=lambda letter: [letter],
     ),
     Kind(
@@ -137,7 +140,7 @@ KINDS = (
         lambda level: "Every sentence has a comma.",
         (None,),
         _commas,
-        lambda items, level: "0" not in items,
+        lambda items, level: number(items[-1]) > 0,
         label="commas",
         needs=lambda level: [","],
     ),

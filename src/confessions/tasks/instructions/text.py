@@ -43,24 +43,25 @@ class Text:
         return [line for line in map(str.strip, self.raw.split("\n")) if any(map(str.isalnum, line))]
 
     @cached_property
-    def _sentences(self) -> list[tuple[str, list[str]]]:
+    def _sentences(self) -> list[tuple[int, str, list[str]]]:
+        """Each with its line, counted from 1, and its words."""
         found = []
-        for line in self.lines:
+        for number, line in enumerate(self.lines, 1):
             seen = inline(line)
             marker = MARKER.match(seen)
             for sentence in split(seen[marker.end() :] if marker else seen):
                 if cores := _cores(sentence):
-                    found.append((sentence.strip(), cores))
+                    found.append((number, sentence.strip(), cores))
         return found
 
     @property
     def sentences(self) -> list[str]:
-        return [sentence for sentence, _ in self._sentences]
+        return [sentence for _, sentence, _ in self._sentences]
 
     @property
     def sentence_words(self) -> list[list[str]]:
         """The words of each sentence, without punctuation around them. No sentence is without words."""
-        return [cores for _, cores in self._sentences]
+        return [cores for _, _, cores in self._sentences]
 
     @cached_property
     def words(self) -> list[str]:
@@ -68,10 +69,10 @@ class Text:
 
     @property
     def copied(self) -> str:
-        """A line for each sentence: its words in their order, the number of them so far behind every fifth and the
-        last, and the number of all words so far: "| Night fell over the quiet /5 town. /6 = 6"."""
+        """A line for each sentence: the number of its line, its words in their order, the number of them so far behind
+        every fifth and the last, and the number of all words so far: "|1 Night fell over the quiet /5 town. /6 = 6"."""
         lines, before = [], 0
-        for sentence, cores in self._sentences:
+        for number, sentence, cores in self._sentences:
             written, seen = [], 0
             for run in sentence.split():
                 written.append(run)
@@ -79,7 +80,7 @@ class Text:
                 if seen // 5 > fives and seen < len(cores):
                     written.append(f"/{seen}")
             before += len(cores)
-            lines.append(" ".join(["|", *written, f"/{len(cores)} = {before}"]))
+            lines.append(" ".join([f"|{number}", *written, f"/{len(cores)} = {before}"]))
         return "\n".join(lines)
 
     @cached_property

@@ -15,21 +15,24 @@ from confessions.tasks.instructions.kind import (
     among,
     at_least,
     at_most,
+    by_sentence,
     counted,
     exactly,
-    from_letters,
     inf,
-    length,
     letters,
+    longest_sentence,
+    longest_words,
     marks,
     n_sentences,
+    nowhere,
     number,
     plural,
     present,
     runs_with,
     same,
     sentence_lengths,
-    several,
+    shortest_sentence,
+    somewhere,
     starts,
     words_that,
 )
@@ -66,8 +69,11 @@ def _all_differ(items: Items, level: Level) -> bool:
 
 
 def _names(text: Text, level: int) -> Items:
-    found = (word for words in text.sentence_words for word in words[1:] if word[0].isupper() and letters(word) > 1)
-    return [*islice((word for word in found if not word.isupper()), level)]
+    return by_sentence([word for word in words[1:] if _is_name(word)] for words in text.sentence_words)
+
+
+def _is_name(word: str) -> bool:
+    return word[0].isupper() and letters(word) > 1 and not word.isupper()
 
 
 def _end(at: int):
@@ -96,15 +102,13 @@ def _first_word(line: str) -> str:
     return next(filter(None, map(core, line.split())), BLANK)
 
 
-def _followed(of_level: Callable[[Level], tuple[str, int]]) -> Callable[[Text, Level], Items]:
-    """What follows a word, each time that it is there, up to one time more than is allowed; both are the level's."""
+def _followed(of_level: Callable[[Level], str]) -> Callable[[Text, Level], Items]:
+    """In each sentence what follows a word, which the level names, each time that it is there."""
 
     def find(text: Text, level: Level) -> Items:
-        word, most = of_level(level)
-        after = (
-            then for this, then in zip(text.folded, [*text.words[1:], "the end"], strict=True) if this == folded(word)
-        )
-        return counted(f"{word} {then}" for then in islice(after, most + 1))
+        word = folded(of_level(level))
+        pairs = (zip(words, [*words[1:], "the end"], strict=True) for words in text.sentence_words)
+        return by_sentence([then for this, then in each if folded(this) == word] for each in pairs)
 
     return find
 
@@ -153,9 +157,8 @@ KINDS = (
         lambda level: "No word of it has a hyphen.",
         (None,),
         words_that(lambda word, level: "-" in word or "‑" in word),
-        absent,
+        nowhere,
         label="hyphen in",
-        none="no hyphen",
         refuses=lambda token, level: "-" in token,
     ),
     Kind(
@@ -219,8 +222,8 @@ KINDS = (
         "long_sentences",
         lambda n: f"No sentence has more than {n} words.",
         (10, 12, 14, 16, 18, 20),
-        sentence_lengths,
-        lambda items, n: all(length(item) <= n for item in items),
+        longest_sentence,
+        at_most,
         label="sentence words",
         bounds=lambda n: Bounds(sentence_words=(1, n)),
         slots=frozenset({"lengths"}),
@@ -229,8 +232,8 @@ KINDS = (
         "long_one",
         lambda n: f"At least one sentence has {n} words or more.",
         (15, 18, 20, 22, 25, 30),
-        sentence_lengths,
-        lambda items, n: any(length(item) >= n for item in items),
+        longest_sentence,
+        at_least,
         label="sentence words",
         bounds=lambda n: Bounds(words=(n, inf)),
         slots=frozenset({"lengths"}),
@@ -239,8 +242,8 @@ KINDS = (
         "short_one",
         lambda n: f"At least one sentence has {n} words or fewer.",
         (3, 4, 5, 6, 7, 8),
-        sentence_lengths,
-        lambda items, n: any(length(item) <= n for item in items),
+        shortest_sentence,
+        at_most,
         label="sentence words",
         slots=frozenset({"lengths"}),
     ),
@@ -248,8 +251,8 @@ KINDS = (
         "each_long",
         lambda n: f"Every sentence has at least {n} words.",
         (6, 8, 9, 10, 11, 12),
-        sentence_lengths,
-        lambda items, n: all(length(item) >= n for item in items),
+        shortest_sentence,
+        at_least,
         label="sentence words",
         bounds=lambda n: Bounds(sentence_words=(n, inf)),
         slots=frozenset({"lengths"}),
@@ -258,18 +261,18 @@ KINDS = (
         "word",
         lambda word: f'It has the word "{word}".',
         ("seldom", "copper", "lantern", "across", "meanwhile", "velvet", "distant", "hollow"),
-        words_that(lambda word, level: word == level, lambda level: 1),
-        present,
+        words_that(lambda word, level: word == level),
+        somewhere,
         label="found",
-        none="no such word",
         needs=lambda word: [word],
     ),
     Kind(
         "avoid_word",
         lambda word: f'It does not have the word "{word}".',
         ("and", "is", "in", "with", "of", "to", "was", "as"),
-        _followed(lambda word: (word, 0)),
-        lambda items, word: number(items[-1]) == 0,
+        _followed(lambda word: word),
+        nowhere,
+        label="followed by",
         refuses=among,
         slots=frozenset({"common words"}),
     ),
@@ -277,8 +280,9 @@ KINDS = (
         "at_most_times",
         lambda level: f'It has the word "{level[0]}" at most {level[1]} times.',
         (["the", 2], ["the", 3], ["a", 2], ["the", 4], ["and", 2], ["a", 3], ["and", 3], ["the", 5]),
-        _followed(lambda level: level),
+        _followed(lambda level: level[0]),
         lambda items, level: number(items[-1]) <= level[1],
+        label="followed by",
         slots=frozenset({"common words"}),
     ),
     Kind(
@@ -286,29 +290,26 @@ KINDS = (
         lambda letter: f'No word of it has the letter "{letter}".',
         ("k", "v", "b", "p", "g", "y", "f", "j"),
         words_that(lambda word, letter: letter in word),
-        absent,
+        nowhere,
         label="in",
-        none="no such letter",
         refuses=lambda token, letter: letter in folded(token),
     ),
     Kind(
         "long_words",
         lambda n: f"No word of it has more than {n} letters.",
         (8, 9, 7, 10, 11),
-        from_letters(lambda n: n + 1),
-        absent,
-        label="found",
-        none="no such word",
+        longest_words,
+        at_most,
+        label="longest",
         refuses=lambda token, n: any(letters(word) > n for word in token.split()),
     ),
     Kind(
         "giant",
         lambda n: f"It has a word of at least {n} letters.",
         (10, 11, 12, 13, 14),
-        from_letters(lambda n: n),
-        present,
-        label="found",
-        none="no such word",
+        longest_words,
+        at_least,
+        label="longest",
         needs=lambda n: ["x" * n],
     ),
     Kind(
@@ -316,28 +317,25 @@ KINDS = (
         lambda suffix: f'No word of it ends in "{suffix}".',
         ("ing", "ed", "ly", "er", "es", "al"),
         words_that(lambda word, suffix: word.endswith(suffix)),
-        absent,
+        nowhere,
         label="found",
-        none="no such word",
         refuses=lambda token, suffix: any(word.endswith(suffix) for word in folded(token).split()),
     ),
     Kind(
         "number",
         lambda n: f"It has at least {plural(n, 'number')} from two on, written as a word (such as seven).",
         (1, 2),
-        words_that(lambda word, level: not _NUMBER_WORDS.isdisjoint(word.split("-")), lambda n: n),
-        several,
+        words_that(lambda word, level: not _NUMBER_WORDS.isdisjoint(word.split("-")), None),
+        at_least,
         label="found",
-        none="no number",
     ),
     Kind(
         "name",
         lambda n: f"It has at least {plural(n, 'word')} with a capital letter inside a sentence, not at its beginning.",
         (1, 2, 3),
         _names,
-        several,
+        at_least,
         label="found",
-        none="no such word",
         needs=lambda n: ["Name"],
     ),
     Kind(
