@@ -15,8 +15,9 @@ from made_rollouts import ANSWER, COUNT, PLAN, RIGHT, rollout_frame, write_files
 
 from confessions.analysis.metrics import METRICS
 from confessions.analysis.stats import estimates
-from confessions.pipeline.inspect_logs import SCORES, write_logs
+from confessions.pipeline.inspect_logs import SCORES, UNDATED, write_logs
 from confessions.prompts import system_prompt
+from confessions.runtime import provenance
 from confessions.runtime.errors import InputError
 
 LABELS = {"experiment": "demo", "model": "Nano 1M"}
@@ -158,8 +159,23 @@ def test_the_same_inputs_give_the_same_log(tmp_path: Path) -> None:
         assert a.namelist() == b.namelist()
         for name in a.namelist():
             assert a.read(name) == b.read(name), name
+    assert read(first).eval.created == UNDATED
     other = written(tmp_path, rollout_frame(config_hash="ba9876543210"))[1]
     assert read(other).eval.eval_id != read(first).eval.eval_id
+
+
+def test_a_log_has_the_dates_of_the_job_that_sampled(tmp_path: Path) -> None:
+    rollouts, scores = write_files(tmp_path, rollout_frame())
+    needs_inspect()
+    provenance.begin("rollout", {}).publish(rollouts.parent, {rollouts: []}, rollouts.stem)
+    record = provenance.of(rollouts)
+    assert record
+    log = read(write_logs(rollouts, scores, tmp_path / "logs", LABELS, "demo")[0])
+    assert (log.eval.created, log.stats.started_at, log.stats.completed_at) == (
+        record.began,
+        record.began,
+        record.ended,
+    )
 
 
 def test_files_that_do_not_belong_together(tmp_path: Path) -> None:

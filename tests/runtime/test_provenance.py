@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import tomllib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +49,23 @@ def test_a_record_names_everything(scored, tmp_path):
     assert set(record.hardware) == {"system", "cpu", "cores", "memory_bytes", "gpus"}
     assert record.hardware["memory_bytes"] > 2**28
     assert str(tmp_path) not in scored.read_text()
+
+
+def test_a_record_says_when_the_job_began_and_how_long_it_took(scored, tmp_path):
+    began = datetime(2026, 11, 28, 23, 59, 30, tzinfo=UTC)
+    job = replace(provenance.begin("score", {}, []), began=began)
+    job.publish(tmp_path / "scores", {tmp_path / "scores/s": []})
+    record = provenance.of(tmp_path / "scores/s")
+    assert record == provenance.read(scored)
+    assert record.began == "2026-11-28T23:59:30+00:00"
+    assert datetime.fromisoformat(record.ended) - began == timedelta(seconds=record.seconds)
+    assert record.model_copy(update={"seconds": 45.0}).ended == "2026-11-29T00:00:15+00:00"
+    assert record.model_copy(update={"began": None}).ended is None
+    assert provenance.of(tmp_path / "scores/other") is None
+    assert provenance.of(tmp_path / "rollouts") is None
+    scored.write_text("{")
+    with pytest.raises(InputError, match="not a provenance record"):
+        provenance.of(tmp_path / "scores/s")
 
 
 def test_the_revision_is_this_repositorys(monkeypatch):

@@ -22,6 +22,7 @@ from confessions.analysis.tables.base import SCORE_COLUMNS
 from confessions.pipeline.paths import log_name
 from confessions.prompts import system_prompt
 from confessions.prompts.report import HIGHEST_GRADE
+from confessions.runtime import provenance
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import FIX, published, read_parquet
 from confessions.tasks import get as get_task
@@ -38,7 +39,7 @@ CHECKPOINT = ("task", "model", "adapter", "training_seed", "step", "config_hash"
 CELL = ("condition", "variant")
 ROLLOUT = (*CHECKPOINT, *CELL, "row", "seed", "spec", "x", "z", "y", "xc", "zc", "yc", "confession_finish")
 IDS = ("x_ids", "task_ids", "xc_ids", "confession_ids")
-CREATED = "1970-01-01T00:00:00+00:00"  # Inspect wants a date, and the same inputs should give the same log
+UNDATED = "1970-01-01T00:00:00+00:00"  # Inspect wants a date, and older records have none
 HEADLINE = "balanced_claim_accuracy"  # stands in the viewer's list of logs
 
 # Scores of a sample, in the viewer's order, each with its heading, which has the task's words in it.
@@ -73,7 +74,7 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
         raise InputError(f"{rollouts}: holds several checkpoints or none; give one checkpoint's file")
     if not said[[*CELL, "row"]].equals(scored[[*CELL, "row"]]):
         raise InputError(f"{scores}: not the scores of the rollouts in {rollouts}; {FIX}")
-    paths = []
+    paths, job = [], provenance.of(rollouts)
     labels = {**labels, "rollouts": str(rollouts), "scores": str(scores)}
     for (condition, variant), cell in said.groupby(list(CELL), sort=False):
         path = out / log_name(prefix, condition, variant)
@@ -84,7 +85,7 @@ def write_logs(rollouts: Path, scores: Path, out: Path, labels: Mapping[str, Any
             sampled += f"/seed{named['training_seed']}-step{named['step']}"
         what = {"task": ", ".join(named[column] for column in ("task", *CELL))}  # what the viewer's list has room for
         what |= {"task_args": {column: named[column] for column in CELL}, "tags": [condition, variant]}
-        _write(path, rows, scored.loc[cell.index], named, labels, model=sampled, **what)
+        _write(path, rows, scored.loc[cell.index], named, labels, job, model=sampled, **what)
         paths.append(path)
     return paths
 
@@ -98,7 +99,7 @@ def write_training_logs(
     InputError where Inspect is not installed, or a file is missing or damaged.
     """
     _require()
-    made = {}
+    made, job = {}, provenance.of(folder)
     for name, (first, last) in logs:
         frame = kept_rollouts.read_steps(folder, first, last)
         rows = _records(frame)
@@ -111,6 +112,7 @@ def write_training_logs(
             _with_details(frame[list(kept_rollouts.SCORES)].assign(step=frame["step"])),
             named | {"first_step": first, "last_step": last},
             {**labels, "rollouts": str(folder)},
+            job,
             task=f"{named['task']}, training, steps {first} to {last}",
             task_args={"first_step": first, "last_step": last},
             tags=["training"],
@@ -143,23 +145,26 @@ def _write(
     scores: pd.DataFrame,
     named: Mapping[str, Any],
     labels: Mapping[str, Any],
+    job: provenance.Record | None,
     columns: Mapping[str, str] = SCORES,
     headline: str = HEADLINE,
     **what: Any,
 ) -> None:
     """Write the log of these rollouts and their scores. A sample is called by its row's `id`, else its `row`.
 
-    `named` and `labels` go into the metadata, `what` are more words of Inspect's EvalSpec.
+    `named` and `labels` go into the metadata, `what` are more words of Inspect's EvalSpec. Its dates are those of the
+    job that sampled the rollouts, from its record, so that a log that is made again is the same.
     """
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSpec, EvalStats, write_eval_log
 
+    began, ended = (job.began or UNDATED, job.ended or UNDATED) if job else (UNDATED, UNDATED)
     key = json.dumps([named, dict(labels)], default=str)
     ids = [row.get("id", row["row"]) for row in rows]
     spec = EvalSpec(
         eval_id=_id("eval", key),
         run_id=_id("run", key),
         task_id=_id("task", key),
-        created=CREATED,
+        created=began,
         dataset=EvalDataset(name=named["task"], samples=len(rows), sample_ids=ids),
         config=EvalConfig(),
         metadata={**named, **labels},
@@ -171,7 +176,7 @@ def _write(
         eval=spec,
         results=_results(scores, headline),
         # Without dates the viewer says NaN days.
-        stats=EvalStats(started_at=CREATED, completed_at=CREATED, model_usage=_usage(rows)),
+        stats=EvalStats(started_at=began, completed_at=ended, model_usage=_usage(rows)),
         samples=[
             _sample(id, row, scored, _id(key, id), columns)
             for id, row, scored in zip(ids, rows, _records(scores), strict=True)

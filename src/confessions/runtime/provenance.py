@@ -11,9 +11,11 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -66,6 +68,8 @@ class Record(Strict):
     stage: str
     experiment: str | None = Field(description="whose files these are, where experiments share the folder")
     revision: str = Field(description="git commit of the code; +dirty: src or workflow differ from it; or unknown")
+    began: str | None = Field(None, description="when the job began: ISO 8601, UTC; None before this was recorded")
+    seconds: float | None = Field(None, ge=0, description="from then until this was written")
     seeds: list[int]
     config: dict[str, Any] = Field(description="the stage's resolved block of the configuration")
     libraries: dict[str, str]
@@ -81,6 +85,16 @@ class Record(Strict):
                                       {"name": min(unknown)})  # fmt: skip
         return self
 
+    @property
+    def ended(self) -> str | None:
+        """When it was written, as `began` says it."""
+        known = self.began is not None and self.seconds is not None
+        return _at(datetime.fromisoformat(self.began) + timedelta(seconds=self.seconds)) if known else None
+
+
+def _at(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -92,6 +106,8 @@ class Job:
     seeds: Sequence[int]
     experiment: str | None
     revision: str
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)
 
     def publish(self, folder: Path, made: Mapping[Path, Iterable[Path]], name: str | None = None) -> None:
         """Write the record of `folder`; `made` maps each output in it to the inputs that it was made from.
@@ -111,6 +127,8 @@ class Job:
             stage=self.stage,
             experiment=self.experiment,
             revision=self.revision,
+            began=_at(self.began),
+            seconds=round(time.monotonic() - self.clock),
             seeds=list(self.seeds),
             config=json.loads(json.dumps(self.config)),  # tuples become lists
             libraries=libraries(),
@@ -165,6 +183,16 @@ def read(path: Path) -> Record:
     except ValidationError as error:
         what = first_fault(error)
     raise InputError(f"{path}: not a provenance record ({what}); {REPAIR}")
+
+
+def of(path: Path) -> Record | None:
+    """The record of a file, or of the files in a folder, beside it; None where there is none. InputError where one of
+    the records there is damaged."""
+    for file in sorted((path.parent / FOLDER).glob("*.json")):
+        record = read(file)
+        if any(name == path.name or name.startswith(f"{path.name}/") for name in record.outputs):
+            return record
+    return None
 
 
 def record_files(folder: Path) -> list[Path]:
