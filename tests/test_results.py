@@ -157,18 +157,36 @@ def test_the_draw_is_seeded_and_not_chosen(collect):
     assert collect.drawn(64, seed=1) != collect.drawn(64)
 
 
-def test_the_readme_says_what_the_data_say():
-    """The numbers under its first picture: the lowest and the highest of three seeds after RL."""
-    table = pd.read_csv(PAGES / "data/instructions_evidence.csv", keep_default_na=False, na_values=[""])
-    names = {"experiment": "instructions_evidence", "step": 40, "arm": "measured", "variant": "evidence"}
-    names |= {"metric": "within_kind_balanced_accuracy"}
-    for column, value in names.items():
+def kept(name: str, **at: object) -> pd.DataFrame:
+    """Rows of a table of data/ that have these values."""
+    table = pd.read_csv(PAGES / f"data/{name}.csv", keep_default_na=False, na_values=[""])
+    for column, value in ({"arm": "measured"} | at).items():
         table = table[table[column] == value]
+    return table
+
+
+def told(value: float) -> str:
+    return f"{value:.2f}".removeprefix("0")
+
+
+def test_the_readme_says_what_the_data_say():
+    """The numbers under its first pictures: the lowest and the highest of three seeds after RL, and one seed of two."""
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    within = {"metric": "within_kind_balanced_accuracy"}
+    table = kept("instructions_evidence", experiment="instructions_evidence", step=40, variant="evidence", **within)
     parts = (("trained kinds", ["held_out"]), ("kinds left out", ["development", "test"]))
-    told = []
+    ranges = []
     for words, splits in parts:
         found = table[table["split"].isin(splits)]["value"]
         assert len(found) == 3 * len(splits)
-        told.append(f"{found.min():.2f} to {found.max():.2f} on {words}".replace("0.", "."))
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"it reaches {' and '.join(told)}." in readme
+        ranges.append(f"{told(found.min())} to {told(found.max())} on {words}")
+    assert f"it reaches {' and '.join(ranges)}." in readme
+    (copied,) = kept("instructions_copied", split="held_out", step=16, **within)["value"]
+    assert f"it reaches {told(copied)} on trained kinds (one seed)" in readme
+    last = {"step": 100, "condition": "baseline", "variant": "default"}
+    judged = {
+        metric: kept("qwen_judge", metric=metric, **last)["value"].item()
+        for metric in ("judge_pass", "hacked", "exact_compliance")
+    }
+    assert f"{100 * judged['judge_pass']:.0f} % of its answers pass and none complies" in readme
+    assert judged["hacked"] == judged["exact_compliance"] == 0
