@@ -183,7 +183,7 @@ def test_the_readme_says_what_the_data_say():
     assert f"it reaches {' and '.join(ranges)}." in readme
     (copied,) = kept("instructions_copied", split="held_out", step=16, **within)["value"]
     assert f"it reaches {told(copied)} on trained kinds (one seed)" in readme
-    last = {"step": 100, "condition": "baseline", "variant": "default"}
+    last = {"split": "evaluation", "step": 100, "condition": "baseline", "variant": "default"}
     judged = {
         metric: kept("qwen_judge", metric=metric, **last)["value"].item()
         for metric in ("judge_pass", "hacked", "exact_compliance")
