@@ -41,17 +41,7 @@ def _run(stage: str, block: str, spec: str, *given: object, **more: object) -> N
 @app.command()
 def build_model(spec: Spec, out: Annotated[Path, typer.Option(help="model folder to make")]) -> None:
     """Make a model folder: unpack the embedded model, link to a folder, download from the hub, or convert GGUF."""
-    with reported(extra="train") as say:
-        from confessions.pipeline.blocks import ModelSpec
-
-        block = ModelSpec.parse(spec).dump()
-        from confessions.models.sources import build
-        from confessions.runtime import provenance
-
-        job = provenance.begin("build-model", block)
-        build(block["source"], out)
-        job.publish(out.parent, {out: []}, out.name)
-        say(f"model in {out}")
+    _run("build", "ModelSpec", spec, out)
 
 
 @app.command()

@@ -58,12 +58,18 @@ def test_what_is_made_is_what_the_workflow_makes_and_is_made_once(config, tmp_pa
         ("scale:0", "give experiment:seed"),
         ("demo:7", "demo has the seeds 0, 1"),
         ("demo:7:0", "give experiment:seed"),
-        ("demo", "run it by snakemake"),
     ],
 )
 def test_a_name_that_is_none_is_one_line(config, name, said):
     with pytest.raises(InputError, match=said):
         one_process.run(config, [name], lambda line: None)
+
+
+def test_a_training_of_every_weight_is_the_workflows(config):
+    changed = config.model_dump()
+    changed["experiments"]["demo"]["train"]["lora"] = None
+    with pytest.raises(InputError, match="trains every weight: run it by snakemake"):
+        one_process.run(load(changed), ["demo:0"], lambda line: None)
 
 
 def test_an_engine_that_is_kept_serves_every_start_and_ends_once(monkeypatch, tmp_path):
@@ -98,11 +104,14 @@ def test_a_model_that_is_compared_is_sampled_as_it_is_and_judged_where_a_model_j
     )  # a word of its own
     changed = config.model_dump()
     changed["models"]["plain"] = changed["models"]["nano-xs"] | {"thinking": False}
+    shown = {"kind": "post_trained", "base": "nano-xs", "method": "sft", "data": "generated", "task": "word_count"}
+    shown |= {"steps": 1, "prompts_per_step": 1, "learning_rate": 1e-3, "kl_weight": 0.0, "micro_batch": 1, "seed": 0}
+    changed["models"]["shown"] = changed["models"]["nano-xs"] | {"source": shown}
     judge = {"kind": "llm", "model": "plain", "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}
-    changed["experiments"]["demo"] |= {"scale": ["nano-xs"], "ladder": [], "judge": judge}
+    changed["experiments"]["demo"] |= {"scale": ["nano-xs"], "ladder": ["shown"], "judge": judge}
     judged = load(changed)
     one_process.run(judged, ["demo", "demo:0"], lambda line: None)
-    files = [paths.model_score_file(judged, "nano-xs"), paths.model_score_file(judged, "nano-xs", "more")]
+    files = [paths.model_score_file(judged, key, probe) for key in ("nano-xs", "shown") for probe in ("", "more")]
     files += [paths.score_file(judged, 0, step, probe) for step in (0, 1) for probe in ("", "more")]
     for file in files:
         scores = read_parquet(file)

@@ -14,11 +14,10 @@ import torch
 
 from confessions.config import Config
 from confessions.engines import vllm
-from confessions.models.sources import build
 from confessions.pipeline import paths, specs
-from confessions.pipeline.stages import rollout, score, train
+from confessions.pipeline.blocks import PostTrainSpec
+from confessions.pipeline.stages import build, post_train, rollout, score, train
 from confessions.pipeline.subjects import Subject, compared, subjects
-from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import FIX, parse_json
 from confessions.runtime.locks import alone
@@ -30,8 +29,7 @@ def run(config: Config, names: Sequence[str], say: Say) -> None:
     a seed, sample the models that the experiment compares as they are. Where a language model judges, it does so too:
     elsewhere there may be no GPU for it.
 
-    Finished stages are not made again. Raises InputError for a name that there is not, and where a model has to be
-    trained before.
+    Finished stages are not made again. Raises InputError for a name that there is not.
     """
     runs = [_named(config, name) for name in names]
     with ExitStack() as stack:
@@ -52,12 +50,10 @@ def _named(config: Config, name: str) -> tuple[Config, int | None]:
             f"{name}: give experiment:seed, of an experiment of config.yaml that trains, or an experiment with models "
             "in its scale or ladder"
         )
-    keys = [*([one.active.policy] if colon else one.compared), *one.judges]
-    others = any(one.models[key].source.kind == "post_trained" for key in keys)
     if colon and str(seed) not in map(str, one.active.seeds):
         raise InputError(f"{name}: {experiment} has the seeds {', '.join(map(str, one.active.seeds))}")
-    if others or (colon and (one.active.train.processes > 1 or not one.active.train.lora)):
-        raise InputError(f"{name}: is of more than one process or training: run it by snakemake")
+    if colon and (one.active.train.processes > 1 or not one.active.train.lora):
+        raise InputError(f"{name}: is of more than one process or trains every weight: run it by snakemake")
     return one, int(seed) if colon else None
 
 
@@ -71,9 +67,9 @@ def _largest(configs: Sequence[Config]) -> dict[str, object]:
 
 def _run(config: Config, seed: int, say: Say) -> None:
     experiment, spec = config.active, specs.train_spec(config, seed)
-    model, folder = _built(config, experiment.policy), Path(paths.run_folder(config, seed))
+    model, folder = _built(config, experiment.policy, say), Path(paths.run_folder(config, seed))
     for judge in config.judges:
-        _built(config, judge)
+        _built(config, judge, say)
     published = folder / "train" / "config.json"
     trained = published.is_file() and parse_json(published.read_text(), str(published), FIX) == spec.dump()
     if not trained:
@@ -86,21 +82,22 @@ def _run(config: Config, seed: int, say: Say) -> None:
 
 
 def _compare(config: Config, say: Say) -> None:
-    for judge in config.judges:
-        _built(config, judge)
+    for key in (*config.judges, *config.compared):
+        _built(config, key, say)
     for key in config.compared:
-        _built(config, key)
         _sample(config, key, list(compared(config, [key])), True, say)
         _free()
 
 
-def _built(config: Config, key: str) -> Path:
-    """The folder of a model, made where it is not there."""
-    model, made = Path(paths.model_folder(key)), specs.model_spec(config, key).dump()
+def _built(config: Config, key: str, say: Say) -> Path:
+    """The folder of a model, made where it is not there, and before it the model that it is trained from."""
+    model, spec = Path(paths.model_folder(key)), specs.model_spec(config, key)
     if not model.exists():
-        job = provenance.begin("build-model", made)
-        build(made["source"], model)
-        job.publish(model.parent, {model: []}, model.name)
+        if isinstance(spec, PostTrainSpec):
+            post_train.run(spec, _built(config, spec.source.base, say), model, say)
+            _free()
+        else:
+            build.run(spec, model, say)
     return model
 
 
