@@ -59,7 +59,9 @@ def started(monkeypatch) -> list[dict]:
     module.LLM = lambda **options: (
         calls.append(options) or SimpleNamespace(model_config=SimpleNamespace(max_model_len=8))
     )
-    monkeypatch.setitem(sys.modules, "vllm", module)
+    monitor = SimpleNamespace(set_cudagraph_capturing_enabled=lambda allowed: None)
+    for name, made in (("vllm", module), ("vllm.compilation", ModuleType("")), ("vllm.compilation.monitor", monitor)):
+        monkeypatch.setitem(sys.modules, name, made)
     monkeypatch.setattr(vllm, "require", lambda: None)
     return calls
 

@@ -140,8 +140,9 @@ def words_that(test: Callable[[str, Level], bool], shown: int | None = 1) -> Cal
     """In each sentence the words, at most `shown`, for which `test` (of the word as it is compared) holds."""
 
     def find(text: Text, level: Level) -> Items:
+        each = zip(text.sentence_words, text.sentence_folded, strict=True)
         return by_sentence(
-            [*islice((word for word in words if test(folded(word), level)), shown)] for words in text.sentence_words
+            [*islice((word for word, same in zip(*pair, strict=True) if test(same, level)), shown)] for pair in each
         )
 
     return find

@@ -58,7 +58,7 @@ class Text:
     def sentences(self) -> list[str]:
         return [sentence for _, sentence, _ in self._sentences]
 
-    @property
+    @cached_property
     def sentence_words(self) -> list[list[str]]:
         """The words of each sentence, without punctuation around them. No sentence is without words."""
         return [cores for _, _, cores in self._sentences]
@@ -84,5 +84,10 @@ class Text:
         return "\n".join(lines)
 
     @cached_property
+    def sentence_folded(self) -> list[list[str]]:
+        """`sentence_words` as words are compared."""
+        return [[*map(folded, words)] for words in self.sentence_words]
+
+    @cached_property
     def folded(self) -> list[str]:
-        return [folded(word) for word in self.words]
+        return [word for words in self.sentence_folded for word in words]

@@ -107,8 +107,9 @@ def _followed(of_level: Callable[[Level], str]) -> Callable[[Text, Level], Items
 
     def find(text: Text, level: Level) -> Items:
         word = folded(of_level(level))
-        pairs = (zip(words, [*words[1:], "the end"], strict=True) for words in text.sentence_words)
-        return by_sentence([then for this, then in each if folded(this) == word] for each in pairs)
+        each = zip(text.sentence_folded, text.sentence_words, strict=True)
+        pairs = (zip(compared, [*words[1:], "the end"], strict=True) for compared, words in each)
+        return by_sentence([then for this, then in pair if this == word] for pair in pairs)
 
     return find
 
