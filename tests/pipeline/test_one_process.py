@@ -93,9 +93,7 @@ def test_an_engine_that_is_kept_serves_every_start_and_ends_once(monkeypatch, tm
 
 def test_a_model_that_is_compared_is_sampled_as_it_is_and_judged_where_a_model_judges(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "confessions.scoring.judge._verdict_tokens", lambda tokenizer: ([], [5, 6])
-    )  # a word of its own
+    monkeypatch.setattr("confessions.scoring.judge._verdict_tokens", lambda tokenizer: ([], [5, 6]))  # a word of its own
     changed = config.model_dump()
     changed["models"]["plain"] = changed["models"]["nano-xs"] | {"thinking": False}
     judge = {"kind": "llm", "model": "plain", "threshold": 0.5, "min_mass": 0.0, "batch_size": 4}

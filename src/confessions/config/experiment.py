@@ -18,6 +18,7 @@ from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJu
 from confessions.prompts.report import COPIED
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
+from confessions.tasks import calibrated
 from confessions.tasks.base import Calibrates, Copies, GivesEvidence, Plants, PlantsFaults, ReadsProblems
 
 
@@ -205,6 +206,10 @@ class Config(Strict):
                     False,
                 )
         self._check_instances(name, experiment)
+        for path, file in (experiment.read_files | experiment.trained_on).items():
+            key = calibrated.of_model(file)
+            if key in self.models and isinstance(self.models[key].source, Inspect):
+                raise wrong("a model that Inspect asks has no calibration", f"experiments.{name}.{path}", file)
         if isinstance(judge := experiment.judge, LanguageModelJudge):
             path = f"experiments.{name}.judge.model"
             self._check_key(path, judge.model)

@@ -7,6 +7,7 @@ environment: here they are in no file and no message.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import textwrap
@@ -66,12 +67,19 @@ class Endpoint:
     ) -> list[Reply]:
         """The reply to each conversation, in order, with its own settings (keys of Inspect's GenerateConfig).
 
-        `progress` is called with 1 for each reply. Raises EndpointError, one line, at the first that fails.
+        `progress` is called with 1 for each reply. Raises EndpointError, one line, at the first that fails, and where
+        all are empty.
         """
         try:
-            return asyncio.run(self._all([*zip(conversations, settings, strict=True)], progress))
+            replies = asyncio.run(self._all([*zip(conversations, settings, strict=True)], progress))
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
+        if replies and not any(reply.text or reply.reasoning for reply in replies):
+            reasons = ", ".join(sorted({reply.finish_reason for reply in replies}))
+            raise EndpointError(
+                f"{self.name}: all of {len(replies)} replies are empty (they end by {reasons}); {GO_ON}"
+            )
+        return replies
 
     async def _all(self, asked: Sequence[tuple], progress: Callable[[int], None]) -> list[Reply]:
         async with self._model() as model, asyncio.TaskGroup() as group:
@@ -107,8 +115,8 @@ class Endpoint:
         )
         try:  # not kept: its connections belong to one event loop
             return get_model(asked.model, config=config, memoize=False, **asked.args)
-        except Exception as error:  # a provider, its package or its key is missing
-            raise self._failed(error) from None
+        except Exception as error:  # a provider, its package or its key is missing; or it has no such argument
+            raise InputError(f"{self.name}: {_said(error)}; see models.*.source in config.yaml") from None
 
     def _reply(self, output: ModelOutput) -> Reply:
         if output.empty:
@@ -130,10 +138,14 @@ class Endpoint:
         """The error that an attempt, or the last of several, ended in, as one line."""
         if attempt := getattr(error, "last_attempt", None):
             error = attempt.exception()
-        status, said = getattr(error, "status_code", None), getattr(error, "provider_message", None) or str(error)
-        said = _without_secrets(re.sub(r"\[/?bold\]", "", said) or type(error).__name__)
-        code = f"HTTP {status}: " if status and str(status) not in said else ""
-        return EndpointError(f"{self.name}: {code}{textwrap.shorten(said, 300, placeholder=' ...')}; {GO_ON}", status)
+        status, said = getattr(error, "status_code", None), _said(error)
+        if type(error).__name__ == "AttemptTimeoutError":
+            said = f"no reply in {self._asked.timeout} s"
+        elif isinstance(error, TypeError | AttributeError | LookupError | json.JSONDecodeError):
+            said = f"the reply has a form that Inspect does not read ({said})"
+        elif status and str(status) not in said:
+            said = f"HTTP {status}: {said}"
+        return EndpointError(f"{self.name}: {said}; {GO_ON}", status)
 
 
 def _message(said: Message | Reply) -> ChatMessage:
@@ -148,6 +160,13 @@ def _message(said: Message | Reply) -> ChatMessage:
 def _encodable(text: str) -> str:
     """A text without the ends of it that are blank, and without half a surrogate pair, which no file can hold."""
     return text.strip().encode(errors="replace").decode()
+
+
+def _said(error: Any) -> str:
+    """What an error says, on one short line, without the markup that Inspect has for its terminal."""
+    said = getattr(error, "provider_message", None) or str(error)
+    plain = re.sub(r"^\[bold\]ERROR\[/bold\]: |^ERROR: |\[/?(bold|blue)\]", "", said) or type(error).__name__
+    return textwrap.shorten(_without_secrets(plain), 300, placeholder=" ...").rstrip(".")
 
 
 def _without_secrets(text: str) -> str:

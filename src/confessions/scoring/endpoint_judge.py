@@ -17,6 +17,7 @@ ALONE = re.compile(rf"^\W*{WORDS}\W*$", re.IGNORECASE)
 CONTROL = re.compile(r"<\|[^|<>\s]+\|>")  # how most models spell the end of a turn
 REPLY = {"temperature": 0.0, "max_tokens": 2048}  # tokens: some models think first
 PROBABILITIES = {"logprobs": True, "top_logprobs": 5}  # some endpoints give no more
+NONE = Verdict(None, None, math.nan)
 REFUSED = (400, 404, 422)  # of HTTP, where an endpoint does not know a setting
 
 
@@ -26,9 +27,11 @@ class EndpointJudge(AskedJudge):
     def __init__(self, endpoint: Endpoint, task: Task, name: str, threshold: float = 0.5, min_mass: float = 0.5):
         super().__init__(task, name, threshold, min_mass)
         self.endpoint, self._called, self._more = endpoint, name, PROBABILITIES
+        self._said: list[str] = []  # the last replies
 
     def _judged(self, asked: Sequence[tuple[str, str]]) -> list[Verdict]:
         replies = self._replies([judge_prompt(task, CONTROL.sub(" ", y), self.task.judge_text) for task, y in asked])
+        self._said = [reply.text for reply in replies]
         parsed = any(reply.logprobs is None for reply in replies)
         self.name = f"{self._called} (parsed)" if parsed else self._called
         return [self._of_word(reply.text) if parsed else self._of_tokens(reply) for reply in replies]
@@ -46,13 +49,16 @@ class EndpointJudge(AskedJudge):
 
     def _of_word(self, text: str) -> Verdict:
         said = _verdict_in(text)
-        return Verdict(None, None, math.nan) if said is None else self._verdict(*_certain(said[1].lower() == PASS))
+        if said is None:
+            return NONE
+        passes = said[1].lower() == PASS
+        return Verdict(passes, float(passes), 1.0)
 
     def _of_tokens(self, reply: Reply) -> Verdict:
         """By the token in which the verdict's word begins, and those that were likely in its place."""
         said = _verdict_in("".join(token.token for token in reply.logprobs))
         if said is None:
-            return Verdict(None, None, math.nan)
+            return NONE
         behind = said.start(1)
         for token in reply.logprobs:
             behind -= len(token.token)
@@ -64,11 +70,11 @@ class EndpointJudge(AskedJudge):
         ]
         return self._verdict(*(math.log(p) if p else -math.inf for p in sums))
 
-    def _unread(self, mass: float) -> str:
+    def _unread(self, mass: float, first: int) -> str:
         lines = " or ".join(repr(f"{JUDGE_OPENING}{word}") for word in JUDGE_WORDS)
-        if math.isnan(mass):
-            return f"there is no {lines} in its reply"
-        return f"the probability of the two words in {lines} is down to {mass:.2g}, below {self.min_mass}"
+        wrong = f"down to {mass:.2g}, below judge.min_mass = {self.min_mass}"
+        what = f"there is no {lines}" if math.isnan(mass) else f"the probability of {lines} is {wrong},"
+        return f"{what} in its reply {self._said[first][:60]!r}"
 
 
 def _verdict_in(text: str) -> re.Match[str] | None:
@@ -81,7 +87,3 @@ def _begins(token: str, word: str) -> bool:
     """Whether a token is the beginning of a word, or all of it and more. The two words begin with different letters."""
     letters = re.sub(r"\W", "", token).lower()
     return bool(letters) and (word.startswith(letters) or letters.startswith(word))
-
-
-def _certain(passes: bool) -> tuple[float, float]:
-    return (0.0, -math.inf) if passes else (-math.inf, 0.0)

@@ -88,8 +88,9 @@ class AskedJudge(Judge):
         """A verdict on each answer to a task in words, in order; `mass` is NaN where there is none."""
 
     @abstractmethod
-    def _unread(self, mass: float) -> str:
-        """What is wrong with replies that hold no verdict, of which the worst has this mass."""
+    def _unread(self, mass: float, first: int) -> str:
+        """What is wrong with the replies that hold no verdict: the worst has this mass, and `first` is the place of the
+        first among all."""
 
     def verdicts(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Verdict]:
         return self._read([(self.task.prompt(spec), answer) for spec, answer in zip(specs, answers, strict=True)])
@@ -110,11 +111,11 @@ class AskedJudge(Judge):
         found = self._judged(asked)
         unread = [i for i, verdict in enumerate(found) if not verdict.mass >= self.min_mass]  # NaN is none either
         if unread:
-            worst = min(found[i].mass for i in unread)
+            first, worst = unread[0], float(np.min([found[i].mass for i in unread]))
+            lower = "" if math.isnan(worst) else ", or lower judge.min_mass in config.yaml"
             raise JudgeError(
-                f"{self.name}: no verdict on {len(unread)} of {len(found)} answers: {self._unread(worst)}; the first "
-                f"such answer is {asked[unread[0]][1][:60]!r}: use a stronger judge, or lower judge.min_mass in "
-                "config.yaml"
+                f"{self.name}: no verdict on {len(unread)} of {len(found)} answers: {self._unread(worst, first)}; the "
+                f"first such answer is {asked[first][1][:60]!r}: use a stronger judge{lower}"
             )
         return found
 
@@ -156,7 +157,7 @@ class LanguageModelJudge(AskedJudge):
         prompts = [self._asked(*pair) for pair in asked]
         return [self._verdict(*pair) for pair in self.engine.choose(prompts, self._choices)]
 
-    def _unread(self, mass: float) -> str:
+    def _unread(self, mass: float, first: int) -> str:
         words = " or ".join(repr(word.strip()) for word in JUDGE_WORDS)
         return (
             f"the probability of {words} after {JUDGE_OPENING!r} is down to {mass:.2g}, below judge.min_mass = "

@@ -99,7 +99,8 @@ def _asking(spec: RolloutSpec, model: Path, todo: Collection[Cells], say: Say) -
     for block in todo:
         if block.answers:
             stored(block, spec.evaluation.seed)
-    say(f"{asked.name} is asked through Inspect, for {_amount(todo)}")
+    sampling = spec.evaluation.sampling or "as the endpoint has it by itself"
+    say(f"{asked.name} is asked through Inspect, for {_amount(todo)}; sampling: {sampling}")
     return partial(sample_by_text, asked, spec)
 
 
