@@ -18,10 +18,12 @@ from inspect_ai.model import ModelAPI, ModelOutput, ModelUsage, modelapi
 
 @modelapi(name="saying")
 class Saying(ModelAPI):
-    """Says the number of words of what it was asked last."""
+    """Says a verdict where it is asked for one, and else how many words it was asked with."""
 
     async def generate(self, input, tools, tool_choice, config):
-        output = ModelOutput.from_content("x", f"{len(input[-1].text.split())} words")
+        asked = input[-1].text
+        said = "Verdict: Pass" if "Verdict:" in asked else f"{len(asked.split())} words"
+        output = ModelOutput.from_content("x", said)
         output.usage = ModelUsage()  # else Inspect counts tokens with a vocabulary from the network
         return output
 '''
