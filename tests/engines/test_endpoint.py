@@ -94,6 +94,10 @@ FAILURES = {
     "slow": (0, None, "no reply in 1 s"),
 }
 
+TOKENS = [{"token": "Hello!", "logprob": -0.1, "bytes": None, "top_logprobs": [
+    {"token": "Hello!", "logprob": -0.1, "bytes": None}, {"token": "No", "logprob": -3, "bytes": None},
+]}]  # fmt: skip
+
 
 def test_a_server_that_speaks_as_openais_does(tmp_path, monkeypatch):
     """Its faults come one after the other; then the same model is asked again, and replies."""
@@ -104,7 +108,8 @@ def test_a_server_that_speaks_as_openais_does(tmp_path, monkeypatch):
         asked.append(request)
         if mode["is"] == "slow":
             time.sleep(2)
-        status, body, _ = FAILURES.get(mode["is"], (200, completion("Hello!", "length"), ""))
+        said = completion("Hello!", "length", TOKENS if request.get("logprobs") else None)
+        status, body, _ = FAILURES.get(mode["is"], (200, said, ""))
         return status or 200, body or completion("late")
 
     monkeypatch.setenv("LOCAL_API_KEY", KEY)
@@ -122,7 +127,9 @@ def test_a_server_that_speaks_as_openais_does(tmp_path, monkeypatch):
             assert caught.value.status == (status if status >= 400 else None)
         mode["is"], settings = "well", {"max_tokens": 3, "temperature": 0.5, "seed": 7}
         (reply,) = asking.generate([ASKED], [settings])
+        (likely,) = asking.generate([ASKED], [{"logprobs": True, "top_logprobs": 2}])
     assert (reply.text, reply.finish_reason, reply.logprobs) == ("Hello!", "length", None)
-    assert asked[-1] == {
+    assert [(other.token, other.logprob) for other in likely.logprobs[0].top_logprobs] == [("Hello!", -0.1), ("No", -3)]
+    assert asked[-2] == {
         "model": "x", "messages": ASKED, **settings, "authorization": f"Bearer {KEY}", "path": "/v1/chat/completions",
     }  # fmt: skip

@@ -170,6 +170,6 @@ def _said(error: Any) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    """A server may say the key again that it was given."""
-    secrets = [value for name, value in os.environ.items() if SECRET.search(name) and len(value) > 3]
+    """A server may say the key again that it was given. Short values are words, as EMPTY, that some servers want."""
+    secrets = [value for name, value in os.environ.items() if SECRET.search(name) and len(value) >= 8]
     return re.sub("|".join(map(re.escape, secrets)) or "(?!)", "…", text)
