@@ -55,7 +55,7 @@ def test_probabilities_of_the_word_that_it_wrote(judge):
     asked = judge(
         with_logprobs(["Verdict", ":", {" Pass": 0.6, " Fail": 0.2, " Maybe": 0.1}]),
         with_logprobs(["**", "Verdict", ":** ", {"F": 0.5, "P": 0.1, "Pass": 0.2, "X": 0.1}, "ail", "**"]),
-        with_logprobs([{"FAIL": 0.9}, "."]),
+        with_logprobs([{"FAIL": 0.9}, ".", "<|im_end|>"]),
     )
     verdicts = asked.verdicts(SPECS, ["one", "two", "three"])
     assert [verdict.p_pass for verdict in verdicts] == pytest.approx([0.75, 0.375, 0])
@@ -82,6 +82,19 @@ def test_one_reply_without_probabilities_makes_words_of_all(judge):
     """A frame has one judge: what stands for one verdict stands for all."""
     asked = judge(with_logprobs(["Verdict:", {" Pass": 0.6, " Fail": 0.2}]), "Verdict: Fail")
     assert [verdict.p_pass for verdict in asked.verdicts(SPECS[:2], ["one", "two"])] == [1, 0]
+    assert asked.name == "llm:api (parsed)"
+
+
+def test_a_token_that_is_no_beginning_of_a_word_gives_no_verdict(judge):
+    with pytest.raises(JudgeError, match="there is no 'Verdict: Pass'"):
+        judge(with_logprobs(["Verdict: Pass"]), min_mass=0.0).verdicts(SPECS[:1], ["one"])
+
+
+def test_an_empty_list_of_tokens_is_none(judge):
+    bare = with_logprobs(["Verdict: Pass"])
+    bare.choices[0].logprobs.content.clear()
+    asked = judge(bare)
+    assert asked.passes(SPECS[:1], ["one"]) == [True]
     assert asked.name == "llm:api (parsed)"
 
 

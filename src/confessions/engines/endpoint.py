@@ -130,7 +130,7 @@ class Endpoint:
                 "\n".join(part.summary or "" if part.redacted else part.reasoning for part in thought)
             ),
             finish_reason=FINISH.get(choice.stop_reason, "stop"),
-            logprobs=choice.logprobs.content if choice.logprobs else None,
+            logprobs=(choice.logprobs and choice.logprobs.content) or None,
             message=choice.message,
         )
 

@@ -13,7 +13,7 @@ from confessions.tasks.base import Task
 PASS, FAIL = (word.strip().lower() for word in JUDGE_WORDS)
 WORDS = rf"({PASS}|{FAIL})"
 LINE = re.compile(rf"{JUDGE_OPENING.rstrip(':')}\W+{WORDS}\b", re.IGNORECASE)
-ALONE = re.compile(rf"^\W*{WORDS}\W*$", re.IGNORECASE)
+ALONE = re.compile(rf"^\W*{WORDS}\W*(<[^<>]+>)?$", re.IGNORECASE)  # some endpoints show the token that ends it
 CONTROL = re.compile(r"<\|[^|<>\s]+\|>")  # how most models spell the end of a turn
 REPLY = {"temperature": 0.0, "max_tokens": 2048}  # tokens: some models think first
 PROBABILITIES = {"logprobs": True, "top_logprobs": 5}  # some endpoints give no more
@@ -68,6 +68,8 @@ class EndpointJudge(AskedJudge):
         sums = [
             sum(math.exp(logprob) for text, logprob in likely.items() if _begins(text, word)) for word in (PASS, FAIL)
         ]
+        if not any(sums):
+            return NONE
         return self._verdict(*(math.log(p) if p else -math.inf for p in sums))
 
     def _unread(self, mass: float, first: int) -> str:
