@@ -60,6 +60,13 @@ def test_what_is_wrong_is_named_where_it_stands(line, wrong, where, what):
     assert what in message
 
 
+def test_only_a_model_that_is_asked_needs_no_dtype():
+    block = "models:\n  mine: {{label: Mine, source: {}}}\n"
+    place, message = said(TEXT.replace("models:\n", block.format("{kind: nano}"), 1))
+    assert (place, message) == ("$.models.mine", "'dtype' is a required property")
+    assert said(TEXT.replace("models:\n", block.format("{kind: inspect, model: openai/x}"), 1)) is None
+
+
 def test_the_page_of_the_folder_names_every_block():
     """What the workflow catalogue shows beside its usage."""
     page = (ROOT / "config/README.md").read_text()

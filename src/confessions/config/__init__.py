@@ -7,7 +7,7 @@ and the nearest known key. Nothing here imports torch or pandas, so `snakemake -
 from confessions.config.evaluation import REFERENCE, Calibration, Evaluation, Vllm
 from confessions.config.experiment import Config, Experiment, load
 from confessions.config.file import ConfigError, read
-from confessions.config.models import Folder, Gguf, Hub, Lora, Model, Nano, PostTrained, Sampling
+from confessions.config.models import Folder, Gguf, Hub, Inspect, Lora, Model, Nano, PostTrained, Sampling
 from confessions.config.strict import Strict
 from confessions.config.training import (
     FallibleGrader,
@@ -24,7 +24,7 @@ from confessions.config.training import (
 
 __all__ = [
     "REFERENCE", "Calibration", "Config", "ConfigError", "Evaluation", "Experiment", "FallibleGrader", "Folder",
-    "Gguf", "Hub",
+    "Gguf", "Hub", "Inspect",
     "LabelTrusting", "LanguageModelJudge", "Lora", "Model", "Nano", "OwnJudge", "PostTrained", "Sampling", "Span",
     "Strict", "Train", "TrainVllm", "TrainedSpans", "Verifying", "Vllm", "WarmStart", "load", "read",
 ]  # fmt: skip

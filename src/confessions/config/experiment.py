@@ -12,12 +12,13 @@ from pydantic import Field, ValidationError, model_validator
 from confessions import prompts, tasks
 from confessions.config.evaluation import Calibration, Evaluation, Probe, Survey, Sweep, Vllm
 from confessions.config.file import ConfigError, check, laid_over, read
-from confessions.config.models import Model, PostTrained
+from confessions.config.models import Inspect, Model, PostTrained
 from confessions.config.strict import Key, Strict, check_task, check_variant, first_wrong, repeats, wrong
 from confessions.config.training import LabelTrusting, LanguageModelJudge, OwnJudge, Train, Verifying
 from confessions.prompts.report import COPIED
 from confessions.runtime import folders
 from confessions.runtime.errors import InputError
+from confessions.tasks import calibrated
 from confessions.tasks.base import Calibrates, Copies, GivesEvidence, Plants, PlantsFaults, ReadsProblems
 
 
@@ -183,13 +184,20 @@ class Config(Strict):
         if key not in self.models:
             raise wrong("unknown model", path, key, self.models)
 
+    def _check_weights(self, path: str, key: str) -> None:
+        """`key`, which stands at `path`, is a model that can be trained."""
+        self._check_key(path, key)
+        if isinstance(self.models[key].source, Inspect):
+            raise wrong("a model that Inspect asks has no weights here, and cannot be trained", path, key)
+
     def _check_experiment(self, name: str, experiment: Experiment) -> None:
         """Its models are known, and can be what it makes of them."""
         for axis in ("scale", "ladder"):
             for number, key in enumerate(getattr(experiment, axis)):
                 self._check_key(f"experiments.{name}.{axis}.{number}", key)
         if experiment.policy:
-            self._check_key(f"experiments.{name}.policy", experiment.policy)
+            check = self._check_weights if experiment.train else self._check_key
+            check(f"experiments.{name}.policy", experiment.policy)
             if experiment.train and not self.models[experiment.policy].keep_thinking:
                 # Loss and rollout must see one sequence; without z the confession's context is another one.
                 raise wrong(
@@ -198,6 +206,10 @@ class Config(Strict):
                     False,
                 )
         self._check_instances(name, experiment)
+        for path, file in (experiment.read_files | experiment.trained_on).items():
+            key = calibrated.of_model(file)
+            if key in self.models and isinstance(self.models[key].source, Inspect):
+                raise wrong("a model that Inspect asks has no calibration", f"experiments.{name}.{path}", file)
         if isinstance(judge := experiment.judge, LanguageModelJudge):
             path = f"experiments.{name}.judge.model"
             self._check_key(path, judge.model)
@@ -223,7 +235,7 @@ class Config(Strict):
         if not (sweep := experiment.seeding):
             return self
         path = f"experiments.{name}.seeding"
-        self._check_key(f"{path}.base", sweep.base)
+        self._check_weights(f"{path}.base", sweep.base)
         base = self.models[sweep.base]
         if set(sweep.reasonings) != {"none"} and not base.thinking:
             raise wrong("a model that does not think has none", f"{path}.reasonings", sweep.reasonings)
@@ -242,7 +254,7 @@ class Config(Strict):
         seen = [key]
         while isinstance(model.source, PostTrained):
             base = model.source.base
-            self._check_key(f"models.{seen[-1]}.source.base", base)
+            self._check_weights(f"models.{seen[-1]}.source.base", base)
             if base in seen:
                 raise wrong("a model comes from itself", f"models.{seen[-1]}.source.base", base)
             seen.append(base)

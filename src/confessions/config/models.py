@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from confessions import tasks
 from confessions.config.strict import LONGEST, Key, Strict, check_task, repeats, wrong
@@ -76,6 +78,35 @@ class Gguf(Chatting):
             raise wrong("the parts of a file are in packages: name them by package", "parts", self.parts)
         if self.package and self.sha256 is None:
             raise wrong("another version of the package may hold another file: name this one's", "sha256", None)
+        return self
+
+
+class Inspect(Strict):
+    """A model behind an API, or an OpenAI-compatible endpoint, that Inspect asks (docs/use_it_with.md).
+
+    Its keys and its address come from the environment, as Inspect's providers read it, and never from here.
+    """
+
+    kind: Literal["inspect"]
+    model: str = Field(
+        pattern=r"^[\w.-]+/\S+$", description="name that Inspect knows it by: openai/gpt-5-mini, openai-api/local/x"
+    )
+    args: dict[str, bool | int | float | str] = Field(
+        {}, description="of the provider, as the options -M of inspect eval; neither a key nor an address"
+    )
+    max_connections: int | None = Field(None, ge=1, description="requests at a time; null: as many as Inspect finds")
+    max_retries: int = Field(5, ge=0, description="of a request that fails; the waits between them double from 3 s on")
+    timeout: int = Field(600, ge=1, description="seconds that an attempt may take")
+    cache: bool = Field(
+        False, description="replies stay in Inspect's cache for a week: what was paid for is not asked again"
+    )
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Self:
+        for name, value in self.args.items():
+            if re.search(r"key|token$|secret|password|auth|header|url", name, re.IGNORECASE):
+                shown = value if "url" in name.lower() else "…"
+                raise wrong("comes from the environment, as Inspect's providers read it", f"args.{name}", shown)
         return self
 
 
@@ -174,17 +205,32 @@ class PostTrained(Strict):
         return self
 
 
+NOT_LOADED = {"dtype": "float32", "thinking": False, "gpu": False}  # what a model that Inspect asks has in their place
+
+
+def _needed_to_load(schema: dict[str, Any]) -> None:
+    """Of the JSON schema: a model that Inspect asks is not loaded, and has no dtype."""
+    asked = {"properties": {"source": {"properties": {"kind": {"const": "inspect"}}}}}
+    needed = [name for name in schema["required"] if name in NOT_LOADED]
+    schema["required"] = [name for name in schema["required"] if name not in needed]
+    schema |= {"if": asked, "else": {"required": needed}}
+
+
 class Model(Strict):
     """A model that experiments refer to by its key."""
+
+    model_config = ConfigDict(json_schema_extra=_needed_to_load)
 
     label: str = Field(
         pattern=r"^[^$]*[^$\s][^$]*$", max_length=LONGEST, description="name in figures; a $ would begin a formula"
     )
-    source: Nano | Folder | Hub | Gguf | PostTrained = Field(
+    source: Nano | Folder | Hub | Gguf | Inspect | PostTrained = Field(
         discriminator="kind", description="where its weights come from"
     )
-    dtype: Literal["float32", "bfloat16"] = Field(description="weights and activations")
-    thinking: bool = Field(description="the model reasons in a <think> block before each reply")
+    dtype: Literal["float32", "bfloat16"] = Field(description="weights and activations; left out of inspect's")
+    thinking: bool = Field(
+        description="the model reasons in a <think> block before each reply; left out of inspect's, which say it"
+    )
     keep_thinking: bool = Field(
         True, description="keep turn 1's reasoning in turn 2's context; false is for evaluation only"
     )
@@ -192,3 +238,14 @@ class Model(Strict):
     sampling: Sampling | None = Field(
         None, description="what its authors recommend, where its generation_config.json does not say it"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_loaded(cls, data: Any) -> Any:
+        source = data.get("source") if isinstance(data, Mapping) else None
+        if not (isinstance(source, Mapping) and source.get("kind") == "inspect"):
+            return data
+        for key, value in NOT_LOADED.items():
+            if data.get(key, value) != value:
+                raise wrong("a model that Inspect asks is not loaded here: leave it out", key, data[key])
+        return NOT_LOADED | {**data}

@@ -31,6 +31,7 @@ from confessions.config import Lora, Sampling
 from confessions.models import weights
 from confessions.models.chat import SYSTEM_AS_USER, Chat, takes_system_as_user
 from confessions.models.costs import Shape
+from confessions.models.endpoint import is_endpoint
 from confessions.runtime.errors import InputError, first_line
 from confessions.runtime.files import spread_blocks
 
@@ -49,6 +50,8 @@ def _check_folder(folder: Path) -> dict[str, Any]:
     """The content of config.json. Raises InputError for a folder that is no model, or one that we do not run; its name
     must never be taken for one on the hub."""
     file = folder / "config.json"
+    if is_endpoint(folder):
+        raise InputError(f"{folder}: a model that Inspect asks has no weights here: it is sampled, and judges; no more")
     if not file.is_file():
         raise InputError(
             f"{folder}: no model here (config.json is missing); check models.*.source in "

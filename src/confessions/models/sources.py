@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
 )
 from tqdm import tqdm
 
-from confessions.models import parts
+from confessions.models import endpoint, parts
 from confessions.runtime.errors import InputError, first_line
 from confessions.runtime.files import blocks, room_for
 
@@ -58,18 +58,24 @@ def build(source: Mapping[str, Any], out: Path) -> None:
     """Make the model folder `out` for one `source` block of config.yaml; it appears whole or not at all.
 
     nano: the weights that ship in the package. folder: a link to it. hub: huggingface_hub's snapshot of the pinned
-    revision. gguf: a GGUF file, saved as safetensors. Raises InputError when the source is not there, or its chat
-    template does not render what will be asked.
+    revision. gguf: a GGUF file, saved as safetensors. inspect: what Inspect is to ask. Raises InputError when the
+    source is not there, or its chat template does not render what will be asked.
     """
     convert = partial(_convert_gguf, joined=out.with_name(f"{out.name}.gguf"))
-    makers = {"nano": _unpack_nano, "folder": _link_folder, "hub": _download, "gguf": convert}
+    makers = {
+        "nano": _unpack_nano,
+        "folder": _link_folder,
+        "hub": _download,
+        "gguf": convert,
+        "inspect": endpoint.write,
+    }
     maker = makers[source["kind"]]
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with room_for(out):
             maker(source, temporary)
-            if source["kind"] != "nano":
+            if source["kind"] not in ("nano", "inspect"):
                 _settle_template(source, temporary, out.name)
         if out.is_dir() and not out.is_symlink():
             shutil.rmtree(out)

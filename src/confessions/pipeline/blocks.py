@@ -22,6 +22,7 @@ from confessions.config import (
     Folder,
     Gguf,
     Hub,
+    Inspect,
     LabelTrusting,
     LanguageModelJudge,
     Nano,
@@ -37,7 +38,7 @@ from confessions.config.strict import first_wrong
 from confessions.runtime.errors import InputError
 from confessions.runtime.files import parse_json
 
-Source = Annotated[Nano | Folder | Hub | Gguf | PostTrained, Field(discriminator="kind")]
+Source = Annotated[Nano | Folder | Hub | Gguf | Inspect | PostTrained, Field(discriminator="kind")]
 
 
 class Spec(Strict):

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from confessions import prompts, tasks
 from confessions.analysis import catalogue
-from confessions.config import Config, LanguageModelJudge, OwnJudge, PostTrained
+from confessions.config import Config, Inspect, LanguageModelJudge, OwnJudge, PostTrained
 from confessions.pipeline import paths
 from confessions.pipeline.blocks import (
     CalibrationSpec,
@@ -103,6 +103,8 @@ def calibration_spec(config: Config, key: str, task: str = "instructions") -> Ca
     """What the calibration of a model depends on. Answers are sampled as in evaluation."""
     experiment, evaluation, model = config.active, config.active.evaluation, config.models[key]
     sampling = evaluation.sampling or model.sampling
+    if isinstance(model.source, Inspect):
+        raise InputError(f"config.yaml: models.{key}: a model that Inspect asks has no calibration: name another")
     if sampling is None:
         raise InputError(
             f"config.yaml: experiments.{config.experiment}.evaluation.sampling: a calibration needs it: name it"

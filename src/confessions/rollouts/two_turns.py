@@ -1,7 +1,7 @@
 """Two-turn rollouts by token ids: x -> (z, y), then xc -> (zc, yc). What is stored is exactly what was sampled."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import pandas as pd
 
 from confessions.config import REFERENCE
 from confessions.engines import Completion, Engine, Sampling
+from confessions.engines.endpoint import Reply
 from confessions.models.chat import Chat, Turn
 from confessions.rollouts.spans import Spans
 from confessions.runtime.errors import InputError
@@ -92,7 +93,7 @@ class Asked:
     seeds: tuple[int, ...]  # of turn 1, and of each confession of it that is asked for: one, or as many in all rows
     condition: str = BASELINE
     adapter: Path | None = None
-    answer: Completion | None = None  # turn 1 where it is not sampled: an answer that was sampled before
+    answer: Completion | Reply | None = None  # turn 1 where it is not sampled: an answer that was sampled before
 
 
 def two_turns(
@@ -224,7 +225,8 @@ def columns_of(r: Rollout) -> dict[str, object]:
     }
 
 
-def to_frame(rollouts: Sequence[Rollout], **columns: object) -> pd.DataFrame:
-    """One row a rollout, numbered in order, the columns of docs/rollouts.md; `columns` are added to every row (model,
-    adapter, step, …)."""
-    return pd.DataFrame([{**columns, "row": row, **columns_of(r)} for row, r in enumerate(rollouts)])
+def to_frame(rollouts: Sequence[Rollout | Mapping[str, object]], **columns: object) -> pd.DataFrame:
+    """One row a rollout, or what `columns_of` would say of it, numbered in order, the columns of docs/rollouts.md;
+    `columns` are added to every row (model, adapter, step, …)."""
+    said = [r if isinstance(r, Mapping) else columns_of(r) for r in rollouts]
+    return pd.DataFrame([{**columns, "row": row, **r} for row, r in enumerate(said)])

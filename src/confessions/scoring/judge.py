@@ -72,20 +72,67 @@ class Verifying(Judge):
         return [Verdict(truth.compliant) for truth in self.task.verify_all(specs, answers)]
 
 
-class LanguageModelJudge(Judge):
+class AskedJudge(Judge):
     """A small language model as the weak grader; the prompt is the text of prompts/ that the task names.
 
     An answer passes when P(Pass | Pass or Fail) >= `threshold`. Where P(Pass or Fail) < `min_mass` there is no verdict:
-    JudgeError. Raises InputError for a model that thinks before it replies, or whose tokenizer cannot tell the two
-    words apart by their first tokens.
+    JudgeError.
     """
+
+    def __init__(self, task: Task, name: str, threshold: float = 0.5, min_mass: float = 0.5):
+        self.task, self.name, self.threshold, self.min_mass = task, name, threshold, min_mass
+        self.prompt_version = judge_version(task.judge_text)
+
+    @abstractmethod
+    def _judged(self, asked: Sequence[tuple[str, str]]) -> list[Verdict]:
+        """A verdict on each answer to a task in words, in order; `mass` is NaN where there is none."""
+
+    @abstractmethod
+    def _unread(self, mass: float, first: int) -> str:
+        """What is wrong with the replies that hold no verdict: the worst has this mass, and `first` is the place of the
+        first among all."""
+
+    def verdicts(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Verdict]:
+        return self._read([(self.task.prompt(spec), answer) for spec, answer in zip(specs, answers, strict=True)])
+
+    def met(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[list[bool]]:
+        """(B, S) whether each answer meets each objective, as the judge sees it, who is told nothing else of the task.
+        What comes several times is judged once. Raises JudgeError as `verdicts` does."""
+        asked = [
+            [(objective, answer) for objective in self.task.objectives(spec)]
+            for spec, answer in zip(specs, answers, strict=True)
+        ]
+        different = list(dict.fromkeys(pair for pairs in asked for pair in pairs))
+        verdicts = self._read(different)
+        passes = {pair: bool(verdict.passes) for pair, verdict in zip(different, verdicts, strict=True)}
+        return [[passes[pair] for pair in pairs] for pairs in asked]
+
+    def _read(self, asked: Sequence[tuple[str, str]]) -> list[Verdict]:
+        found = self._judged(asked)
+        unread = [i for i, verdict in enumerate(found) if not verdict.mass >= self.min_mass]  # NaN is none either
+        if unread:
+            first, worst = unread[0], float(np.min([found[i].mass for i in unread]))
+            lower = "" if math.isnan(worst) else ", or lower judge.min_mass in config.yaml"
+            raise JudgeError(
+                f"{self.name}: no verdict on {len(unread)} of {len(found)} answers: {self._unread(worst, first)}; the "
+                f"first such answer is {asked[first][1][:60]!r}: use a stronger judge{lower}"
+            )
+        return found
+
+    def _verdict(self, pass_logprob: float, fail_logprob: float) -> Verdict:
+        p_pass = 1 / (1 + math.exp(min(fail_logprob - pass_logprob, 700.0)))
+        return Verdict(p_pass >= self.threshold, p_pass, math.exp(pass_logprob) + math.exp(fail_logprob))
+
+
+class LanguageModelJudge(AskedJudge):
+    """One that an engine runs. Raises InputError for a model that thinks before it replies, or whose tokenizer cannot
+    tell the two words apart by their first tokens."""
 
     def __init__(
         self, engine: Engine, chat: Chat, task: Task, name: str, threshold: float = 0.5, min_mass: float = 0.5
     ):
-        self.engine, self.chat, self.task, self.name = engine, chat, task, name
-        self.threshold, self.min_mass = threshold, min_mass
-        self.prompt_version = judge_version(task.judge_text)
+        super().__init__(task, name, threshold, min_mass)
+        self.engine, self.chat = engine, chat
         self._opening, self._choices = _verdict_tokens(chat.tokenizer)
         added = sorted(chat.tokenizer.get_added_vocab(), key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, added)) or "(?!)")
@@ -106,37 +153,16 @@ class LanguageModelJudge(Judge):
         text = judge_prompt(task, self._control.sub(" ", answer), self.task.judge_text)
         return self.chat.prompt_ids([{"role": "user", "content": text}]) + self._opening
 
-    def verdicts(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[Verdict]:
-        return self._read([self.prompt_ids(*pair) for pair in zip(specs, answers, strict=True)], answers)
+    def _judged(self, asked: Sequence[tuple[str, str]]) -> list[Verdict]:
+        prompts = [self._asked(*pair) for pair in asked]
+        return [self._verdict(*pair) for pair in self.engine.choose(prompts, self._choices)]
 
-    def met(self, specs: Sequence[Spec], answers: Sequence[str]) -> list[list[bool]]:
-        """(B, S) whether each answer meets each objective, as the judge sees it, who is told nothing else of the task.
-        What comes several times is judged once. Raises JudgeError as `verdicts` does."""
-        asked = [
-            [(objective, answer) for objective in self.task.objectives(spec)]
-            for spec, answer in zip(specs, answers, strict=True)
-        ]
-        different = list(dict.fromkeys(pair for pairs in asked for pair in pairs))
-        verdicts = self._read([self._asked(*pair) for pair in different], [answer for _, answer in different])
-        passes = {pair: bool(verdict.passes) for pair, verdict in zip(different, verdicts, strict=True)}
-        return [[passes[pair] for pair in pairs] for pairs in asked]
-
-    def _read(self, prompts: Sequence[list[int]], answers: Sequence[str]) -> list[Verdict]:
-        found = [self._verdict(*pair) for pair in self.engine.choose(prompts, self._choices)]
-        unread = [i for i, verdict in enumerate(found) if not verdict.mass >= self.min_mass]  # NaN is none either
-        if unread:
-            worst = min(found[i].mass for i in unread)
-            words = " or ".join(repr(word.strip()) for word in JUDGE_WORDS)
-            raise JudgeError(
-                f"{self.name}: no verdict on {len(unread)} of {len(found)} answers: the probability of {words} after "
-                f"{JUDGE_OPENING!r} is down to {worst:.2g}, below judge.min_mass = {self.min_mass}; the first such "
-                f"answer is {answers[unread[0]][:60]!r}: use a stronger judge, or lower judge.min_mass in config.yaml"
-            )
-        return found
-
-    def _verdict(self, pass_logprob: float, fail_logprob: float) -> Verdict:
-        p_pass = 1 / (1 + math.exp(min(fail_logprob - pass_logprob, 700.0)))
-        return Verdict(p_pass >= self.threshold, p_pass, math.exp(pass_logprob) + math.exp(fail_logprob))
+    def _unread(self, mass: float, first: int) -> str:
+        words = " or ".join(repr(word.strip()) for word in JUDGE_WORDS)
+        return (
+            f"the probability of {words} after {JUDGE_OPENING!r} is down to {mass:.2g}, below judge.min_mass = "
+            f"{self.min_mass}"
+        )
 
 
 def verdict_columns(judge: Judge, verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -64,6 +64,12 @@ def read(path: Path, form: type[Form]) -> Form:
         ) from None
 
 
+def of_model(path: str | Path) -> str | None:
+    """The key of the model whose calibration or frozen answers the workflow makes at this path; None: it makes none."""
+    _, folder, below = Path(path).as_posix().rpartition(f"{FOLDER}/")
+    return below.partition("/")[0] if folder else None
+
+
 def check_model(path: Path, form: type[Form], source: Mapping[str, Any], key: str) -> None:
     """Raise InputError where a calibration is of another model than `key`, which comes from `source`. Of one that the
     workflow has yet to make, the folder says whose it will be."""
@@ -71,9 +77,8 @@ def check_model(path: Path, form: type[Form], source: Mapping[str, Any], key: st
         theirs = read(path, form).model
         other, same = theirs.get("key"), identity(theirs.get("source", {})) == identity(source)
     else:
-        _, folder, below = path.as_posix().rpartition(f"{FOLDER}/")
-        other = below.partition("/")[0]
-        same = not folder or other == key
+        other = of_model(path)
+        same = other in (None, key)
     if not same:
         raise InputError(
             f"{path}: a calibration of {other}, and the model is {key}: confessions calibrate makes its own"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from confessions.config import Config, Folder, Hub, Nano
+from confessions.config import Config, Folder, Gguf, Hub, Nano
 from confessions.models import costs
 from confessions.models.costs import CPU, DEVICES, Rates, Shape
 from confessions.pipeline.plan.jobs import Counter, Job
@@ -82,10 +82,13 @@ class Plan:
 
 
 def _name(config: Config, key: str) -> str:
-    """How data/*.csv call a model: its repository, nano:size, gguf:file; a post-trained one is what it came from."""
+    """How data/*.csv call a model: its repository, nano:size, gguf:file; one that Inspect asks has its
+    name there; a post-trained one is what it came from."""
     source = config.origin(key).source
     if isinstance(source, Hub):
         return source.repo
     if isinstance(source, Nano):
         return f"nano:{source.size}"
-    return source.path if isinstance(source, Folder) else f"gguf:{source.file}"
+    if isinstance(source, Gguf):
+        return f"gguf:{source.file}"
+    return source.path if isinstance(source, Folder) else source.model

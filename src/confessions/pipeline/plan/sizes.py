@@ -108,4 +108,4 @@ def _stored_bytes(model: Model) -> int:
         return SIZE[model.dtype]
     if isinstance(model.source, Gguf):
         return SIZE[model.source.dtype or "float32"]
-    return {"nano": 4, "hub": 2, "folder": 0}[model.source.kind]
+    return {"nano": 4, "hub": 2, "folder": 0, "inspect": 0}[model.source.kind]

@@ -6,9 +6,9 @@ behind it; finished files are linked out at the end.
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,18 +16,21 @@ import torch
 from tqdm import tqdm
 
 from confessions.config import Sampling as SamplingSpec
-from confessions.engines import Engine, Sampling, context, start
-from confessions.models import loading
+from confessions.engines import Completion, Engine, Sampling, context, start
+from confessions.engines.endpoint import Endpoint, Reply
+from confessions.models import endpoint, loading
 from confessions.models.chat import Chat
 from confessions.pipeline.blocks import Cells, RolloutSpec
-from confessions.rollouts import answers
-from confessions.rollouts.two_turns import Asked, check_lengths, first_turn, stream_seed, to_frame, two_turns
+from confessions.rollouts import answers, by_text
+from confessions.rollouts.two_turns import Asked, Rollout, check_lengths, first_turn, stream_seed, to_frame, two_turns
 from confessions.runtime import provenance
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import published, read_parquet, write_parquet
 from confessions.tasks import get as get_task
 from confessions.tasks.base import Task
 from confessions.training.run import config_hash
+
+Sample = Callable[[Cells, Callable[[int], None]], pd.DataFrame]  # a block, and what is told how many are finished
 
 
 def run(spec: RolloutSpec, model: Path, work: Path, say: Say, only: Sequence[str] = ()) -> None:
@@ -40,7 +43,10 @@ def run(spec: RolloutSpec, model: Path, work: Path, say: Say, only: Sequence[str
     files = {Path(out): blocks for out, blocks in spec.files.items() if not only or out in only}
     made = {out: [model, *_read_by(blocks)] for out, blocks in files.items()}
     job = provenance.begin("rollout", spec.dump(), dict.fromkeys(path for paths in made.values() for path in paths))
-    base, spec = loading.fingerprint(model), _with_sampling(spec, model, say)
+    if endpoint.is_endpoint(model):
+        base = endpoint.fingerprint(model)
+    else:
+        base, spec = loading.fingerprint(model), _with_sampling(spec, model, say)
     kept = {
         out: {work / f"{config_hash(_key(spec, block, base))}.parquet": block for block in blocks}
         for out, blocks in files.items()
@@ -58,29 +64,49 @@ def run(spec: RolloutSpec, model: Path, work: Path, say: Say, only: Sequence[str
 def _sample_blocks(spec: RolloutSpec, model: Path, todo: Mapping[Path, Cells], say: Say) -> None:
     """Sample these blocks, each to its file, with one start of the engine. What is wrong with any of them, its adapter
     or its lengths, is said before the first."""
-    options, size = spec.engine.dump(), spec.evaluation.batch_size
-    adapters = [Path(adapter) for adapter in dict.fromkeys(block.adapter for block in todo.values()) if adapter]
-    for adapter in adapters:
-        loading.check_adapter(adapter, model)
-    chat = loading.load_chat(model, spec.model.thinking, spec.model.keep_thinking)
-    for block in todo.values():
-        _check(chat, spec, block, context(options, model))
-    engine = start(options, model, spec.model.dtype, chat.tokenizer, size, adapters, chat.eos)
+    sampled = (_asking if endpoint.is_endpoint(model) else _engine)(spec, model, todo.values(), say)
     rollouts = sum(block.size for block in todo.values())
-    cells = sum(block.size // block.rollouts for block in todo.values())
-    served = f"{rollouts} rollouts in {cells} cells, {len(adapters)} adapters"
-    say(f"engine started: {spec.engine.kind} with {spec.model.key}, for {served}")
     with tqdm(total=rollouts, desc=f"rollouts of {spec.model.key}") as bar:
         for path, block in todo.items():
             bar.set_postfix_str(f"{block.task}, step {block.step}")
             try:
-                frame = sample(engine, _chat(chat, block), spec, block, bar.update)
+                frame = sampled(block, bar.update)
             except torch.OutOfMemoryError:
                 raise InputError(
-                    f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now {size}); "
-                    "the checkpoints that were finished are kept and not sampled again"
+                    f"{model}: out of GPU memory: lower evaluation.batch_size in config.yaml (now "
+                    f"{spec.evaluation.batch_size}); the checkpoints that were finished are kept and not sampled again"
                 ) from None
             write_parquet(frame, path)
+
+
+def _engine(spec: RolloutSpec, model: Path, todo: Collection[Cells], say: Say) -> Sample:
+    """The sampler of a model that is loaded."""
+    options, size = spec.engine.dump(), spec.evaluation.batch_size
+    adapters = [Path(adapter) for adapter in dict.fromkeys(block.adapter for block in todo) if adapter]
+    for adapter in adapters:
+        loading.check_adapter(adapter, model)
+    chat = loading.load_chat(model, spec.model.thinking, spec.model.keep_thinking)
+    for block in todo:
+        _check(chat, spec, block, context(options, model))
+    engine = start(options, model, spec.model.dtype, chat.tokenizer, size, adapters, chat.eos)
+    say(f"engine started: {spec.engine.kind} with {spec.model.key}, for {_amount(todo)}, {len(adapters)} adapters")
+    return lambda block, progress: sample(engine, _chat(chat, block), spec, block, progress)
+
+
+def _asking(spec: RolloutSpec, model: Path, todo: Collection[Cells], say: Say) -> Sample:
+    """The sampler of a model that Inspect asks."""
+    asked = Endpoint(model)
+    for block in todo:
+        if block.answers:
+            stored(block, spec.evaluation.seed)
+    sampling = spec.evaluation.sampling or "as the endpoint has it by itself"
+    say(f"{asked.name} is asked through Inspect, for {_amount(todo)}; sampling: {sampling}")
+    return partial(sample_by_text, asked, spec)
+
+
+def _amount(todo: Collection[Cells]) -> str:
+    cells = sum(block.size // block.rollouts for block in todo)
+    return f"{sum(block.size for block in todo)} rollouts in {cells} cells"
 
 
 def _join(parts: Sequence[Path], out: Path) -> None:
@@ -107,45 +133,75 @@ def _is_whole(kept: Path, say: Say) -> bool:
 
 def sample(engine: Engine, chat: Chat, spec: RolloutSpec, block: Cells, progress=lambda n: None) -> pd.DataFrame:
     """The cells of one checkpoint as one frame; rows of a cell are numbered from 0 and pair up with other cells'."""
-    task, evaluation = block.get_task(), spec.evaluation
-    if block.answers:
-        table = stored(block, evaluation.seed)
-        every = [*zip(table["spec"], answers.completions(table), strict=True)]
-    else:
-        every = [(asked, None) for asked in task.specs("evaluation")]
-    cells = [(condition, row) for condition in block.conditions for row in range(block.rollouts)]
-    seeds = [tuple(stream_seed(evaluation.seed, row, turn) for turn in (1, 2)) for _, row in cells]
-    adapter = Path(block.adapter) if block.adapter else None
-    asked = [
-        Asked(asked, pair, condition, adapter, answer)
-        for pair, (condition, row) in zip(seeds, cells, strict=True)
-        for asked, answer in [every[(row // 2 if block.replaced else row) % len(every)]]
-    ]
+    task, asked = block.get_task(), _asked(spec, block, answers.completions)
     if block.replaced:
-        asked = _replaced(engine, chat, task, asked, _turns(spec, block)[0])
+        asked = _replaced(asked, _attempts(engine, chat, task, asked, _turns(spec, block)[0]))
     rollouts = two_turns(engine, chat, task, asked, *_turns(spec, block), variants=block.variants, progress=progress)
-    frame = to_frame(
-        rollouts,
-        task=task.name,
-        model=spec.model.key,
-        adapter=str(adapter or ""),
-        training_seed=block.seed,
-        step=block.step,
-        config_hash=config_hash(spec.dump()),
-        **evaluation.sampling.model_dump(),
-    )
-    frame["row"] = [row for _, row in cells for _ in block.variants]
-    frame["seed"] = [first for first, _ in seeds for _ in block.variants]
+    frame = _frame(rollouts, spec, block, asked)
     if block.paraphrases is not None:
         frame["paraphrased"] = [chat.paraphrased(r.task.ids) != r.task.ids for r in rollouts]
     return frame
 
 
-def _replaced(engine: Engine, chat: Chat, task: Task, asked: list[Asked], sampling: Sampling) -> list[Asked]:
-    """The same, with the answer of each put in the other's place; two in a row have the same prompt."""
+def sample_by_text(asking: Endpoint, spec: RolloutSpec, block: Cells, progress=lambda n: None) -> pd.DataFrame:
+    """The same of a model that Inspect asks; what it does not say is null."""
+    task, asked, limits = block.get_task(), _asked(spec, block, by_text.stored), block.limits(spec.evaluation)
+    sampling = spec.evaluation.sampling
+    if block.replaced:
+        asked = _replaced(asked, by_text.first_turn(asking, task, asked, limits[0], sampling))
+    keep = spec.model.keep_thinking
+    rows = by_text.two_turns(asking, task, asked, limits, sampling, block.variants, keep, progress)
+    return _frame(rows, spec, block, asked)
+
+
+def _asked(
+    spec: RolloutSpec, block: Cells, turns: Callable[[pd.DataFrame], Sequence[Completion | Reply]]
+) -> list[Asked]:
+    """What each rollout of a block begins with, conditions outermost; `turns` makes stored answers turn 1."""
+    task, seed = block.get_task(), spec.evaluation.seed
+    if block.answers:
+        table = stored(block, seed)
+        every = [*zip(table["spec"], turns(table), strict=True)]
+    else:
+        every = [(asked, None) for asked in task.specs("evaluation")]
+    adapter = Path(block.adapter) if block.adapter else None
+    return [
+        Asked(asked, tuple(stream_seed(seed, row, turn) for turn in (1, 2)), condition, adapter, answer)
+        for condition in block.conditions
+        for row in range(block.rollouts)
+        for asked, answer in [every[(row // 2 if block.replaced else row) % len(every)]]
+    ]
+
+
+def _frame(
+    rollouts: Sequence[Rollout | Mapping[str, object]], spec: RolloutSpec, block: Cells, asked: Sequence[Asked]
+) -> pd.DataFrame:
+    """The rollouts of a block, variants innermost, with the columns that name each."""
+    sampling = spec.evaluation.sampling
+    frame = to_frame(
+        rollouts,
+        task=block.get_task().name,
+        model=spec.model.key,
+        adapter=str(asked[0].adapter or ""),
+        training_seed=block.seed,
+        step=block.step,
+        config_hash=config_hash(spec.dump()),
+        **(sampling.model_dump() if sampling else dict.fromkeys(SamplingSpec.model_fields)),
+    )
+    frame["row"] = [i % block.rollouts for i in range(len(asked)) for _ in block.variants]
+    frame["seed"] = [one.seeds[0] for one in asked for _ in block.variants]
+    return frame
+
+
+def _attempts(engine: Engine, chat: Chat, task: Task, asked: list[Asked], sampling: Sampling) -> list[Completion]:
     size, attempts = engine.batch_size, []
     for first in range(0, len(asked), size):
         attempts += first_turn(engine, chat, task, asked[first : first + size], sampling)[1]
+    return attempts
+
+
+def _replaced(asked: list[Asked], attempts: Sequence[Completion | Reply]) -> list[Asked]:
+    """The same, with the answer of each put in the other's place; two in a row have the same prompt."""
     return [replace(row, answer=attempts[i ^ 1]) for i, row in enumerate(asked)]
 
 

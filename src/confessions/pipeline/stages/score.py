@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
+from confessions.models.endpoint import is_endpoint
 from confessions.pipeline.blocks import LoadedJudge, ScoreSpec
 from confessions.pipeline.stages.judges import make_judge
 from confessions.runtime import provenance
@@ -29,6 +30,8 @@ def run(spec: ScoreSpec, rollouts: Sequence[Path], outs: Sequence[Path], say: Sa
         raise InputError(f"{len(rollouts)} --rollouts and {len(outs)} --out: give one --out for each")
     for block in (spec, *spec.probes.values()):
         block.get_task().ready()
+    if model and is_endpoint(model):
+        model = None  # its rollouts have no tokens
     decode = claim_tokens.load(model) if model else None
     read, columns = ([model / claim_tokens.TOKENIZER], claim_tokens.COLUMNS) if model else ([], ())
     folders = spec.judge_folders
