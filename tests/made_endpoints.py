@@ -35,7 +35,7 @@ def folder(path: Path, model: str, **source: Any) -> Path:
     return path
 
 
-def mocked(path: Path, monkeypatch: pytest.MonkeyPatch, say: Callable[..., Any]) -> Path:
+def mocked(path: Path, monkeypatch: pytest.MonkeyPatch, say: Callable[..., Any], **source: Any) -> Path:
     """The folder of Inspect's mockllm that says what `say` makes of its messages and its configuration: a text, or a
     ModelOutput, or an exception that is raised."""
     import inspect_ai.model
@@ -53,7 +53,7 @@ def mocked(path: Path, monkeypatch: pytest.MonkeyPatch, say: Callable[..., Any])
     monkeypatch.setattr(
         inspect_ai.model, "get_model", lambda model, **more: get_model(model, custom_outputs=reply, **more)
     )
-    return folder(path, "mockllm/model")
+    return folder(path, "mockllm/model", **source)
 
 
 def install_saying(site: Path) -> None:

@@ -43,6 +43,23 @@ def test_replies_come_in_order_with_what_was_asked(tmp_path, monkeypatch):
         assert reply.text == f"user: Hello? | {shown} | user: And?"
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_what_is_in_the_cache_is_not_asked_again(tmp_path, monkeypatch, cache):
+    """Of equal questions with different seeds each is its own."""
+    monkeypatch.setenv("INSPECT_CACHE_DIR", str(tmp_path / "cache"))
+    asked = []
+
+    def say(input, config):
+        asked.append(config.seed)
+        return f"seed {config.seed}"
+
+    for _ in range(2):
+        asking = Endpoint(mocked(tmp_path / f"model{len(asked)}", monkeypatch, say, cache=cache))
+        replies = asking.generate([ASKED] * 2, [{"seed": 1}, {"seed": 2}])
+        assert [reply.text for reply in replies] == ["seed 1", "seed 2"]
+    assert sorted(asked) == ([1, 2] if cache else [1, 1, 2, 2])
+
+
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_replies_that_are_all_empty_are_an_error(tmp_path, monkeypatch, text):
     asking = Endpoint(mocked(tmp_path / "m", monkeypatch, lambda input, config: text if config.seed else "one"))
@@ -90,6 +107,11 @@ FAILURES = {
     "html": (200, "<html>Welcome</html>", "the reply has a form that Inspect does not read"),
     "text": (200, '"Welcome"', "server_error: Unexpected non-ChatCompletion response"),
     "other": (200, {"hello": 1}, "the reply has a form that Inspect does not read"),
+    "context": (
+        400,
+        {"error": {"message": "too long", "code": "context_length_exceeded"}},
+        "a conversation does not fit the model's context: lower max_task_tokens",
+    ),
     "no choices": (200, completion("") | {"choices": []}, "answered nothing"),
     "slow": (0, None, "no reply in 1 s"),
 }
@@ -124,7 +146,7 @@ def test_a_server_that_speaks_as_openais_does(tmp_path, monkeypatch):
             message = str(caught.value)
             assert message.startswith(f"openai-api/local/x: {said}"), name
             assert (KEY in message, len(message.splitlines())) == (False, 1)
-            assert caught.value.status == (status if status >= 400 else None)
+            assert caught.value.status == (status if name.isdigit() else None)
         mode["is"], settings = "well", {"max_tokens": 3, "temperature": 0.5, "seed": 7}
         (reply,) = asking.generate([ASKED], [settings])
         (likely,) = asking.generate([ASKED], [{"logprobs": True, "top_logprobs": 2}])

@@ -96,7 +96,7 @@ class Inspect(Strict):
     )
     max_connections: int | None = Field(None, ge=1, description="requests at a time; null: as many as Inspect finds")
     max_retries: int = Field(5, ge=0, description="of a request that fails; the waits between them double from 3 s on")
-    timeout: int = Field(600, ge=1, description="seconds that an attempt may take")
+    timeout: int = Field(600, ge=1, description="seconds that a request may take; none is tried again after them")
     cache: bool = Field(
         False, description="replies stay in Inspect's cache for a week: what was paid for is not asked again"
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage, Logprob, Model, ModelOutput
 
 Message = Mapping[str, str]  # role and content
-FINISH = {"max_tokens": "length", "model_length": "length", "content_filter": "content_filter"}  # any other: stop
+FINISH = {"max_tokens": "length", "content_filter": "content_filter"}  # any other: stop
 GO_ON = "what was finished is kept; mend it and run the same command again"
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)  # in the name of a variable of the environment
 
@@ -42,7 +42,7 @@ class Reply:
 
     text: str
     reasoning: str = ""
-    finish_reason: str = "stop"  # or "length", or "content_filter"
+    finish_reason: str = "stop"  # or "length", or "content_filter": then the text may be the endpoint's own
     logprobs: Sequence[Logprob] | None = None  # Inspect's, a token each; None where the server gives none
     message: ChatMessage | None = None  # as Inspect has it, with what a provider wants to see again
 
@@ -57,7 +57,7 @@ class Endpoint:
             import inspect_ai.model  # noqa: F401
         except ImportError:
             raise InputError(f"{self.name}: asking it needs inspect-ai: pip install 'confessions[inspect]'") from None
-        self._model()
+        self.generate([], [])
 
     def generate(
         self,
@@ -110,6 +110,7 @@ class Endpoint:
         config = GenerateConfig(
             max_connections=asked.max_connections,
             max_retries=asked.max_retries,
+            timeout=asked.timeout,
             attempt_timeout=asked.timeout,
             cache=asked.cache,
         )
@@ -122,6 +123,11 @@ class Endpoint:
         if output.empty:
             raise EndpointError(f"{self.name}: answered nothing ({output.error or 'no choices'}); {GO_ON}")
         choice = output.choices[0]
+        if choice.stop_reason == "model_length":  # the text is often what the endpoint says of it
+            raise EndpointError(
+                f"{self.name}: a conversation does not fit the model's context: lower max_task_tokens or "
+                "max_confession_tokens in config.yaml"
+            )
         parts = [] if isinstance(choice.message.content, str) else choice.message.content
         thought = [part for part in parts if part.type == "reasoning"]
         return Reply(
