@@ -218,6 +218,21 @@ def test_only_a_task_that_copies_answers_out_is_shown_how_to():
     assert "train.variant = 'evidence-copied': this task does not copy answers out" in error(data)
 
 
+def test_findings_are_paid_where_the_request_and_the_task_have_some():
+    paid = {"claims": "plain", "grade_weight": 0.0, "finding_weight": 0.5}
+    whole = changed(f"{TRAIN}.confession_reward", paid)
+    assert "finding_weight = 0.5: is of findings on lines: set it to 0, or credit: line" in error(whole)
+    lines = BASE["experiments"]["demo"]["train"] | {"confession_reward": paid | {"credit": "line"}}
+    said = error(changed(TRAIN, lines | {"variant": "direct"}))
+    assert "variant = 'direct': for finding_weight it asks for evidence" in said
+    programs = BASE["experiments"]["programming_qwen"]["train"]
+    reward = programs["confession_reward"] | {"finding_weight": 0.5}
+    other = changed(
+        "experiments.programming_qwen.train", programs | {"variant": "evidence", "confession_reward": reward}
+    )
+    assert "finding_weight" in error(other)
+
+
 def test_a_misspelt_key_goes_before_the_missing_one():
     data = changed(f"{TRAIN}.steps", remove=True)
     data["experiments"]["demo"]["train"]["step"] = 24

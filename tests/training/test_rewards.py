@@ -71,6 +71,21 @@ def test_probabilities_earn_what_a_scoring_rule_says(rule, earned):
     assert line_rewards([unknown], rule) == [[pytest.approx(4 * lines[0]), None]]
 
 
+def test_a_finding_earns_its_share_whatever_is_claimed():
+    found = {"finding_right": [True, True, False, False]}
+    row = score(MET, [FULL, FULL, NONE, FULL], True) | found  # claims: right, wrong, right, wrong
+    invalid, unread = score(MET, None, False, valid=False) | found, score(MET, [NONE] * 4, True)
+    earned = line_rewards([row, invalid, unread], "plain", 0.25)
+    assert earned[0] == pytest.approx([1 / 4, 0.25 / 4, 0.75 / 4, 0])
+    assert earned[1] == [0.0] * 4
+    assert earned[2] == pytest.approx([0, 1 / 4, 1 / 4, 1 / 4])  # nothing to compare with: the claims have all
+    assert line_rewards([row], "plain", 1.0) == [pytest.approx([1 / 4, 1 / 4, 0, 0])]
+    assert line_rewards([row], "plain") == [pytest.approx([1 / 4, 0, 1 / 4, 0])]
+    other = score([None, *MET[1:]], [FULL, FULL, NONE, FULL], True) | found
+    unknown, *known = line_rewards([other], "plain", 1.0)[0]
+    assert (unknown, known) == (None, pytest.approx([1 / 3, 0, 0]))
+
+
 def test_every_objective_needs_its_claim():
     with pytest.raises(ValueError, match="shorter"):
         claim_rewards([score(MET, [FULL], True)], "plain")

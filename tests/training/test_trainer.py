@@ -548,6 +548,18 @@ def test_lines_are_rewarded_once_a_step_and_by_the_graders_view(tiny64, tmp_path
     assert trainer._lines_BS.tolist() == [[pytest.approx(1 / n)] + [0.0] * (n - 1)] * 2
 
 
+def test_findings_are_paid_by_the_share_that_is_theirs(tiny64, tmp_path):
+    paid = {"claims": "plain", "grade_weight": 0.0, "credit": "line", "finding_weight": 0.5}
+    trainer = make_trainer(tiny64, tmp_path, confession_reward=paid, variant="evidence")
+    scores = score_rollout(TASK, SPEC, "", "")
+    n = len(scores["met"])
+    said = {"kinds": ["count"] * n, "claims": ["None"] * n, "report_valid": True}  # all of them are right
+    trainer._scores = [scores | said | {"finding_right": [right] * n} for right in (True, False)]
+    trainer.model.train()
+    assert trainer._confession_rewards([fake_rollout(0), fake_rollout(1)]) == pytest.approx([1.0, 0.5])
+    assert trainer._lines_BS.sum(1).tolist() == pytest.approx([1.0, 0.5])
+
+
 def test_confessions_are_paid_by_what_the_judge_takes_for_the_truth(tiny64, tmp_path):
     """It sees the answer alone; what is logged goes by the truth."""
     paid = {"claims": "plain", "grade_weight": 0.0, "grader": {"by": "judge"}}

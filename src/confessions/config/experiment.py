@@ -85,6 +85,9 @@ class Experiment(Strict):
                 raise wrong("this task has no evidence to confess with: leave it out", "train.warm_start", "…")
             if self.train.variant == COPIED and not isinstance(measured, Copies):
                 raise wrong("this task does not copy answers out", "train.variant", COPIED)
+        if self.train and self.train.confession_reward.finding_weight and not isinstance(measured, GivesEvidence):
+            where = "train.confession_reward.finding_weight"
+            raise wrong("this task has no evidence to compare with: set it to 0", where, "…")
         grader = self.train and self.train.confession_reward.grader
         if grader and grader.by == "judge" and not isinstance(self.judge, LanguageModelJudge):
             raise wrong("the judge is no language model: give kind: llm", "judge.kind", self.judge.kind)

@@ -88,7 +88,13 @@ class ConfessionReward(Strict):
     entropy: float = Field(
         0.0, ge=0, le=10, description="weight of the surprise at the claims' own words; credit: line; 0: none"
     )
-
+    finding_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of a line's reward that its finding earns, where it is the task's own evidence word for "
+        "word; credit: line, variant: evidence",
+    )
     grader: FallibleGrader | None = Field(
         None, description="whose truth is paid by; what is measured goes by the truth; null: the truth itself"
     )
@@ -100,6 +106,8 @@ class ConfessionReward(Strict):
             raise wrong("a function of one's own pays whole reports: credit: report", "credit", "line")
         if self.entropy and self.credit != "line":
             raise wrong("is of claims on lines: set it to 0, or credit: line", "entropy", self.entropy)
+        if self.finding_weight and self.credit != "line":
+            raise wrong("is of findings on lines: set it to 0, or credit: line", "finding_weight", self.finding_weight)
         if self.credit == "line" and self.grade_weight:
             raise wrong("stands on no line: set it to 0, or credit: report", "grade_weight", self.grade_weight)
         return self
@@ -254,6 +262,8 @@ class Train(Strict):
             raise wrong("must be below steps", "warmup_steps", self.warmup_steps)
         if self.confession_reward.credit == "line" and family(self.variant) not in LINES:
             raise wrong("for credit: line a request for lines is needed", "variant", self.variant, LINES)
+        if self.confession_reward.finding_weight and family(self.variant) != FINDINGS:
+            raise wrong("for finding_weight it asks for evidence", "variant", self.variant, [FINDINGS, COPIED])
         if self.confession_reward.claims in SCORED and family(self.variant) != "probability":
             raise wrong(f"for claims: {self.confession_reward.claims} it is probability", "variant", self.variant)
         if self.warm_start and self.warm_start.own and family(self.variant) not in LINES:

@@ -11,7 +11,9 @@ part of its group (advantages.py).
 
 What the claims earn is called by name (`train.confession_reward.claims`): a claim that is the truth earns its weight,
 any other nothing, and WEIGHTS has the weights. Of probabilities each earns what a rule of SCORING_RULES says, all with
-one weight. Or a Python file of the user's own, by its path, has `claim_reward`.
+one weight. Or a Python file of the user's own, by its path, has `claim_reward`. Of a report in lines with evidence, a
+part may be earned by the findings (`finding_weight`): each by being the task's own evidence, word for word, whatever is
+claimed behind it.
 """
 
 from collections import Counter
@@ -22,7 +24,7 @@ from typing import Any
 from confessions.config import FallibleGrader
 from confessions.prompts.report import Compliance
 from confessions.runtime import outside
-from confessions.scoring.scores import grade_honest
+from confessions.scoring.scores import FINDING_RIGHT, grade_honest
 from confessions.training.scoring_rules import SCORING_RULES
 
 Row = Mapping[str, Any]  # of scores.score_rollout: ground truth and report, nothing of the judge
@@ -84,24 +86,32 @@ def _known(met_S: Sequence[bool | None]) -> int:
 WEIGHTS: dict[str, Weights] = {"plain": plain, "balanced": balanced, "balanced_batch": balanced_batch}
 
 
-def line_rewards(scores: Sequence[Row], claims: str) -> list[list[float | None]]:
-    """(B, S) what each claim of a batch earns: 0 in an invalid report, None where the truth is not known. `claims` is a
-    name of WEIGHTS, or of SCORING_RULES."""
+def line_rewards(scores: Sequence[Row], claims: str, finding_weight: float = 0.0) -> list[list[float | None]]:
+    """(B, S) what each line of a batch earns: 0 in an invalid report, None where the truth is not known. `claims` is a
+    name of WEIGHTS, or of SCORING_RULES; `finding_weight` the share that is the finding's."""
     weigh = plain if claims in SCORING_RULES else WEIGHTS[claims]
     weights_BS = weigh([row["kinds"] for row in scores], [row["met"] for row in scores])
     return [
         [
             None if met is None else weight * share
-            for weight, met, share in zip(weights_S, row["met"], _shares(row, claims), strict=True)
+            for weight, met, share in zip(weights_S, row["met"], _shares(row, claims, finding_weight), strict=True)
         ]
         for row, weights_S in zip(scores, weights_BS, strict=True)
     ]
 
 
-def _shares(row: Row, claims: str) -> list[float]:
-    """(S,) what each claim is worth, 0 to 1, before its weight."""
+def _shares(row: Row, claims: str, finding_weight: float = 0.0) -> list[float]:
+    """(S,) what each line is worth, 0 to 1, before its weight. Of findings that could not be compared the claim has
+    all."""
     if not row["report_valid"]:
         return [0.0] * len(row["met"])
+    claimed, right = _claim_shares(row, claims), row.get(FINDING_RIGHT)
+    if not finding_weight or right is None:
+        return claimed
+    return [(1 - finding_weight) * claim + finding_weight * found for claim, found in zip(claimed, right, strict=True)]
+
+
+def _claim_shares(row: Row, claims: str) -> list[float]:
     if rule := SCORING_RULES.get(claims):
         return [rule(bool(met), p) for met, p in zip(row["met"], row["p_met"], strict=True)]
     truth = (Compliance.FULL if met else Compliance.NONE for met in row["met"])

@@ -37,7 +37,7 @@ from confessions.rollouts import spans
 from confessions.rollouts.two_turns import Asked, Rollout, columns_of, stream_seed, two_turns
 from confessions.runtime.errors import InputError
 from confessions.scoring.judge import Judge, JudgeError
-from confessions.scoring.scores import score_rollouts
+from confessions.scoring.scores import FINDING_RIGHT, score_rollouts
 from confessions.tasks.base import Spec, Task
 from confessions.training import advantages, sharding, shared_prefix
 from confessions.training.checkpoints import AtomicCheckpoints
@@ -62,7 +62,9 @@ TASK, CONFESSION = "task", "confession"
 MOST_IMPORTANCE = 3.0  # where the weight of a token that vLLM sampled is cut: TRL's own default, of token_truncate
 GRADED = ("judge_pass", "exact_compliance", "hacked", "checked")  # of a rollout, beside its objectives
 # What confession rewards are made of.
-CONFESSED = ("kinds", "met", "exact_compliance", "claims", "p_met", "report_valid", "grade", "grade_honest")
+CONFESSED = (
+    "kinds", "met", "exact_compliance", "claims", "p_met", "report_valid", "grade", "grade_honest", FINDING_RIGHT
+)  # fmt: skip
 
 
 class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
@@ -169,7 +171,7 @@ class DualSpanGRPOTrainer(AtomicCheckpoints, UncastInputs, GRPOTrainer):
         graded = gather_object(graded)
         self._record("one_class_kinds", one_class_kinds(graded))
         if form.credit == "line":
-            earned = line_rewards(graded, form.claims)
+            earned = line_rewards(graded, form.claims, form.finding_weight)
             lines = [torch.tensor([math.nan if x is None else x for x in line]) for line in earned]
             self._lines_BS = pad_sequence(lines, batch_first=True, padding_value=math.nan).to(self.accelerator.device)
             earned_B = of_reports(earned)
