@@ -179,11 +179,13 @@ def test_training_every_weight_does_half_as_much_again(monkeypatch):
 
 
 def test_each_job_has_the_rates_of_its_own_engine(monkeypatch):
-    """The reproduction evaluates with vLLM and samples its training rollouts with transformers; --engine is for all."""
+    """Here the evaluation is vLLM's and the training's rollouts are the transformers engine's; --engine is for all."""
     rates = {"transformers": (100.0, 50.0), "vllm": (1000.0, 50.0)}
     monkeypatch.setattr(costs, "measured", lambda name, device, engine: rates[engine])
     for engine, expected in ((None, (100, 1000)), ("vllm", (1000, 1000)), ("transformers", (100, 100))):
-        plan = Plan(small(), "H200", engine)
+        data = small().model_dump()
+        data["experiments"]["reproduction"]["train"] |= {"engine": "transformers", "vllm": {}}
+        plan = Plan(load(data), "H200", engine)
         jobs = {job.rule: job for job in plan.jobs()}
         assert (plan.rates(jobs["train_policy"]).decode, plan.rates(jobs["sample_policy"]).decode) == expected
 
@@ -217,7 +219,7 @@ def test_every_weight_trained_is_a_model_a_checkpoint_and_a_job_each():
     Memory: 16 bytes a weight shared out, 2 in each process to sample; the reference of one process takes 4."""
     data = small().model_dump()
     train = data["experiments"]["reproduction"]["train"]
-    train |= {"lora": None, "processes": 4, "compile_layers": False}
+    train |= {"lora": None, "processes": 4, "compile_layers": False, "engine": "transformers", "vllm": {}}
     plan, parameters = Plan(load(data), "H100"), 8_190_735_360
     disk = dict(sizes.disk(plan))
     assert disk["models of the checkpoints: 2 x 2"] == 4 * 2 * parameters
