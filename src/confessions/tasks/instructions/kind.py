@@ -132,8 +132,11 @@ def marks(characters: str) -> Callable[[Text, int], Items]:
 
 def by_sentence(found: Iterable[Sequence[str]]) -> Items:
     """What is found in each sentence, and how much in all."""
-    each = [*found]
-    return [*(" ".join(words) or NOWHERE for words in each), f"in all = {sum(map(len, each))}"]
+    items, n = [], 0
+    for words in found:
+        items.append(" ".join(words) or NOWHERE)
+        n += len(words)
+    return [*items, f"in all = {n}"]
 
 
 def words_that(test: Callable[[str, Level], bool], shown: int | None = 1) -> Callable[[Text, Level], Items]:
