@@ -65,6 +65,33 @@ def test_a_name_that_is_none_is_one_line(config, name, said):
         one_process.run(config, [name], lambda line: None)
 
 
+def test_models_that_vllm_samples_have_a_command_each(config, tmp_path, monkeypatch):
+    """The command is a stand-in: what it is told, and that its files are not made again."""
+    monkeypatch.chdir(tmp_path)
+    changed = config.model_dump()
+    changed["experiments"]["demo"] |= {"scale": ["nano-xs"], "ladder": [], "engine": "vllm"}
+    commands, code = [], 1
+    made = load(changed)
+
+    def fake(line, check):
+        commands.append(line[3:4] + line[6:])
+        if not code:
+            for name in line[line.index("--work") + 2 :]:
+                Path(name).parent.mkdir(parents=True, exist_ok=True)
+                Path(name).touch()
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setattr(one_process.subprocess, "run", fake)
+    with pytest.raises(InputError, match="rollout of nano-xs ended with 1, as said above; the same command goes on"):
+        one_process.run(made, ["demo"], lambda line: None)
+    code = 0
+    one_process.run(made, ["demo"], lambda line: None)
+    one_process.run(made, ["demo"], lambda line: None)
+    files = [paths.model_rollout_file(made, "nano-xs", probe) for probe in ("", "more")]
+    model, work = paths.model_folder("nano-xs"), f"{paths.results_folder(made)}/work/rollouts"
+    assert commands == [["rollout", "--model", model, "--work", work, *files]] * 2
+
+
 def test_a_training_of_every_weight_is_the_workflows(config):
     changed = config.model_dump()
     changed["experiments"]["demo"]["train"]["lora"] = None

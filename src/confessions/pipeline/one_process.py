@@ -5,8 +5,12 @@ For a machine that one has for an hour. What is made is what the workflow makes,
 
 import gc
 import os
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
 from os.path import exists
 from pathlib import Path
 
@@ -15,7 +19,7 @@ import torch
 from confessions.config import Config
 from confessions.engines import vllm
 from confessions.pipeline import paths, specs
-from confessions.pipeline.blocks import PostTrainSpec
+from confessions.pipeline.blocks import PostTrainSpec, RolloutSpec, ScoreSpec
 from confessions.pipeline.stages import build, post_train, rollout, score, train
 from confessions.pipeline.subjects import Subject, compared, subjects
 from confessions.runtime.errors import InputError, Say
@@ -25,19 +29,22 @@ from confessions.training import tracking
 
 
 def run(config: Config, names: Sequence[str], say: Say) -> None:
-    """Make every checkpoint of each of `names`, "experiment:seed", and sample its rollouts, in order; of a name without
-    a seed, sample the models that the experiment compares as they are. Where a language model judges, it does so too:
-    elsewhere there may be no GPU for it.
+    """Make every checkpoint of each of `names`, "experiment:seed", and sample its rollouts, in order; before them, of
+    each name without a seed, sample the models that the experiment compares as they are. Where a language model judges,
+    it does so too: elsewhere there may be no GPU for it.
 
     Finished stages are not made again. Raises InputError for a name that there is not.
     """
     runs = [_named(config, name) for name in names]
+    for one, seed in runs:
+        if seed is None:
+            _compare(one, say)
+    trained = [(one, seed) for one, seed in runs if seed is not None]
     with ExitStack() as stack:
-        trained = [one for one, seed in runs if seed is not None]
-        if any(one.active.engine == one.active.train.engine == "vllm" for one in trained):
-            stack.enter_context(vllm.kept(_largest(trained)))
-        for one, seed in runs:
-            _compare(one, say) if seed is None else _run(one, seed, say)
+        if any(one.active.engine == one.active.train.engine == "vllm" for one, _ in trained):
+            stack.enter_context(vllm.kept(_largest([one for one, _ in trained])))
+        for one, seed in trained:
+            _run(one, seed, say)
             _free()
 
 
@@ -78,14 +85,15 @@ def _run(config: Config, seed: int, say: Say) -> None:
             train.run(spec, model, folder / "work", folder / "train", say)
         _free()
     found = [subject for subject in subjects(config, experiment.policy) if subject.cells.adapter]
-    _sample(config, experiment.policy, [subject for subject in found if subject.cells.seed == seed], trained, say)
+    _sample(config, experiment.policy, [subject for subject in found if subject.cells.seed == seed], trained, Here(say))
 
 
 def _compare(config: Config, say: Say) -> None:
     for key in (*config.judges, *config.compared):
         _built(config, key, say)
     for key in config.compared:
-        _sample(config, key, list(compared(config, [key])), True, say)
+        stages = Apart() if config.active.engine == "vllm" else Here(say)
+        _sample(config, key, list(compared(config, [key])), True, stages)
         _free()
 
 
@@ -101,19 +109,47 @@ def _built(config: Config, key: str, say: Say) -> Path:
     return model
 
 
-def _sample(config: Config, base: str, found: Sequence[Subject], done: bool, say: Say) -> None:
+def _sample(config: Config, base: str, found: Sequence[Subject], done: bool, stages: "Here | Apart") -> None:
     """Rollouts of these subjects of a base model, and their scores where a language model judges; `done`: what is there
     is of the same weights."""
     model, work = Path(paths.model_folder(base)), Path(paths.results_folder(config)) / "work/rollouts"
     files = dict.fromkeys(subject.rollouts for subject in found)
     if todo := [file for file in files if not (done and exists(file))]:
-        rollout.run(specs.rollout_spec(config, base), model, work, say, todo)
+        stages.rollout(specs.rollout_spec(config, base), model, work, todo)
         for file in todo:
             os.utime(file)  # it may be a link to what was sampled before, and is to be newer than what it is made from
     scores = {subject.scores: subject.rollouts for subject in found if subject.scores and config.judges}
-    if outs := [file for file, source in scores.items() if source in todo or not exists(file)]:
-        spec = specs.score_spec(config, base)
-        score.run(spec, [Path(scores[file]) for file in outs], [Path(file) for file in outs], say, model)
+    if missing := {file: source for file, source in scores.items() if source in todo or not exists(file)}:
+        stages.score(specs.score_spec(config, base), model, missing)
+
+
+@dataclass(frozen=True)
+class Here:
+    """Stages in this process, by the engine that is kept."""
+
+    say: Say
+
+    def rollout(self, spec: RolloutSpec, model: Path, work: Path, files: Sequence[str]) -> None:
+        rollout.run(spec, model, work, self.say, files)
+
+    def score(self, spec: ScoreSpec, model: Path, scores: Mapping[str, str]) -> None:
+        score.run(spec, [*map(Path, scores.values())], [*map(Path, scores)], self.say, model)
+
+
+class Apart:
+    """Stages as commands of their own: what an engine has of the GPU is free when its command ends."""
+
+    def rollout(self, spec: RolloutSpec, model: Path, work: Path, files: Sequence[str]) -> None:
+        self._run("rollout", spec, model, "--work", str(work), *files)
+
+    def score(self, spec: ScoreSpec, model: Path, scores: Mapping[str, str]) -> None:
+        pairs = [("--rollouts", rollouts, "--out", out) for out, rollouts in scores.items()]
+        self._run("score-rollouts", spec, model, *chain.from_iterable(pairs))
+
+    def _run(self, command: str, spec: RolloutSpec | ScoreSpec, model: Path, *words: str) -> None:
+        line = [sys.executable, "-m", "confessions", command, "--spec", spec.as_json(), "--model", str(model), *words]
+        if code := subprocess.run(line, check=False).returncode:
+            raise InputError(f"{command} of {model.name} ended with {code}, as said above; the same command goes on")
 
 
 def _free() -> None:
