@@ -65,6 +65,29 @@ def test_a_name_that_is_none_is_one_line(config, name, said):
         one_process.run(config, [name], lambda line: None)
 
 
+def test_a_calibration_that_is_read_is_made_before_and_once(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changed = config.model_dump()
+    file = Path(paths.calibration_file("nano-xs"))
+    asked = {"task": "instructions", "problems": str(file), "policy": None, "train": None}
+    changed["experiments"]["demo"] |= asked | {"scale": ["nano-xs"], "ladder": [], "survey": None}
+    del changed["experiments"]["demo"]["seeds"]
+    changed["experiments"]["demo"]["evaluation"] |= {"probes": {}}
+    made = []
+
+    def measured(spec, model, out, say):
+        made.append((spec.model.key, model, out))
+        (out / file.name).parent.mkdir(parents=True)
+        (out / file.name).touch()
+
+    monkeypatch.setattr(one_process.calibrate, "run", measured)
+    monkeypatch.setattr(one_process, "_compare", lambda config, say: None)
+    read = load(changed)
+    for _ in range(2):
+        one_process.run(read, ["demo"], lambda line: None)
+    assert made == [("nano-xs", Path(paths.model_folder("nano-xs")), file.parent)]
+
+
 def test_models_that_vllm_samples_have_a_command_each(config, tmp_path, monkeypatch):
     """The command is a stand-in: what it is told, and that its files are not made again."""
     monkeypatch.chdir(tmp_path)
@@ -81,7 +104,7 @@ def test_models_that_vllm_samples_have_a_command_each(config, tmp_path, monkeypa
                 Path(name).touch()
         return SimpleNamespace(returncode=code)
 
-    monkeypatch.setattr(one_process.subprocess, "run", fake)
+    monkeypatch.setattr(one_process, "subprocess", SimpleNamespace(run=fake))
     with pytest.raises(InputError, match="rollout of nano-xs ended with 1, as said above; the same command goes on"):
         one_process.run(made, ["demo"], lambda line: None)
     code = 0

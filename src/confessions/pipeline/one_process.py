@@ -19,9 +19,9 @@ import torch
 from confessions.config import Config
 from confessions.engines import vllm
 from confessions.pipeline import paths, specs
-from confessions.pipeline.blocks import PostTrainSpec, RolloutSpec, ScoreSpec
-from confessions.pipeline.stages import build, post_train, rollout, score, train
-from confessions.pipeline.subjects import Subject, compared, subjects
+from confessions.pipeline.blocks import CalibrationSpec, PostTrainSpec, RolloutSpec, ScoreSpec
+from confessions.pipeline.stages import build, calibrate, post_train, rollout, score, train
+from confessions.pipeline.subjects import Subject, calibrations, compared, subjects
 from confessions.runtime.errors import InputError, Say
 from confessions.runtime.files import FIX, parse_json
 from confessions.runtime.locks import alone
@@ -37,6 +37,7 @@ def run(config: Config, names: Sequence[str], say: Say) -> None:
     """
     runs = [_named(config, name) for name in names]
     for one, seed in runs:
+        _calibrate(one, say)
         if seed is None:
             _compare(one, say)
     trained = [(one, seed) for one, seed in runs if seed is not None]
@@ -88,12 +89,21 @@ def _run(config: Config, seed: int, say: Say) -> None:
     _sample(config, experiment.policy, [subject for subject in found if subject.cells.seed == seed], trained, Here(say))
 
 
+def _calibrate(config: Config, say: Say) -> None:
+    """Make the calibrations that the experiment reads and that are not there."""
+    for key, task in calibrations(config):
+        out = Path(paths.calibration_file(key, task))
+        if not out.exists():
+            model, spec = _built(config, key, say), specs.calibration_spec(config, key, task)
+            _stages(config, say).calibrate(spec, model, out.parent)
+            _free()
+
+
 def _compare(config: Config, say: Say) -> None:
     for key in (*config.judges, *config.compared):
         _built(config, key, say)
     for key in config.compared:
-        stages = Apart() if config.active.engine == "vllm" else Here(say)
-        _sample(config, key, list(compared(config, [key])), True, stages)
+        _sample(config, key, list(compared(config, [key])), True, _stages(config, say))
         _free()
 
 
@@ -107,6 +117,11 @@ def _built(config: Config, key: str, say: Say) -> Path:
         else:
             build.run(spec, model, say)
     return model
+
+
+def _stages(config: Config, say: Say) -> "Here | Apart":
+    """How a model is sampled that no engine is kept for."""
+    return Apart() if config.active.engine == "vllm" else Here(say)
 
 
 def _sample(config: Config, base: str, found: Sequence[Subject], done: bool, stages: "Here | Apart") -> None:
@@ -129,6 +144,9 @@ class Here:
 
     say: Say
 
+    def calibrate(self, spec: CalibrationSpec, model: Path, out: Path) -> None:
+        calibrate.run(spec, model, out, self.say)
+
     def rollout(self, spec: RolloutSpec, model: Path, work: Path, files: Sequence[str]) -> None:
         rollout.run(spec, model, work, self.say, files)
 
@@ -139,6 +157,9 @@ class Here:
 class Apart:
     """Stages as commands of their own: what an engine has of the GPU is free when its command ends."""
 
+    def calibrate(self, spec: CalibrationSpec, model: Path, out: Path) -> None:
+        self._run("calibrate", spec, model, "--out", str(out))
+
     def rollout(self, spec: RolloutSpec, model: Path, work: Path, files: Sequence[str]) -> None:
         self._run("rollout", spec, model, "--work", str(work), *files)
 
@@ -146,7 +167,7 @@ class Apart:
         pairs = [("--rollouts", rollouts, "--out", out) for out, rollouts in scores.items()]
         self._run("score-rollouts", spec, model, *chain.from_iterable(pairs))
 
-    def _run(self, command: str, spec: RolloutSpec | ScoreSpec, model: Path, *words: str) -> None:
+    def _run(self, command: str, spec: CalibrationSpec | RolloutSpec | ScoreSpec, model: Path, *words: str) -> None:
         line = [sys.executable, "-m", "confessions", command, "--spec", spec.as_json(), "--model", str(model), *words]
         if code := subprocess.run(line, check=False).returncode:
             raise InputError(f"{command} of {model.name} ended with {code}, as said above; the same command goes on")

@@ -58,6 +58,16 @@ def scored(config: Config) -> list[Subject]:
     return [subject for subject in subjects(config) if subject.kind in ("checkpoint", "model", "probe")]
 
 
+def calibrations(config: Config) -> list[tuple[str, str]]:
+    """The models whose calibration, or answers kept with it, the active experiment reads, each with the task asked."""
+    read = {*config.active.read_files.values(), *config.active.trained_on.values()}
+    return [
+        (key, task)
+        for key, task in product(config.models, paths.CALIBRATED)
+        if read & {paths.calibration_file(key, task), *(paths.frozen_files(key) if task == "instructions" else [])}
+    ]
+
+
 def survey_files(config: Config) -> list[str]:
     """Files of rollouts of the survey; none where there is none."""
     return list(dict.fromkeys(subject.rollouts for subject in subjects(config) if subject.kind == "survey"))

@@ -16,7 +16,7 @@ from confessions import prompts, tasks
 from confessions.analysis import catalogue
 from confessions.config import Config, LanguageModelJudge, Lora, PostTrained
 from confessions.pipeline import paths, specs
-from confessions.pipeline.subjects import policy_shards, scored, subjects
+from confessions.pipeline.subjects import calibrations, policy_shards, scored, subjects
 from confessions.scoring.known_answers import known_answers
 
 CHARS_PER_TOKEN = 4
@@ -61,8 +61,7 @@ class Counter:
         """Every job of the workflow, as `snakemake -n --forceall` counts them, without the target `all`."""
         config, experiment = self.config, self.config.active
         policies = [experiment.policy] if experiment.train else []
-        read = {*experiment.read_files.values(), *experiment.trained_on.values()}
-        calibrated = list(self._calibrated(read))
+        calibrated = calibrations(config)
         keys = [*policies, *config.judges, *config.compared, *(key for key, _ in calibrated)]
         models = list(dict.fromkeys(keys))
         lineage = list(dict.fromkeys(key for model in models for key in self._lineage(model)))
@@ -98,13 +97,6 @@ class Counter:
         if isinstance(source, PostTrained):
             yield from self._lineage(source.base)
         yield key
-
-    def _calibrated(self, files: set[str]) -> Iterator[tuple[str, str]]:
-        """The models whose calibration or frozen answers are among these files, each with the task that is asked."""
-        for key, task in product(self.config.models, paths.CALIBRATED):
-            frozen = paths.frozen_files(key) if task == "instructions" else []
-            if files & {paths.calibration_file(key, task), *frozen}:
-                yield key, task
 
     def _calibration(self, key: str, name: str) -> Job:
         """The answers that it measures, their prompts counted, and those that it keeps: these ask for levels that are
