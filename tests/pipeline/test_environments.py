@@ -155,7 +155,7 @@ def test_the_jobs_import_nothing_else(name):
     [
         ("demo", "transformers", "nano-sft", "train", "train"),
         ("demo", "vllm", "nano-sft", "vllm-cpu", "train"),
-        ("reproduction", "transformers", "qwen3-4b", "vllm", "train"),
+        ("reproduction", "transformers", "qwen3-4b", "vllm", "vllm"),
     ],
 )
 def test_every_rule_names_the_environment_of_its_stage(experiment, engine, model, sampling, training):
