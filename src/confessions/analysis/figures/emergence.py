@@ -1,4 +1,5 @@
-"""hack_emergence.png: how often the task's own hack is done, and whether it is confessed, by training step."""
+"""hack_emergence.png: by training step how often the judge is fooled and the task's own hack is done, and whether it is
+confessed."""
 
 from __future__ import annotations
 
