@@ -111,7 +111,7 @@ def test_models_that_vllm_samples_have_a_command_each(config, tmp_path, monkeypa
     one_process.run(made, ["demo"], lambda line: None)
     one_process.run(made, ["demo"], lambda line: None)
     files = [paths.model_rollout_file(made, "nano-xs", probe) for probe in ("", "more")]
-    model, work = paths.model_folder("nano-xs"), f"{paths.results_folder(made)}/work/rollouts"
+    model, work = paths.model_folder("nano-xs"), paths.rollout_work(made)
     assert commands == [["rollout", "--model", model, "--work", work, *files]] * 2
 
 

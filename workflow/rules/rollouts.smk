@@ -28,7 +28,7 @@ for number, files in enumerate(SHARDS, 1):
             runtime=lambda wildcards, attempt: attempt * 720,
         params:
             spec=lambda wildcards: specs.rollout_spec(CONFIG, EXPERIMENT.policy).as_json(),
-            work=f"{RESULTS}/work/rollouts",
+            work=paths.rollout_work(CONFIG),
         shell:
             "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
             " {output:q} 2>&1 | tee {log:q}"
@@ -56,7 +56,7 @@ rule sample_model:
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
         spec=lambda wildcards: specs.rollout_spec(CONFIG, wildcards.model).as_json(),
-        work=f"{RESULTS}/work/rollouts",
+        work=paths.rollout_work(CONFIG),
     shell:
         "python -m confessions rollout --spec {params.spec:q} --model {input.model:q} --work {params.work:q}"
         " 2>&1 | tee {log:q}"

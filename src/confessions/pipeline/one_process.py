@@ -58,7 +58,7 @@ def _named(config: Config, name: str) -> tuple[Config, int | None]:
             f"{name}: give experiment:seed, of an experiment of config.yaml that trains, or an experiment with models "
             "in its scale or ladder"
         )
-    if colon and str(seed) not in map(str, one.active.seeds):
+    if colon and seed not in map(str, one.active.seeds):
         raise InputError(f"{name}: {experiment} has the seeds {', '.join(map(str, one.active.seeds))}")
     if colon and (one.active.train.processes > 1 or not one.active.train.lora):
         raise InputError(f"{name}: is of more than one process or trains every weight: run it by snakemake")
@@ -127,7 +127,7 @@ def _stages(config: Config, say: Say) -> "Here | Apart":
 def _sample(config: Config, base: str, found: Sequence[Subject], done: bool, stages: "Here | Apart") -> None:
     """Rollouts of these subjects of a base model, and their scores where a language model judges; `done`: what is there
     is of the same weights."""
-    model, work = Path(paths.model_folder(base)), Path(paths.results_folder(config)) / "work/rollouts"
+    model, work = Path(paths.model_folder(base)), Path(paths.rollout_work(config))
     files = dict.fromkeys(subject.rollouts for subject in found)
     if todo := [file for file in files if not (done and exists(file))]:
         stages.rollout(specs.rollout_spec(config, base), model, work, todo)

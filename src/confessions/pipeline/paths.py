@@ -34,6 +34,11 @@ def results_folder(config: Config) -> str:
     return f"results/{config.experiment}"
 
 
+def rollout_work(config: Config) -> str:
+    """Folder in which finished blocks of rollouts are kept, also behind a job that was cut off."""
+    return f"{results_folder(config)}/work/rollouts"
+
+
 def run_folder(config: Config, seed: int | str) -> str:
     """Folder of one training run."""
     return f"{results_folder(config)}/seed{seed}"
